@@ -1,0 +1,78 @@
+"""How a program reaches the database: which role it takes, and what an error of Postgres means."""
+
+from typing import Final, Literal
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+from sqlalchemy import URL, make_url
+
+from ledger import errors
+
+Role = Literal["creditd_watcher", "creditd_api", "creditd_operator", "creditd_reader"]
+
+CONNECT_TIMEOUT_SECONDS: Final = 5  # a database that takes longer is as good as gone for a caller
+# A program that died in the middle of a transaction must not keep an account locked.
+IDLE_IN_TRANSACTION_SECONDS: Final = 30
+
+# SQLSTATEs that our own functions raise, and what each is here.
+_OURS: Final[dict[str, type[errors.LedgerError]]] = {
+    "CD001": errors.Deposed,
+    "CD002": errors.BrokenLink,
+    "CD003": errors.WrongChain,
+    "CD004": errors.RuleConflict,
+}
+
+
+def sqlalchemy_url(database_url: str) -> URL:
+    """Return the URL of the same database for SQLAlchemy on psycopg. Raises ValueError."""
+    url = make_url(database_url)
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ValueError("the database URL must begin with postgresql://")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def session_options(role: Role) -> str:
+    """Return the server options every session of a role starts with."""
+    return (
+        f"-c role={role} -c timezone=UTC"
+        f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s"
+    )
+
+
+async def connect(database_url: str, role: Role) -> AsyncConnection[TupleRow]:
+    """Open a session that acts as `role` and commits each statement unless told otherwise.
+
+    Raises LedgerUnavailable if the database cannot be reached or lacks the role.
+    """
+    parameters = conninfo_to_dict(
+        sqlalchemy_url(database_url)
+        .set(drivername="postgresql")
+        .render_as_string(hide_password=False)
+    )
+    parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    conninfo = make_conninfo("", **{**parameters, "options": session_options(role)})
+    try:
+        connection = await AsyncConnection.connect(conninfo, autocommit=True)
+    except psycopg.OperationalError as error:
+        raise unreachable(error) from error
+    connection.prepare_threshold = 2
+    return connection
+
+
+def unreachable(error: psycopg.Error) -> errors.LedgerError:
+    """Return the error that tells why a session could not be opened."""
+    if 'role "creditd_' in str(error):
+        return errors.SchemaMismatch("the database has no books yet: run `creditd migrate`")
+    return errors.LedgerUnavailable(f"the database cannot be reached: {error}")
+
+
+def translated(error: psycopg.Error) -> errors.LedgerError | None:
+    """Return what an error of Postgres is here; None for a bug, to be raised as it is."""
+    ours = _OURS.get(error.sqlstate or "")
+    if ours is not None:
+        return ours(error.diag.message_primary or str(error))
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return errors.LedgerUnavailable(f"the database did not answer: {error}")
+    return None

@@ -1,0 +1,37 @@
+"""What nobody can go on from: each says what is wrong and who can mend it."""
+
+
+class LedgerError(Exception):
+    """The ledger cannot do what was asked; nothing was written."""
+
+
+class LedgerUnavailable(LedgerError):
+    """Postgres cannot be reached or did not answer. The same key may be tried again safely."""
+
+
+class LedgerBusy(LedgerError):
+    """More is waiting than the queue holds. The same key may be tried again after a moment."""
+
+
+class SchemaMismatch(LedgerError):
+    """The database was made by another version of creditd."""
+
+
+class WrongChain(LedgerError):
+    """The books follow another chain than the node shows."""
+
+
+class AnotherLeader(LedgerError):
+    """Another watcher leads this chain."""
+
+
+class Deposed(LedgerError):
+    """A later watcher leads this chain. What this one was about to write is not written."""
+
+
+class BrokenLink(LedgerError):
+    """The blocks to be written do not follow the last one in the books."""
+
+
+class RuleConflict(LedgerError):
+    """A source in the configuration says otherwise than the books do under its name."""

@@ -1,0 +1,125 @@
+"""Bringing a database to this version of the books.
+
+The tables move by numbered versions (Alembic); the functions are this release's own and are laid
+anew each time, together with who may call them. All of it is one transaction under one lock: a
+database is at a version or at the one before, and two migrations at once are one after the other.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from ledger.connecting import sqlalchemy_url
+from ledger.errors import LedgerUnavailable, SchemaMismatch
+
+_HERE: Final = Path(__file__).parent
+_MIGRATION_LOCK: Final = 4_021_337  # any number, as long as every migration takes the same
+POSTGRES_OLDEST: Final = 150_000  # server_version_num of 15, the oldest release we support
+
+
+def function_files() -> list[Path]:
+    """Return the files that hold the books' functions, in the order they are laid."""
+    return sorted((_HERE / "sql" / "functions").glob("*.sql"))
+
+
+def functions_digest() -> str:
+    """Return the SHA-256 of this release's functions, in hex."""
+    digest = hashlib.sha256()
+    for file in function_files():
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def newest_version() -> str:
+    """Return the newest version of the tables that this release knows."""
+    head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+    if head is None:
+        raise SchemaMismatch("this installation of creditd has no migrations: install it anew")
+    return head
+
+
+def migrate(database_url: str) -> tuple[str | None, str]:
+    """Bring the database to this release. Returns the versions before and after.
+
+    Raises SchemaMismatch if the database is newer than this release or not PostgreSQL 15 or later,
+    LedgerUnavailable if it cannot be reached.
+    """
+    engine = create_engine(sqlalchemy_url(database_url))
+    try:
+        with engine.begin() as connection:
+            return _migrate(connection)
+    except OperationalError as error:
+        raise LedgerUnavailable(f"the database cannot be reached: {error.orig}") from error
+    except DBAPIError as error:
+        raise SchemaMismatch(f"the database refuses the migration: {error.orig}") from error
+    finally:
+        engine.dispose()
+
+
+def _migrate(connection: Connection) -> tuple[str | None, str]:
+    _require_postgres(connection)
+    connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    connection.execute(text("create schema if not exists creditd"))
+    before = _version(connection)
+    _require_not_newer(before)
+    config = _alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    for file in function_files():
+        run_script(connection, file)
+    connection.execute(
+        text(
+            "insert into creditd.release (functions) values (:digest)"
+            " on conflict (one_row) do update"
+            " set functions = :digest, applied_at = clock_timestamp()"
+        ),
+        {"digest": functions_digest()},
+    )
+    after = _version(connection)
+    return before, str(after)
+
+
+def run_script(connection: Connection, file: Path) -> None:
+    """Run a file of SQL as it stands: with no parameters, a percent sign in it is just that."""
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise LedgerUnavailable("the connection was closed during the migration")
+    driver.execute(file.read_text(encoding="utf-8"))
+
+
+def _require_postgres(connection: Connection) -> None:
+    number = int(connection.execute(text("show server_version_num")).scalar_one())
+    if number < POSTGRES_OLDEST:
+        raise SchemaMismatch(f"PostgreSQL 15 or later is needed; this is {number // 10_000}")
+
+
+def _require_not_newer(version: str | None) -> None:
+    known = {
+        script.revision
+        for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()
+    }
+    if version is not None and version not in known:
+        raise SchemaMismatch(
+            f"the database is at version {version}, which this creditd (up to {newest_version()})"
+            " does not know: run the newer creditd, or restore a backup made before the migration"
+        )
+
+
+def _version(connection: Connection) -> str | None:
+    return MigrationContext.configure(
+        connection, opts={"version_table": "schema_version", "version_table_schema": "creditd"}
+    ).get_current_revision()
+
+
+def _alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_HERE / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config

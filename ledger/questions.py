@@ -1,0 +1,244 @@
+"""The statements of `ledger.reading`, each built once.
+
+What an index's condition says is written out as it stands there: a parameter in its place would
+hide from a generic plan that the index serves.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    Table,
+    and_,
+    bindparam,
+    case,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+    union_all,
+)
+
+from ledger.schema import (
+    EntryKind,
+    account,
+    account_access,
+    api_key,
+    app,
+    chain,
+    entry,
+    event,
+    lot,
+    metadata,
+    operation,
+    price,
+    rule,
+    wallet,
+)
+
+_BEFORE: Final = bindparam("before", type_=BigInteger)
+_LIMIT: Final = bindparam("limit", type_=Integer)
+
+# The moment of the question, by the database's clock; stable, so that an index can look it up.
+_NOW: Final = func.statement_timestamp()
+
+
+def _of(owned: Table) -> ColumnElement[bool]:
+    return and_(
+        owned.c.root_id == bindparam("root", type_=BigInteger),
+        owned.c.account_id == bindparam("account", type_=BigInteger),
+    )
+
+
+def _kind(kind: EntryKind) -> ColumnElement[bool]:
+    return entry.c.kind == literal_column(str(int(kind)))
+
+
+def _total(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(func.sum(column), literal_column("0"))
+
+
+_PENDING: Final = event.c.state == literal_column("'pending'")
+# Only an event that was never granted has no account yet; it goes to whose its wallet is.
+_UNGRANTED: Final = and_(_PENDING, event.c.account_id.is_(None))
+_OF_WALLET: Final = and_(event.c.chain_id == wallet.c.chain_id, event.c.wallet == wallet.c.address)
+
+_version = table("schema_version", column("version_num"), schema=metadata.schema)
+RELEASE: Final = select(
+    func.creditd.release_digest().label("functions"),
+    select(_version.c.version_num).scalar_subquery().label("version"),
+)
+
+ACCESS: Final = select(account_access.c.app_id).where(
+    _of(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
+)
+
+_due = (
+    select(_total(lot.c.remaining))
+    .where(_of(lot), lot.c.remaining > literal_column("0"), lot.c.expires_at <= _NOW)
+    .scalar_subquery()
+)
+_pending_first = (
+    select(_total(event.c.credits))
+    .select_from(wallet.join(event, _OF_WALLET))
+    .where(_of(wallet), _UNGRANTED)
+    .scalar_subquery()
+)
+_pending_again = select(_total(event.c.credits)).where(_of(event), _PENDING).scalar_subquery()
+
+BALANCE: Final = select(
+    (account.c.available - _due).label("available"),
+    account.c.held,
+    (_pending_first + _pending_again).label("pending"),
+    account.c.debt,
+    account.c.granted,
+    account.c.spent,
+    account.c.seq,
+    (account.c.status == literal_column("'frozen'")).label("frozen"),
+).where(_of(account))
+
+_entries = (
+    select(entry)
+    .where(_of(entry), entry.c.seq < _BEFORE)
+    .order_by(entry.c.seq.desc())
+    .limit(_LIMIT)
+    .subquery("page")
+)
+
+ENTRIES: Final = (
+    select(
+        *(_entries.c[name] for name in ("seq", "kind", "amount", "available_after", "debt_after")),
+        *(_entries.c[name] for name in ("movement", "refers_to", "units", "price_version", "at")),
+        operation.c.name.label("operation"),
+        rule.c.name.label("source"),
+        lot.c.cause,
+        lot.c.incarnation,
+    )
+    .select_from(
+        _entries.outerjoin(operation, operation.c.operation_id == _entries.c.operation_id)
+        .outerjoin(
+            lot,
+            and_(
+                _entries.c.kind == literal_column(str(int(EntryKind.GRANT))),
+                lot.c.root_id == _entries.c.root_id,
+                lot.c.account_id == _entries.c.account_id,
+                lot.c.lot_no == _entries.c.lot_no,
+            ),
+        )
+        .outerjoin(rule, rule.c.rule_id == lot.c.rule_id)
+    )
+    .order_by(_entries.c.seq.desc())
+)
+
+_granted = (
+    select(event)
+    .where(_of(event), event.c.event_no < _BEFORE)
+    .order_by(event.c.event_no.desc())
+    .limit(_LIMIT)
+)
+_ungranted = (
+    select(event)
+    .select_from(wallet.join(event, _OF_WALLET))
+    .where(_of(wallet), _UNGRANTED, event.c.event_no < _BEFORE)
+    .order_by(event.c.event_no.desc())
+    .limit(_LIMIT)
+)
+_either = union_all(_granted, _ungranted).subquery("either")
+_earnings = select(_either).order_by(_either.c.event_no.desc()).limit(_LIMIT).subquery("page")
+
+EARNINGS: Final = (
+    select(
+        *(_earnings.c[name] for name in ("event_no", "chain_id", "tx_hash", "ordinal", "wallet")),
+        *(_earnings.c[name] for name in ("block_number", "block_hash", "block_time", "amount")),
+        _earnings.c.state,
+        _earnings.c.incarnation,
+        case(
+            {"pending": _earnings.c.credits}, value=_earnings.c.state, else_=_earnings.c.granted
+        ).label("credits"),
+        case(
+            {"reversed": 0},
+            value=_earnings.c.state,
+            else_=func.greatest(chain.c.head_number - _earnings.c.block_number, 0),
+        ).label("confirmations"),
+        chain.c.name.label("chain"),
+        chain.c.depth,
+        rule.c.name.label("source"),
+    )
+    .join_from(_earnings, rule, rule.c.rule_id == _earnings.c.rule_id)
+    .join(chain, chain.c.chain_id == _earnings.c.chain_id)
+    .order_by(_earnings.c.event_no.desc())
+)
+
+_leg = entry.alias("leg")
+_refunded = (
+    select(_total(_leg.c.amount))
+    .where(
+        _leg.c.root_id == entry.c.root_id,
+        _leg.c.account_id == entry.c.account_id,
+        _leg.c.refers_to == entry.c.seq,
+        _leg.c.kind == literal_column(str(int(EntryKind.REFUND))),
+    )
+    .scalar_subquery()
+)
+
+CHARGE: Final = (
+    select(
+        *(entry.c[name] for name in ("units", "price_version", "total", "app_id", "at")),
+        operation.c.name.label("operation"),
+        # After the first leg the balance still holds what the others take.
+        (entry.c.available_after + entry.c.amount - entry.c.total).label("available"),
+        _refunded.label("refunded"),
+    )
+    .join_from(entry, operation, operation.c.operation_id == entry.c.operation_id)
+    .where(
+        _of(entry),
+        entry.c.seq == bindparam("seq", type_=BigInteger),
+        entry.c.movement == entry.c.seq,
+        _kind(EntryKind.CHARGE),
+    )
+)
+
+_in_force = (
+    select(price)
+    .distinct(price.c.operation_id)
+    .where(price.c.effective_at <= _NOW)
+    .order_by(price.c.operation_id, price.c.version.desc())
+    .subquery("in_force")
+)
+
+OPERATIONS: Final = (
+    select(
+        operation.c.name.label("operation"),
+        _in_force.c.version,
+        _in_force.c.base.label("base_micro"),
+        _in_force.c.per_unit.label("per_unit_micro"),
+        _in_force.c.unit,
+        _in_force.c.effective_at,
+    )
+    .join_from(_in_force, operation, operation.c.operation_id == _in_force.c.operation_id)
+    .order_by(operation.c.name)
+)
+
+API_KEY: Final = (
+    select(
+        api_key.c.key_id,
+        api_key.c.app_id,
+        app.c.name.label("app"),
+        api_key.c.scopes,
+        api_key.c.expires_at,
+        api_key.c.revoked_at,
+    )
+    .join_from(api_key, app, app.c.app_id == api_key.c.app_id)
+    .where(api_key.c.digest == bindparam("digest", type_=LargeBinary))
+)
+
+CHAINS: Final = select(
+    *(chain.c[name] for name in ("chain_id", "name", "state", "reason", "head_number")),
+    *(chain.c[name] for name in ("indexed_number", "confirmed_number", "confirmed_time")),
+    chain.c.indexed_time.label("indexed_at"),
+    *(chain.c[name] for name in ("reorgs", "last_reorg_at", "last_reorg_depth", "leader_seen_at")),
+).order_by(chain.c.chain_id)

@@ -1,0 +1,151 @@
+"""What is read from the books, as values. Amounts are micro-credits, times are aware and in UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NewType
+
+from ledger.ids import AccountRef
+from ledger.outcomes import Charge
+
+EarningCursor = NewType("EarningCursor", int)
+"""Where an earning stands in its account's list: the next page lies before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What an account has at one moment.
+
+    `available` is what a charge could take now; what has expired is not in it, posted or not.
+    `pending` is what seen, not yet confirmed events would give before caps. `granted` and `spent`
+    only ever grow: a refund does not lower `spent`. `version` grows with every entry.
+    """
+
+    account: AccountRef
+    available: int
+    held: int
+    pending: int
+    debt: int
+    granted: int
+    spent: int
+    version: int
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GrantOrigin:
+    """The event of a chain that a grant was made for.
+
+    `incarnation` counts how often the event has come to the canonical chain.
+    """
+
+    source: str
+    chain_id: int
+    tx_hash: bytes
+    ordinal: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One row of the books.
+
+    `movement` is the number of the first entry of what was done in one go, and only that entry
+    names `operation`, `units` and `price_version`. `refers_to` is a refund's charge. `grant` is set
+    for entries of kind `grant` alone.
+    """
+
+    seq: int
+    kind: str
+    amount: int
+    available_after: int
+    debt_after: int
+    movement: int
+    refers_to: int | None
+    operation: str | None
+    units: int | None
+    price_version: int | None
+    grant: GrantOrigin | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EarningRow:
+    """An event that earns for an account.
+
+    `amount` is in base units of the token. `credits` is what is expected while pending, else what
+    was granted. `confirmations` counts the blocks on top of the event's block, none once that is
+    off the chain; `confirmations_needed` is None where the chain's `finalized` tag decides.
+    """
+
+    cursor: EarningCursor
+    source: str
+    chain_id: int
+    chain: str
+    tx_hash: bytes
+    ordinal: int
+    block_number: int
+    block_hash: bytes
+    block_time: datetime
+    wallet: bytes
+    amount: int
+    credits: int
+    state: Literal["pending", "confirmed", "reversed"]
+    confirmations: int
+    confirmations_needed: int | None
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRow:
+    """A charge, the app that made it, and how much of it was given back since."""
+
+    charge: Charge
+    app_id: int
+    refunded: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRow:
+    """An operation's price in force: `base_micro` plus `per_unit_micro` for every unit."""
+
+    operation: str
+    version: int
+    base_micro: int
+    per_unit_micro: int
+    unit: str
+    effective_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRow:
+    """An API key, whether it is still good or not, and the app it belongs to."""
+
+    key_id: int
+    app_id: int
+    app: str
+    scopes: frozenset[str]
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainRow:
+    """How far a chain has been followed.
+
+    `indexed_at` and `confirmed_time` are times of blocks: of the last one read and proven, and of
+    the last one whose events are granted. `reason` says why a halted chain is.
+    """
+
+    chain_id: int
+    name: str
+    state: Literal["syncing", "following", "halted"]
+    reason: str | None
+    head_number: int
+    indexed_number: int
+    confirmed_number: int
+    indexed_at: datetime | None
+    confirmed_time: datetime | None
+    reorgs: int
+    last_reorg_at: datetime | None
+    last_reorg_depth: int | None
+    leader_seen_at: datetime

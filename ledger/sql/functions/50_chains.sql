@@ -1,0 +1,288 @@
+-- The watcher's side: the cursor, the events and the grants move together, and only for the leader.
+
+create or replace function creditd.led_chain(p_chain bigint, p_epoch bigint) returns creditd.chain
+language plpgsql set search_path = creditd, pg_temp as $$
+declare c chain;
+begin
+  select * into c from chain x where x.chain_id = p_chain for no key update;
+  if c.epoch is distinct from p_epoch then
+    raise exception 'chain %: this watcher leads epoch %, the books are at epoch %', p_chain, p_epoch, c.epoch
+      using errcode = 'CD001';
+  end if;
+  return c;
+end $$;
+
+-- Makes the caller's session the chain's leader and returns the new epoch, or null while another
+-- session leads. The lock ends with the session; the epoch fences whoever held it before.
+create or replace function creditd.lead_chain(
+  p_chain bigint, p_name text, p_genesis bytea, p_leader text, p_depth integer,
+  p_anchor_number bigint, p_anchor_hash bytea, p_anchor_time timestamptz
+) returns bigint
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare
+  c chain;
+  v_epoch bigint;
+begin
+  if not pg_try_advisory_lock(hashtextextended('creditd leads chain ' || p_chain, 0)) then return null; end if;
+  insert into chain (chain_id, name, genesis, head_number, indexed_number, indexed_hash,
+                     confirmed_number, confirmed_hash)
+    values (p_chain, p_name, p_genesis, p_anchor_number, p_anchor_number, p_anchor_hash,
+            p_anchor_number, p_anchor_hash)
+    on conflict on constraint chain_pkey do nothing;
+  if found then  -- the block the cursor starts from: nothing of it is read
+    insert into block (chain_id, number, hash, parent, time)
+      values (p_chain, p_anchor_number, p_anchor_hash, '', p_anchor_time);
+  end if;
+  select * into strict c from chain x where x.chain_id = p_chain for no key update;
+  if c.genesis <> p_genesis then
+    raise exception 'the books follow chain % with genesis 0x%, the node shows genesis 0x%',
+      p_chain, encode(c.genesis, 'hex'), encode(p_genesis, 'hex') using errcode = 'CD003';
+  end if;
+  update chain x set epoch = x.epoch + 1, leader = p_leader, leader_seen_at = clock_timestamp(),
+      name = p_name, depth = p_depth
+    where x.chain_id = p_chain returning x.epoch into v_epoch;
+  return v_epoch;
+end $$;
+
+-- Enters a rule, or its changed caps. What it earns for (chain, contract, event) never changes under
+-- one name, and a new rule starts behind the cursor's back on no account: that history was read without it.
+create or replace function creditd.enter_rule(
+  p_chain bigint, p_epoch bigint, p_name text, p_contract bytea, p_event text, p_from_block bigint,
+  p_cap_account bigint, p_cap_account_day bigint, p_expires_days integer
+) returns integer
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare
+  c chain := led_chain(p_chain, p_epoch);
+  r rule;
+begin
+  select * into r from rule x where x.name = p_name;
+  if not found then
+    if p_from_block <= c.indexed_number then
+      raise exception 'source % begins at block %, and chain % has been read to block % without it',
+        p_name, p_from_block, p_chain, c.indexed_number using errcode = 'CD004';
+    end if;
+    insert into rule (name, chain_id, contract, event, from_block, cap_account, cap_account_day, expires_days)
+      values (p_name, p_chain, p_contract, p_event, p_from_block, p_cap_account, p_cap_account_day, p_expires_days)
+      returning * into r;
+    return r.rule_id;
+  end if;
+  if (r.chain_id, r.contract, r.event, r.from_block) <> (p_chain, p_contract, p_event, p_from_block) then
+    raise exception 'source % is in the books for event % of 0x% on chain % from block %',
+      p_name, r.event, encode(r.contract, 'hex'), r.chain_id, r.from_block using errcode = 'CD004';
+  end if;
+  update rule x set cap_account = p_cap_account, cap_account_day = p_cap_account_day, expires_days = p_expires_days
+    where x.rule_id = r.rule_id;
+  return r.rule_id;
+end $$;
+
+-- Appends blocks that follow the cursor. A halted chain still shows what is pending.
+create or replace function creditd.append_blocks(
+  p_chain bigint, p_epoch bigint, p_head bigint,
+  p_numbers bigint[], p_hashes bytea[], p_parents bytea[], p_times timestamptz[]
+) returns void
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare
+  c chain := led_chain(p_chain, p_epoch);
+  b record;
+begin
+  for b in select * from unnest(p_numbers, p_hashes, p_parents, p_times) as t (number, hash, parent, time)
+  loop
+    if b.number <> c.indexed_number + 1 or b.parent <> c.indexed_hash then
+      raise exception 'chain %: block % does not follow block %', p_chain, b.number, c.indexed_number
+        using errcode = 'CD002';
+    end if;
+    insert into block (chain_id, number, hash, parent, time) values (p_chain, b.number, b.hash, b.parent, b.time);
+    c.indexed_number := b.number; c.indexed_hash := b.hash; c.indexed_time := b.time;
+  end loop;
+  update chain x set indexed_number = c.indexed_number, indexed_hash = c.indexed_hash,
+      indexed_time = c.indexed_time, head_number = greatest(p_head, c.indexed_number),
+      leader_seen_at = clock_timestamp(),
+      state = case when x.state = 'halted' then x.state
+                   when c.indexed_number >= p_head then 'following' else 'syncing' end
+    where x.chain_id = p_chain;
+end $$;
+
+-- Writes events of appended blocks down as pending. An event that was reversed and is back on the
+-- canonical chain counts one incarnation more; one that is there already is a broken promise.
+create or replace function creditd.see_events(
+  p_chain bigint, p_epoch bigint, p_blocks bigint[], p_tx_hashes bytea[], p_ordinals integer[],
+  p_roles smallint[], p_log_indexes integer[], p_rules integer[], p_wallets bytea[],
+  p_amounts numeric[], p_credits bigint[]
+) returns void
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare
+  c chain := led_chain(p_chain, p_epoch);
+  v_address bytea;
+  v_seen bigint;
+begin
+  for v_address in
+    select distinct t.w from unnest(p_wallets) t(w)
+    where not exists (select from wallet x where x.chain_id = p_chain and x.address = t.w) order by t.w
+  loop
+    perform wallet_account(p_chain, v_address);
+  end loop;
+  insert into event as e (chain_id, tx_hash, ordinal, role, rule_id, block_number, block_hash, block_time,
+                          log_index, wallet, amount, credits)
+    select p_chain, t.tx, t.ord, t.role, t.rule, t.block, b.hash, b.time, t.log, t.wallet, t.amount, t.credits
+    from unnest(p_blocks, p_tx_hashes, p_ordinals, p_roles, p_log_indexes, p_rules, p_wallets, p_amounts, p_credits)
+      with ordinality as t (block, tx, ord, role, log, rule, wallet, amount, credits, no)
+    join block b on b.chain_id = p_chain and b.number = t.block
+    order by t.no
+    on conflict on constraint event_is_seen_once do update
+      set state = 'pending', incarnation = e.incarnation + 1, rule_id = excluded.rule_id,
+          block_number = excluded.block_number, block_hash = excluded.block_hash,
+          block_time = excluded.block_time, log_index = excluded.log_index, wallet = excluded.wallet,
+          amount = excluded.amount, credits = excluded.credits, lot_no = null, granted = null
+      where e.state = 'reversed';
+  get diagnostics v_seen = row_count;
+  if v_seen <> cardinality(p_blocks) then
+    raise exception 'chain %: % of % events are on the canonical chain already',
+      p_chain, cardinality(p_blocks) - v_seen, cardinality(p_blocks) using errcode = 'CD002';
+  end if;
+end $$;
+
+create or replace function creditd.set_logs_aside(
+  p_chain bigint, p_epoch bigint, p_blocks bigint[], p_tx_hashes bytea[], p_ordinals integer[],
+  p_log_indexes integer[], p_rules integer[], p_addresses bytea[], p_topics text[], p_data bytea[], p_reasons text[]
+) returns void
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare c chain := led_chain(p_chain, p_epoch);
+begin
+  insert into set_aside (chain_id, tx_hash, ordinal, block_number, block_hash, log_index, rule_id,
+                         address, topics, data, reason)
+    select p_chain, t.tx, t.ord, t.block, b.hash, t.log, t.rule, t.address,
+           array(select decode(x, 'hex') from unnest(string_to_array(nullif(t.topics, ''), ' ')) x), t.data, t.reason
+    from unnest(p_blocks, p_tx_hashes, p_ordinals, p_log_indexes, p_rules, p_addresses, p_topics, p_data, p_reasons)
+      as t (block, tx, ord, log, rule, address, topics, data, reason)
+    join block b on b.chain_id = p_chain and b.number = t.block
+    on conflict on constraint set_aside_pkey do nothing;
+end $$;
+
+-- Confirms every pending event up to a block whose hash the caller knows to be final, and grants
+-- its credits. Grants are made in the order of accounts, as charges are. Returns how many events.
+create or replace function creditd.confirm_blocks(
+  p_chain bigint, p_epoch bigint, p_number bigint, p_hash bytea, p_remember bigint
+) returns bigint
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare
+  c chain := led_chain(p_chain, p_epoch);
+  b block;
+  v record;
+  g record;
+  v_count bigint := 0;
+begin
+  if c.state = 'halted' or p_number <= c.confirmed_number then return 0; end if;
+  select * into b from block x where x.chain_id = p_chain and x.number = p_number;
+  if b.hash is distinct from p_hash then
+    raise exception 'chain %: block % in the books is not the final one', p_chain, p_number using errcode = 'CD002';
+  end if;
+  for v in
+    select e as event, r as rule, coalesce(e.root_id, w.root_id) as root, coalesce(e.account_id, w.account_id) as account
+    from event e join rule r using (rule_id)
+      join wallet w on w.chain_id = e.chain_id and w.address = e.wallet
+    where e.chain_id = p_chain and e.state = 'pending' and e.block_number <= p_number
+    order by root, account, e.block_number, e.log_index, e.role
+  loop
+    g := grant_event(v.root, v.account, v.event, v.rule);
+    update event e set state = 'confirmed', root_id = v.root, account_id = v.account,
+        lot_no = g.o_lot, granted = g.o_granted
+      where e.event_no = (v.event).event_no;
+    v_count := v_count + 1;
+  end loop;
+  update chain x set confirmed_number = p_number, confirmed_hash = p_hash, confirmed_time = b.time
+    where x.chain_id = p_chain;
+  delete from block x where x.chain_id = p_chain and x.number < p_number - p_remember;
+  return v_count;
+end $$;
+
+-- Forgets the pending blocks above `p_to`, which the chain has left. Returns how many events went.
+create or replace function creditd.drop_blocks(p_chain bigint, p_epoch bigint, p_to bigint) returns bigint
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare
+  c chain := led_chain(p_chain, p_epoch);
+  v_count bigint;
+begin
+  if p_to < c.confirmed_number then
+    raise exception 'chain %: block % is confirmed', p_chain, c.confirmed_number using errcode = 'CD002';
+  end if;
+  with gone as (
+    delete from event e where e.chain_id = p_chain and e.block_number > p_to and e.incarnation = 1 returning 1
+  ), back as (  -- granted and reversed before: its history stays
+    update event e set state = 'reversed', incarnation = e.incarnation - 1
+    where e.chain_id = p_chain and e.block_number > p_to and e.incarnation > 1 and e.state = 'pending' returning 1
+  )
+  select (select count(*) from gone) + (select count(*) from back) into v_count;
+  perform cut_chain(c, p_to);
+  return v_count;
+end $$;
+
+-- Moves the cursor back to a block that stays.
+create or replace function creditd.cut_chain(c creditd.chain, p_to bigint) returns void
+language plpgsql set search_path = creditd, pg_temp as $$
+declare b block;
+begin
+  delete from set_aside s where s.chain_id = c.chain_id and s.block_number > p_to;
+  delete from block x where x.chain_id = c.chain_id and x.number > p_to;
+  select * into b from block x where x.chain_id = c.chain_id and x.number = p_to;
+  if not found then
+    raise exception 'chain %: block % is not remembered', c.chain_id, p_to using errcode = 'CD002';
+  end if;
+  update chain x set indexed_number = p_to, indexed_hash = b.hash, indexed_time = b.time,
+      confirmed_number = least(x.confirmed_number, p_to),
+      confirmed_hash = case when x.confirmed_number > p_to then b.hash else x.confirmed_hash end,
+      confirmed_time = case when x.confirmed_number > p_to then b.time else x.confirmed_time end,
+      reorgs = x.reorgs + 1, last_reorg_at = clock_timestamp(), last_reorg_depth = c.indexed_number - p_to,
+      leader_seen_at = clock_timestamp()
+    where x.chain_id = c.chain_id;
+end $$;
+
+-- Takes back what was granted above `p_to`: the chain left blocks it had confirmed. Returns how many events.
+create or replace function creditd.reverse_blocks(p_chain bigint, p_epoch bigint, p_to bigint) returns bigint
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare
+  c chain := led_chain(p_chain, p_epoch);
+  v event;
+  v_count bigint := 0;
+begin
+  for v in
+    select * from event e where e.chain_id = p_chain and e.block_number > p_to and e.state = 'confirmed'
+    order by e.root_id, e.account_id, e.block_number desc, e.log_index desc
+  loop
+    if v.lot_no is not null then perform reverse_lot(v.root_id, v.account_id, v.lot_no); end if;
+    update event e set state = 'reversed' where e.event_no = v.event_no;
+    v_count := v_count + 1;
+  end loop;
+  delete from event e where e.chain_id = p_chain and e.block_number > p_to and e.state = 'pending' and e.incarnation = 1;
+  update event e set state = 'reversed', incarnation = e.incarnation - 1
+    where e.chain_id = p_chain and e.block_number > p_to and e.state = 'pending';
+  perform cut_chain(c, p_to);
+  return v_count;
+end $$;
+
+-- Stops the chain's grants until a person has looked.
+create or replace function creditd.halt_chain(p_chain bigint, p_epoch bigint, p_reason text) returns void
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+begin
+  perform led_chain(p_chain, p_epoch);
+  update chain x set state = 'halted', reason = p_reason, leader_seen_at = clock_timestamp()
+    where x.chain_id = p_chain;
+end $$;
+
+-- Says that the leader is alive and where the node's head is.
+create or replace function creditd.see_head(p_chain bigint, p_epoch bigint, p_head bigint) returns void
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+begin
+  perform led_chain(p_chain, p_epoch);
+  update chain x set head_number = greatest(p_head, x.indexed_number), leader_seen_at = clock_timestamp(),
+      state = case when x.state = 'halted' then x.state
+                   when x.indexed_number >= p_head then 'following' else 'syncing' end
+    where x.chain_id = p_chain;
+end $$;
+
+-- Lets a halted chain go on: the node has shown again what the books say.
+create or replace function creditd.resume_chain(p_chain bigint, p_epoch bigint) returns void
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+begin
+  perform led_chain(p_chain, p_epoch);
+  update chain x set state = 'syncing', reason = null where x.chain_id = p_chain and x.state = 'halted';
+end $$;

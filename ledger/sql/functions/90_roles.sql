@@ -1,0 +1,37 @@
+-- Who may do what. Logins are members of exactly one of these; nobody but the owner writes a table.
+
+do $$
+declare v_role text;
+begin
+  foreach v_role in array array['creditd_watcher', 'creditd_api', 'creditd_operator', 'creditd_reader'] loop
+    if not exists (select from pg_roles where rolname = v_role) then
+      begin
+        execute format('create role %I nologin', v_role);
+      exception when duplicate_object or unique_violation then
+        raise notice 'role % was made by another migration just now', v_role;
+      end;
+    end if;
+  end loop;
+end $$;
+
+revoke all on schema creditd from public;
+revoke all on all tables in schema creditd from public, creditd_watcher, creditd_api, creditd_operator, creditd_reader;
+revoke all on all functions in schema creditd from public, creditd_watcher, creditd_api, creditd_operator, creditd_reader;
+grant usage on schema creditd to creditd_watcher, creditd_api, creditd_operator, creditd_reader;
+
+grant select on all tables in schema creditd to creditd_watcher, creditd_api, creditd_operator, creditd_reader;
+-- Digests of API keys are for who checks keys.
+revoke select on creditd.api_key from creditd_watcher, creditd_reader;
+
+grant execute on function creditd.release_digest to creditd_watcher, creditd_api, creditd_operator, creditd_reader;
+-- An audit recomputes; these read nothing and write nothing.
+grant execute on function creditd.first_hash, creditd.entry_hash, creditd.event_cause to creditd_operator, creditd_reader;
+grant execute on function
+  creditd.lead_chain, creditd.enter_rule, creditd.append_blocks, creditd.see_events, creditd.set_logs_aside,
+  creditd.confirm_blocks, creditd.drop_blocks, creditd.reverse_blocks, creditd.halt_chain, creditd.resume_chain,
+  creditd.see_head, creditd.expire_idle
+  to creditd_watcher;
+grant execute on function
+  creditd.charge_batch, creditd.refund, creditd.open_account, creditd.open_wallet_account
+  to creditd_api;
+grant execute on function creditd.create_api_key, creditd.apply_prices to creditd_operator;

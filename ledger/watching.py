@@ -1,0 +1,328 @@
+"""Watching: what a chain's watcher writes, and only while it leads the chain.
+
+Blocks, events, grants and the cursor move in one transaction; the functions check the leader's
+epoch in the cursor's row, so that a watcher that was cut off for a while cannot write any more.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from ledger.connecting import translated
+from ledger.errors import AnotherLeader
+from ledger.session import Session
+
+GENESIS_PARENT: Final = bytes(32)  # the parent hash of block 0
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEntry:
+    """A source as the books know it. Caps are micro-credits, None is no cap."""
+
+    name: str
+    contract: bytes
+    event: str
+    from_block: int
+    cap_account: int | None
+    cap_account_day: int | None
+    expires_days: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEntry:
+    """A chain as the books know it: `depth` is None where the finalized tag decides.
+
+    The anchor is the block before the first one to read.
+    """
+
+    chain_id: int
+    name: str
+    genesis: bytes
+    depth: int | None
+    anchor_number: int
+    anchor_hash: bytes
+    anchor_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBlock:
+    """A block that is proven and linked. `time` is Unix seconds."""
+
+    number: int
+    hash: bytes
+    parent: bytes
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEvent:
+    """An event of a seen block: `amount` in base units, `credits` in micro-credits."""
+
+    block_number: int
+    tx_hash: bytes
+    ordinal: int
+    role: int
+    log_index: int
+    rule_id: int
+    wallet: bytes
+    amount: int
+    credits: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A log of a watched contract that nobody may guess at, and why."""
+
+    block_number: int
+    tx_hash: bytes
+    ordinal: int
+    log_index: int
+    rule_id: int
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the books stand on a chain."""
+
+    state: str
+    reason: str | None
+    indexed_number: int
+    indexed_hash: bytes
+    confirmed_number: int
+    confirmed_hash: bytes
+
+
+class Watching:
+    """The writes of the watcher that leads one chain. Made by `Watching.lead`."""
+
+    def __init__(self, session: Session, chain_id: int, epoch: int) -> None:
+        self._session = session
+        self._chain_id = chain_id
+        self.epoch = epoch
+
+    @classmethod
+    @asynccontextmanager
+    async def lead(
+        cls, database_url: str, chain: ChainEntry, leader: str
+    ) -> AsyncIterator["Watching"]:
+        """Become the leader of a chain for as long as the session lasts.
+
+        Raises AnotherLeader while another watcher leads it, WrongChain if the books follow a chain
+        of the same id with another genesis, SchemaMismatch, LedgerUnavailable.
+        """
+        session = Session(database_url, "creditd_watcher")
+        try:
+            await session.require_release()
+            rows = await session.rows(
+                "select creditd.lead_chain(%s, %s, %s, %s, %s, %s, %s, %s)",
+                (
+                    chain.chain_id,
+                    chain.name,
+                    chain.genesis,
+                    leader,
+                    chain.depth,
+                    chain.anchor_number,
+                    chain.anchor_hash,
+                    datetime.fromtimestamp(chain.anchor_time, UTC),
+                ),
+            )
+            if rows[0][0] is None:
+                raise AnotherLeader(f"another watcher leads chain {chain.chain_id}")
+            yield cls(session, chain.chain_id, rows[0][0])
+        finally:
+            await session.close()
+
+    async def enter_rules(self, rules: Sequence[RuleEntry]) -> dict[str, int]:
+        """Enter all sources or, raising RuleConflict, none. Returns their numbers by name."""
+        async with self._transaction() as connection:
+            return {
+                rule.name: await _one(
+                    connection,
+                    "select creditd.enter_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    (
+                        self._chain_id,
+                        self.epoch,
+                        rule.name,
+                        rule.contract,
+                        rule.event,
+                        rule.from_block,
+                        rule.cap_account,
+                        rule.cap_account_day,
+                        rule.expires_days,
+                    ),
+                )
+                for rule in rules
+            }
+
+    async def position(self) -> Position:
+        """Return where the books stand."""
+        rows = await self._session.rows(
+            "select state, reason, indexed_number, indexed_hash, confirmed_number, confirmed_hash"
+            " from creditd.chain where chain_id = %s",
+            (self._chain_id,),
+        )
+        return Position(*rows[0])
+
+    async def hash_at(self, number: int) -> bytes | None:
+        """Return the hash the books remember for a height, None where they remember none."""
+        rows = await self._session.rows(
+            "select hash from creditd.block where chain_id = %s and number = %s",
+            (self._chain_id, number),
+        )
+        return rows[0][0] if rows else None
+
+    async def oldest_remembered(self) -> int:
+        """Return the lowest height the books remember."""
+        rows = await self._session.rows(
+            "select min(number) from creditd.block where chain_id = %s", (self._chain_id,)
+        )
+        return int(rows[0][0])
+
+    async def append(
+        self,
+        *,
+        head_number: int,
+        blocks: Sequence[SeenBlock],
+        events: Sequence[SeenEvent],
+        set_aside: Sequence[SetAside],
+        confirm: tuple[int, bytes] | None,
+        remember: int,
+    ) -> int:
+        """Append blocks with their events and confirm up to a final block, all in one transaction.
+
+        `confirm` is number and hash of a block that is final; it may be one of `blocks` or older.
+        Returns how many events were confirmed. Raises BrokenLink if the blocks do not follow the
+        cursor, Deposed if this watcher leads no more.
+        """
+        async with self._transaction() as connection:
+            await connection.execute(
+                "select creditd.append_blocks("
+                "%s, %s, %s, %s::bigint[], %s::bytea[], %s::bytea[], %s::timestamptz[])",
+                (
+                    self._chain_id,
+                    self.epoch,
+                    head_number,
+                    [block.number for block in blocks],
+                    [block.hash for block in blocks],
+                    [block.parent for block in blocks],
+                    [datetime.fromtimestamp(block.time, UTC) for block in blocks],
+                ),
+            )
+            if events:
+                await self._see(connection, events)
+            if set_aside:
+                await self._set_aside(connection, set_aside)
+            if confirm is None:
+                return 0
+            return await _one(
+                connection,
+                "select creditd.confirm_blocks(%s, %s, %s, %s, %s)",
+                (self._chain_id, self.epoch, *confirm, remember),
+            )
+
+    async def drop(self, to_number: int) -> int:
+        """Forget the pending blocks above a height. Returns how many events went with them."""
+        return await self._call("drop_blocks", to_number)
+
+    async def reverse(self, to_number: int) -> int:
+        """Take back every grant above a height and forget its blocks. Returns how many events."""
+        return await self._call("reverse_blocks", to_number)
+
+    async def halt(self, reason: str) -> None:
+        """Stop this chain's grants until it is proven that they may go on."""
+        await self._call("halt_chain", reason)
+
+    async def resume(self) -> None:
+        """Let a halted chain's grants go on."""
+        await self._call("resume_chain")
+
+    async def see_head(self, head_number: int) -> None:
+        """Say that the watcher is alive and where the node's head is."""
+        await self._call("see_head", head_number)
+
+    async def expire_idle(self, limit: int) -> int:
+        """Post the expiry of at most `limit` accounts that have lots past their end."""
+        rows = await self._session.rows("select creditd.expire_idle(%s)", (limit,))
+        return int(rows[0][0])
+
+    async def _call(self, function: str, *arguments: object) -> int:
+        places = ", ".join(["%s"] * (2 + len(arguments)))
+        rows = await self._session.rows(
+            f"select creditd.{function}({places})",
+            (self._chain_id, self.epoch, *arguments),
+        )
+        return int(rows[0][0] or 0)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        connection = await self._session.connection()
+        try:
+            async with connection.transaction():
+                yield connection
+        except psycopg.Error as error:
+            ours = translated(error)
+            if ours is None:
+                raise
+            raise ours from error
+
+    async def _see(
+        self, connection: AsyncConnection[TupleRow], events: Sequence[SeenEvent]
+    ) -> None:
+        await connection.execute(
+            "select creditd.see_events(%s, %s, %s::bigint[], %s::bytea[], %s::integer[],"
+            " %s::smallint[], %s::integer[], %s::integer[], %s::bytea[], %s::numeric[],"
+            " %s::bigint[])",
+            (
+                self._chain_id,
+                self.epoch,
+                [event.block_number for event in events],
+                [event.tx_hash for event in events],
+                [event.ordinal for event in events],
+                [event.role for event in events],
+                [event.log_index for event in events],
+                [event.rule_id for event in events],
+                [event.wallet for event in events],
+                [str(event.amount) for event in events],
+                [event.credits for event in events],
+            ),
+        )
+
+    async def _set_aside(
+        self, connection: AsyncConnection[TupleRow], logs: Sequence[SetAside]
+    ) -> None:
+        await connection.execute(
+            "select creditd.set_logs_aside(%s, %s, %s::bigint[], %s::bytea[], %s::integer[],"
+            " %s::integer[], %s::integer[], %s::bytea[], %s::text[], %s::bytea[], %s::text[])",
+            (
+                self._chain_id,
+                self.epoch,
+                [log.block_number for log in logs],
+                [log.tx_hash for log in logs],
+                [log.ordinal for log in logs],
+                [log.log_index for log in logs],
+                [log.rule_id for log in logs],
+                [log.address for log in logs],
+                [" ".join(topic.hex() for topic in log.topics) for log in logs],
+                [log.data for log in logs],
+                [log.reason for log in logs],
+            ),
+        )
+
+
+async def _one(
+    connection: AsyncConnection[TupleRow], statement: str, parameters: Sequence[object]
+) -> int:
+    row = await (await connection.execute(statement, parameters)).fetchone()
+    if row is None:
+        raise AssertionError("a function returns a row")
+    return int(row[0])
