@@ -1,0 +1,107 @@
+"""What the logs of proven blocks earn. Pure: the rules are data, the chain is only read here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from contracts.catalogue import EventType, Mismatch
+from contracts.logs import Log
+from daemon.reading import Block
+from daemon.rules import TooLarge, credits_for
+from daemon.sources import Source
+from ledger.credits import format_credits
+from ledger.watching import SeenEvent, SetAside
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A source, its event's decoder and its number in the books."""
+
+    source: Source
+    event: EventType
+    rule_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Earnings:
+    """What was found in some blocks: events that earn, and logs nobody may guess at."""
+
+    events: tuple[SeenEvent, ...]
+    set_aside: tuple[SetAside, ...]
+
+
+def follow(
+    sources: Sequence[Source], events: Mapping[str, EventType], rule_ids: Mapping[str, int]
+) -> tuple[Followed, ...]:
+    """Join the sources with their decoders and with their numbers in the books."""
+    return tuple(
+        Followed(source, events[source.event], rule_ids[source.name]) for source in sources
+    )
+
+
+def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnings:
+    """Return what the blocks' logs earn, in chain order.
+
+    A log belongs to a source by emitter, first topic and block. If it then does not decode
+    exactly, or would earn more than a grant may be, it is set aside with the reason.
+    """
+    found = [
+        _sighting(block, log, following)
+        for block in blocks
+        for log in block.logs
+        for following in followed
+        if _belongs(block.number, log, following)
+    ]
+    return Earnings(
+        events=tuple(each for each in found if isinstance(each, SeenEvent)),
+        set_aside=tuple(each for each in found if isinstance(each, SetAside)),
+    )
+
+
+def _belongs(number: int, log: Log, following: Followed) -> bool:
+    source = following.source
+    return (
+        log.address == source.contract
+        and log.topics[:1] == (following.event.topic0,)
+        and source.from_block <= number
+        and (source.to_block is None or number <= source.to_block)
+    )
+
+
+def _sighting(block: Block, log: Log, following: Followed) -> SeenEvent | SetAside:
+    decoded = following.event.decode(log)
+    if isinstance(decoded, Mismatch):
+        return _set_aside(block, log, following, decoded.reason)
+    credits_micro = credits_for(following.source.rule, decoded.amount)
+    if isinstance(credits_micro, TooLarge):
+        return _set_aside(
+            block,
+            log,
+            following,
+            f"it would earn {format_credits(credits_micro.credits_micro)} credits:"
+            " more than one grant may be",
+        )
+    return SeenEvent(
+        block_number=block.number,
+        tx_hash=log.tx_hash,
+        ordinal=log.ordinal,
+        role=0,
+        log_index=log.log_index,
+        rule_id=following.rule_id,
+        wallet=decoded.wallet,
+        amount=decoded.amount,
+        credits=credits_micro,
+    )
+
+
+def _set_aside(block: Block, log: Log, following: Followed, reason: str) -> SetAside:
+    return SetAside(
+        block_number=block.number,
+        tx_hash=log.tx_hash,
+        ordinal=log.ordinal,
+        log_index=log.log_index,
+        rule_id=following.rule_id,
+        address=log.address,
+        topics=log.topics,
+        data=log.data,
+        reason=reason,
+    )

@@ -1,0 +1,175 @@
+"""Following a chain for good: leading it or standing by, turn after turn."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from contracts.catalogue import EVENTS
+from daemon.config import Chain, Depth
+from daemon.earning import follow
+from daemon.reading import (
+    Moved,
+    read_blocks,
+    read_chain_id,
+    read_finalized,
+    read_genesis,
+    read_head,
+)
+from daemon.rpc import Node, NodeRefused, NodeUnavailable
+from daemon.sources import Source
+from daemon.steps import Halt, Wait
+from daemon.watcher import Followings, advance, final_number
+from ledger.errors import AnotherLeader, BrokenLink, Deposed, LedgerUnavailable, WrongChain
+from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, Watching
+
+# A turn that goes on for ever would keep the jobs of a stopping program waiting.
+STEPS_PER_TURN_MAX: Final = 100
+
+log = structlog.get_logger()
+
+
+class Follower:
+    """One chain of the program: its node, and its books while this program leads it."""
+
+    def __init__(self, chain: Chain, database_url: str, name: str) -> None:
+        self.chain = chain
+        self._database_url = database_url
+        self._name = name
+        self._node = Node(chain.rpc_url.reveal())
+        self._leading: AsyncExitStack | None = None
+        self._watching: Watching | None = None
+        self._followings: Followings | None = None
+        self._turn = asyncio.Lock()
+        self._stopping = False
+        self._trouble = ""
+
+    async def open(self) -> None:
+        """Open the connections to the node."""
+        await self._node.__aenter__()
+
+    async def check_node(self) -> None:
+        """Raise WrongChain if the node is on another chain than configured.
+
+        Raises UnsupportedTag if the chain is to go by a finalized tag the node does not have.
+        """
+        found = await read_chain_id(self._node)
+        if found != self.chain.chain_id:
+            raise WrongChain(
+                f"chains.{self.chain.name}: the node at {self._node.endpoint} is on chain {found},"
+                f" the configuration says {self.chain.chain_id}: correct chain_id or rpc_url"
+            )
+        if not isinstance(self.chain.confirmation, Depth):
+            await read_finalized(self._node)
+
+    async def turn(self) -> None:
+        """Go along the chain until there is nothing to do: one turn of the scheduler's job.
+
+        Troubles that pass by themselves are logged once and tried again at the next turn; what
+        has not been read and granted stays where the cursor is.
+        """
+        async with self._turn:
+            try:
+                await self._follow()
+                self._over("")
+            except AnotherLeader as error:
+                self._over(str(error))
+            except (NodeUnavailable, NodeRefused, Moved, LedgerUnavailable) as error:
+                self._over(str(error))
+                if isinstance(error, LedgerUnavailable):
+                    await self._step_down()
+            except (Deposed, BrokenLink) as error:
+                self._over(str(error))
+                await self._step_down()
+
+    async def expire(self, accounts_max: int) -> None:
+        """Post the expiry of idle accounts, if this program leads the chain."""
+        async with self._turn:
+            if self._watching is not None:
+                lots = await self._watching.expire_idle(accounts_max)
+                if lots:
+                    log.info("expired", lots=lots)
+
+    async def close(self) -> None:
+        """End the turn in hand and give up the lead."""
+        self._stopping = True
+        async with self._turn:
+            await self._step_down()
+            await self._node.__aexit__(None, None, None)
+
+    async def _follow(self) -> None:
+        watching, followings = await self._lead()
+        for _ in range(STEPS_PER_TURN_MAX):
+            if self._stopping:
+                return
+            step = await advance(self._node, watching, followings)
+            if isinstance(step, Wait | Halt):
+                return
+
+    async def _lead(self) -> tuple[Watching, Followings]:
+        if self._watching is not None and self._followings is not None:
+            return self._watching, self._followings
+        await self.check_node()
+        async with AsyncExitStack() as stack:
+            watching = await stack.enter_async_context(
+                Watching.lead(self._database_url, await self._entry(), self._name)
+            )
+            rule_ids = await watching.enter_rules(
+                [_rule_entry(source) for source in self.chain.sources]
+            )
+            followings = Followings(self.chain, follow(self.chain.sources, EVENTS, rule_ids))
+            self._leading = stack.pop_all()
+        self._watching, self._followings = watching, followings
+        log.info("leading", chain=self.chain.name, epoch=watching.epoch)
+        return watching, followings
+
+    async def _step_down(self) -> None:
+        leading, self._leading = self._leading, None
+        self._watching = self._followings = None
+        if leading is not None:
+            await leading.aclose()
+            log.info("no longer leading", chain=self.chain.name)
+
+    async def _entry(self) -> ChainEntry:
+        """Return the chain for the books. Its anchor is below the first source, and final."""
+        head = await read_head(self._node)
+        final = await final_number(self._node, self.chain, head)
+        first = min((source.from_block for source in self.chain.sources), default=final + 1)
+        number = max(min(first - 1, final), -1)
+        anchor_hash, anchor_time = GENESIS_PARENT, 0
+        if number >= 0:
+            anchor = (await read_blocks(self._node, number, number, frozenset()))[0]
+            anchor_hash, anchor_time = anchor.hash, anchor.time
+        confirmation = self.chain.confirmation
+        return ChainEntry(
+            chain_id=self.chain.chain_id,
+            name=self.chain.name,
+            genesis=await read_genesis(self._node),
+            depth=confirmation.blocks if isinstance(confirmation, Depth) else None,
+            anchor_number=number,
+            anchor_hash=anchor_hash,
+            anchor_time=anchor_time,
+        )
+
+    def _over(self, trouble: str) -> None:
+        """Log a trouble when it begins or changes, and its end; not once a turn."""
+        if trouble == self._trouble:
+            return
+        if trouble:
+            log.warning("waiting", chain=self.chain.name, trouble=trouble)
+        else:
+            log.info("going on", chain=self.chain.name, after=self._trouble)
+        self._trouble = trouble
+
+
+def _rule_entry(source: Source) -> RuleEntry:
+    return RuleEntry(
+        name=source.name,
+        contract=source.contract,
+        event=source.event,
+        from_block=source.from_block,
+        cap_account=source.rule.max_per_account_micro,
+        cap_account_day=source.rule.max_per_account_day_micro,
+        expires_days=source.rule.expires_days,
+    )

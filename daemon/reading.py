@@ -1,0 +1,201 @@
+"""Reading a chain through a node that is not trusted.
+
+There is one fetch, `read_blocks`, for history and for the tip alike, and it gives proven blocks or
+none. Besides the errors named here, every function raises NodeUnavailable and NodeRefused as
+`daemon.rpc.Node` does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from contracts.logs import Log
+from daemon.evidence import (
+    Header,
+    Unprovable,
+    Violated,
+    bloom_masks,
+    may_have_logs,
+    prove_header,
+    prove_logs,
+    quantity,
+)
+from daemon.rpc import RATE_LIMITED_CODES, Node, NodeRefused
+
+__all__ = [
+    "BLOCKS_PER_READ_MAX",
+    "Block",
+    "BlockRef",
+    "Moved",
+    "Unprovable",
+    "UnsupportedTag",
+    "Violated",
+    "read_blocks",
+    "read_chain_id",
+    "read_finalized",
+    "read_genesis",
+    "read_hash",
+    "read_head",
+]
+
+# They are held in memory until their events are in the books, and read again if that fails.
+BLOCKS_PER_READ_MAX: Final = 1_000
+# Receipts of ten full blocks are some 25 MB of JSON, and proving them takes some 50 ms, for which
+# everything else in the process waits.
+RECEIPTS_PER_BATCH: Final = 10
+
+
+class Moved(Exception):
+    """The chain, or the part of it that this node knows, changed while it was read: read again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UnsupportedTag(Exception):
+    """The node has no block under the tag `finalized`.
+
+    Either its chain has no such finality (then the chain needs a depth), or it is still starting.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the node has no finalized block: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRef:
+    """A block by number and hash."""
+
+    number: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A proven block: `logs` are all logs of the watched addresses, in order.
+
+    `time` is in unix seconds.
+    """
+
+    number: int
+    hash: bytes
+    parent: bytes
+    time: int
+    logs: tuple[Log, ...]
+
+
+async def read_chain_id(node: Node) -> int:
+    """Return the chain id the node names (EIP-155). Raises Violated where it names none."""
+    return quantity(await node.call("eth_chainId"), "eth_chainId")
+
+
+async def read_genesis(node: Node) -> bytes:
+    """Return the hash of block 0: with the chain id, it is which chain this is.
+
+    Raises Violated or Unprovable as `read_blocks` does.
+    """
+    genesis = await read_hash(node, 0)
+    if genesis is None:
+        raise Violated(0, "the node does not have it")
+    return genesis
+
+
+async def read_head(node: Node) -> BlockRef:
+    """Return the last block the node knows; another node may know more or fewer.
+
+    Raises Violated or Unprovable as `read_blocks` does.
+    """
+    answer = await node.call("eth_getBlockByNumber", "latest", False)
+    if answer is None:
+        raise Moved("the node has no latest block; it may be starting")
+    return _ref(prove_header(answer, None))
+
+
+async def read_finalized(node: Node) -> BlockRef:
+    """Return the last block that the node's consensus calls final.
+
+    Raises UnsupportedTag where the node answers that it has none, and Violated or Unprovable as
+    `read_blocks` does. No other block ever stands in for it.
+    """
+    try:
+        answer = await node.call("eth_getBlockByNumber", "finalized", False)
+    except NodeRefused as refusal:
+        if refusal.code in RATE_LIMITED_CODES:
+            raise
+        raise UnsupportedTag(refusal.message) from refusal
+    if answer is None:
+        raise UnsupportedTag("it answered null")
+    return _ref(prove_header(answer, None))
+
+
+async def read_hash(node: Node, number: int) -> bytes | None:
+    """Return the hash of the canonical block with the number; None where the node has none (yet).
+
+    Raises Violated or Unprovable as `read_blocks` does.
+    """
+    answer = await node.call("eth_getBlockByNumber", hex(number), False)
+    return None if answer is None else prove_header(answer, number).hash
+
+
+async def read_blocks(node: Node, first: int, last: int, watched: frozenset[bytes]) -> list[Block]:
+    """Return blocks `first` to `last`, both included, each linked to the one before.
+
+    Every block comes with evidence: its header hashes to its hash, and its bloom excludes the
+    watched addresses, or all its receipts were read and have the root that the header names.
+    Whether these blocks are the canonical ones, only the node says.
+
+    Raises Violated where something does not recompute, Unprovable where it cannot be recomputed,
+    Moved where blocks are missing or do not link, and ValueError for an empty range or one of
+    more than BLOCKS_PER_READ_MAX blocks.
+    """
+    if not 0 <= first <= last < first + BLOCKS_PER_READ_MAX:
+        raise ValueError(
+            f"blocks {first} to {last} are not a range of 1 to {BLOCKS_PER_READ_MAX} blocks"
+        )
+    masks = bloom_masks(watched)
+    headers = await _read_headers(node, first, last)
+    logs: dict[bytes, tuple[Log, ...]] = {}
+    suspects = [header for header in headers if may_have_logs(header, masks)]
+    for start in range(0, len(suspects), RECEIPTS_PER_BATCH):
+        part = suspects[start : start + RECEIPTS_PER_BATCH]
+        for header, receipts in zip(part, await _read_receipts(node, part), strict=True):
+            logs[header.hash] = prove_logs(header, receipts, masks)
+    return [
+        Block(header.number, header.hash, header.parent, header.time, logs.get(header.hash, ()))
+        for header in headers
+    ]
+
+
+async def _read_headers(node: Node, first: int, last: int) -> list[Header]:
+    numbers = range(first, last + 1)
+    answers = await node.batch(
+        [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
+    )
+    headers: list[Header] = []
+    for number, answer in zip(numbers, answers, strict=True):
+        if answer is None:
+            raise Moved(f"the node has no block {number}")
+        headers.append(prove_header(answer, number))
+    for before, header in pairwise(headers):
+        if header.parent != before.hash:
+            raise Moved(
+                f"block {header.number} does not follow the block {before.number} just read"
+            )
+    return headers
+
+
+async def _read_receipts(node: Node, headers: Sequence[Header]) -> list[object]:
+    answers = await node.batch(
+        [("eth_getBlockReceipts", (f"0x{header.hash.hex()}",)) for header in headers]
+    )
+    for header, answer in zip(headers, answers, strict=True):
+        if answer is None:
+            raise Moved(f"the node no longer has the receipts of block {header.number}")
+    return answers
+
+
+def _ref(header: Header) -> BlockRef:
+    return BlockRef(header.number, header.hash)

@@ -1,0 +1,356 @@
+"""One node's JSON-RPC endpoint over HTTP: the only file that speaks JSON-RPC.
+
+web3's provider numbers, encodes and matches the calls; how they are posted, how often they are
+tried and how much of an answer is read is decided here. What a node says is handed on as plain
+JSON, unbelieved: `daemon.reading` proves it.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import count
+from typing import Any, Final, NotRequired, Self, TypedDict, TypeVar, cast
+from urllib.parse import SplitResult, urlsplit
+
+import aiohttp
+import msgspec
+from web3 import AsyncHTTPProvider
+from web3._utils.http_session_manager import HTTPSessionManager
+from web3.types import RPCEndpoint, RPCResponse
+
+# Four tries within about two seconds ride over a proxy's restart. What lasts longer is left to
+# the caller's next turn, so that it can say what it waits for.
+ATTEMPTS_MAX: Final = 4
+BACKOFF_SECONDS: Final = (0.25, 0.5, 1.0)
+# A node that asks for a longer pause gets one: the call fails and the caller comes back later.
+RETRY_AFTER_SECONDS_MAX: Final = 5.0
+# Hosted nodes commonly refuse batches above 100 calls.
+BATCH_CALLS_MAX: Final = 100
+# Receipts take about 2.5 kB a transaction as JSON; a batch of full blocks stays well below this.
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+# One reader asks one thing at a time; the auditor and a second chain share the node with it.
+CONNECTIONS_MAX: Final = 8
+# A node's own words go into errors and pages: enough to recognise them, no more.
+MESSAGE_LENGTH_MAX: Final = 200
+# Shorter parts of a URL are names such as `v3` or `rpc`, not keys.
+SECRET_LENGTH_MIN: Final = 8
+
+# JSON-RPC errors that speak of the caller's pace alone. EIP-1474: -32005 is "limit exceeded".
+RATE_LIMITED_CODES: Final = frozenset({429, -32005})
+
+_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
+_NO_ENTRY_STATUSES: Final = frozenset({401, 403})
+_REQUEST_TOO_LARGE: Final = 413
+
+
+class NodeUnavailable(Exception):
+    """The node did not answer, or not with JSON-RPC, in any of the tries.
+
+    `endpoint` is scheme, host and port: credentials, path and query are never part of an error.
+    """
+
+    def __init__(self, endpoint: str, cause: str) -> None:
+        super().__init__(f"the node at {endpoint} is unavailable: {cause}")
+        self.endpoint = endpoint
+        self.cause = cause
+
+
+class NodeRefused(Exception):
+    """The node answered a call with a JSON-RPC error; asking again would give the same."""
+
+    def __init__(self, method: str, code: int, message: str) -> None:
+        super().__init__(f"the node refused {method}: {message} (code {code})")
+        self.method = method
+        self.code = code
+        self.message = message
+
+
+class _Answer(TypedDict):
+    id: NotRequired[int | None]
+    result: NotRequired[Any]
+    error: NotRequired[Any]
+
+
+class _BatchAnswer(TypedDict):
+    id: int
+    result: NotRequired[Any]
+    error: NotRequired[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a try failed, and what may help: another one, after a pause, or fewer calls at once."""
+
+    cause: str
+    again: bool = True
+    again_after_seconds: int = 0
+    fewer: bool = False
+
+
+class _BadStatusError(Exception):
+    def __init__(self, status: int, retry_after: str | None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class _AnswerTooLargeError(Exception):
+    pass
+
+
+_T = TypeVar("_T")
+_ANSWERS: Final = msgspec.json.Decoder(list[_BatchAnswer] | _Answer)
+
+
+class _Posts(HTTPSessionManager):
+    """Posts to the one URL, over connections kept open, and reads a bounded answer.
+
+    In place of web3's own, whose lock can stay taken for good when a call is cancelled, and
+    which logs the URL. This way the provider never learns more of the URL than its host.
+    """
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        super().__init__(session_pool_max_workers=1)
+        self._url = url
+        self._session = session
+
+    async def async_make_post_request(
+        self,
+        endpoint_uri: object,
+        data: bytes | dict[str, Any],
+        **kwargs: Any,  # noqa: ANN401 - web3's
+    ) -> bytes:
+        del endpoint_uri  # only the host: see above
+        async with self._session.post(
+            self._url, data=data, allow_redirects=False, **kwargs
+        ) as response:
+            if response.status != HTTPStatus.OK:
+                raise _BadStatusError(response.status, response.headers.get("Retry-After"))
+            body = bytearray()
+            async for part in response.content.iter_any():
+                body += part
+                if len(body) > ANSWER_BYTES_MAX:
+                    raise _AnswerTooLargeError
+            return bytes(body)
+
+
+class _Provider(AsyncHTTPProvider):
+    """web3's provider, over our posts; every answer has the shape of JSON-RPC or is refused."""
+
+    # web3 logs answers whole; a node's words may repeat the key it was asked with.
+    logger = logging.Logger(__name__, logging.CRITICAL)  # noqa: LOG001 - heard by nobody
+
+    def __init__(self, endpoint: str, posts: _Posts) -> None:
+        # No retries of web3's own: its list of methods lacks eth_getBlockReceipts, and it
+        # knows nothing of Retry-After.
+        super().__init__(endpoint, exception_retry_configuration=None)
+        self._request_session_manager = posts
+        self.request_counter = count(1)  # some servers take the id 0 for none
+
+    @staticmethod
+    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
+        return cast("RPCResponse", _ANSWERS.decode(raw_response))
+
+    def encode_batch_rpc_request(self, requests: list[tuple[RPCEndpoint, Any]]) -> bytes:
+        # Ids tell the calls of one batch apart: numbered anew in each, they are known here.
+        self.request_counter = count(1)
+        return super().encode_batch_rpc_request(requests)
+
+
+class Node:
+    """One node, as an async context manager: its connections close with it.
+
+    `url` is http:// or https:// and may carry credentials, also in its path or query. Each try
+    of a call takes at most `timeout_seconds`. Raises ValueError for any other URL.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float = 10) -> None:
+        parts = _split(url)
+        self.endpoint = _endpoint(parts)
+        self._url = url
+        self._secrets = _secrets(parts)
+        self._timeout_seconds = timeout_seconds
+        self._batch_calls = BATCH_CALLS_MAX
+        self._session: aiohttp.ClientSession | None = None
+        self._provider: _Provider | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
+        )
+        self._provider = _Provider(self.endpoint, _Posts(self._url, self._session))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        session, self._session, self._provider = self._session, None, None
+        if session is not None:
+            await session.close()
+
+    async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401 - JSON is any
+        """Return the result of one call, as JSON.
+
+        Tries at most ATTEMPTS_MAX times where the transport fails or the node is overloaded.
+        Raises NodeUnavailable then, and NodeRefused at once for a JSON-RPC error.
+        """
+        provider = self._open_provider()
+
+        async def ask() -> RPCResponse | _Failure:
+            answer = await provider.make_request(RPCEndpoint(method), params)
+            return answer if isinstance(answer, dict) else _Failure("a list, to a single call")
+
+        answer = await self._asked(ask)
+        if isinstance(answer, _Failure):
+            raise NodeUnavailable(self.endpoint, answer.cause)
+        return self._result(method, answer)
+
+    async def batch(self, calls: Sequence[tuple[str, tuple[object, ...]]]) -> list[Any]:
+        """Return the results of the calls, in their order; at most BATCH_CALLS_MAX travel at once.
+
+        A node that finds a batch too long is asked for half of it, down to single calls, and for
+        one call more after each batch it answers. Raises as `call` does, for the first call
+        refused; never returns a part.
+        """
+        results: list[Any] = []
+        while len(results) < len(calls):
+            part = calls[len(results) : len(results) + self._batch_calls]
+            if len(part) == 1:
+                method, params = part[0]
+                results.append(await self.call(method, *params))
+                continue
+            answers = await self._batch_of(part)
+            if isinstance(answers, _Failure):
+                if answers.fewer:
+                    # Where time ran out, two calls at least: at one, it would not grow again.
+                    self._batch_calls = max(2 if answers.again else 1, len(part) // 2)
+                if answers.again or not answers.fewer:
+                    raise NodeUnavailable(self.endpoint, answers.cause)
+                continue
+            results.extend(answers)
+            if len(part) == self._batch_calls:
+                self._batch_calls = min(BATCH_CALLS_MAX, self._batch_calls + 1)
+        return results
+
+    async def _batch_of(
+        self, part: Sequence[tuple[str, tuple[object, ...]]]
+    ) -> list[Any] | _Failure:
+        """Return the results of one batch, or why there are none."""
+        provider = self._open_provider()
+        calls = [(RPCEndpoint(method), params) for method, params in part]
+
+        async def ask() -> list[RPCResponse] | RPCResponse | _Failure:
+            answers = await provider.make_batch_request(
+                cast("list[tuple[RPCEndpoint, Any]]", calls)
+            )
+            if isinstance(answers, list) and [answer["id"] for answer in answers] != list(
+                range(1, len(calls) + 1)
+            ):
+                return _Failure(f"{len(answers)} answers to {len(calls)} calls, or to other ones")
+            return answers
+
+        answers = await self._asked(ask)
+        if isinstance(answers, _Failure):
+            return answers
+        if isinstance(answers, dict):
+            refusal = self._refusal("a batch of calls", answers.get("error"))
+            if refusal.code in RATE_LIMITED_CODES:
+                raise refusal
+            return _Failure(refusal.message, again=False, fewer=True)
+        return [
+            self._result(method, answer)
+            for (method, _), answer in zip(part, cast("list[RPCResponse]", answers), strict=True)
+        ]
+
+    async def _asked(self, ask: Callable[[], Awaitable[_T | _Failure]]) -> _T | _Failure:
+        """Return the answer, or the last failure once the tries are used up."""
+        for pause_seconds in (*BACKOFF_SECONDS[: ATTEMPTS_MAX - 1], None):
+            answer = await self._tried(ask)
+            if not isinstance(answer, _Failure) or not answer.again or pause_seconds is None:
+                return answer
+            await asyncio.sleep(max(pause_seconds, answer.again_after_seconds))
+        raise AssertionError("the last try returns")
+
+    async def _tried(self, ask: Callable[[], Awaitable[_T | _Failure]]) -> _T | _Failure:
+        # Failures are values, made from known parts: the text of an aiohttp error holds the URL,
+        # and so would the context of whatever is raised while one is handled.
+        try:
+            return await ask()
+        except _BadStatusError as error:
+            return _failure_of_status(error.status, error.retry_after)
+        except _AnswerTooLargeError:
+            return _Failure(
+                f"an answer of more than {ANSWER_BYTES_MAX} bytes", again=False, fewer=True
+            )
+        except TimeoutError:
+            return _Failure(f"no answer within {self._timeout_seconds} seconds", fewer=True)
+        except (aiohttp.ClientError, OSError) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            return _Failure(f"the connection failed ({reason})")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return _Failure("its answer is not JSON-RPC; is this the URL of a node?")
+
+    def _result(self, method: str, answer: RPCResponse) -> Any:  # noqa: ANN401 - JSON is any
+        if answer.get("error") is not None:
+            raise self._refusal(method, answer["error"])
+        if "result" not in answer:
+            raise NodeUnavailable(self.endpoint, f"its answer to {method} has no result")
+        return answer["result"]
+
+    def _refusal(self, method: str, error: object) -> NodeRefused:
+        said = error if isinstance(error, dict) else {"message": str(error)}
+        code, message = said.get("code"), str(said.get("message"))
+        for secret in self._secrets:
+            message = message.replace(secret, "***")
+        return NodeRefused(
+            method, code if isinstance(code, int) else 0, message[:MESSAGE_LENGTH_MAX]
+        )
+
+    def _open_provider(self) -> _Provider:
+        if self._provider is None:
+            raise RuntimeError("the node is not open: use `async with Node(url) as node`")
+        return self._provider
+
+
+def _failure_of_status(status: int, retry_after: str | None) -> _Failure:
+    cause = f"HTTP status {status}"
+    if status == _REQUEST_TOO_LARGE:
+        return _Failure(cause, again=False, fewer=True)
+    if status in _NO_ENTRY_STATUSES:
+        return _Failure(f"{cause}; check the API key in its URL", again=False)
+    if status not in _TRANSIENT_STATUSES and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _Failure(f"{cause}; is this the URL of a node?", again=False)
+    # RFC 9110 allows a date here too; nodes send seconds, and without them our own pause holds.
+    if retry_after is None or not re.fullmatch("[0-9]{1,9}", retry_after):
+        return _Failure(cause)
+    if int(retry_after) > RETRY_AFTER_SECONDS_MAX:
+        return _Failure(f"{cause}, asking for {retry_after} seconds of pause", again=False)
+    return _Failure(cause, again_after_seconds=int(retry_after))
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("the URL of a node is http://host:port/… or https://host/…")
+    return parts
+
+
+def _endpoint(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + (f":{parts.port}" if parts.port else "")
+
+
+def _secrets(parts: SplitResult) -> tuple[str, ...]:
+    named = (parts.username or "", parts.password or "", parts.query, *parts.path.split("/"))
+    values = (pair.partition("=")[2] for pair in parts.query.split("&"))
+    return tuple(
+        sorted({text for text in (*named, *values) if len(text) >= SECRET_LENGTH_MIN}, key=len)
+    )[::-1]

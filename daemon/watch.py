@@ -1,0 +1,71 @@
+"""The watcher's program: one job per chain, and one that posts expiries."""
+
+import asyncio
+import os
+import socket
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from daemon.config import Config
+from daemon.follower import Follower
+from daemon.reading import UnsupportedTag
+from ledger.errors import LedgerError
+
+EXPIRY_SECONDS: Final = 30  # expiry is exact when spending; this only tidies up idle accounts
+EXPIRY_ACCOUNTS_MAX: Final = 500  # each holds its lock until the job's one transaction commits
+
+log = structlog.get_logger()
+
+
+async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
+    """Follow every configured chain until `stop` is set.
+
+    Raises what cannot pass by itself: a node on another chain (WrongChain), a source that says
+    otherwise than the books (RuleConflict), an unsupported finalized tag, another release's books.
+    """
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    scheduler = AsyncIOScheduler(
+        timezone=UTC,
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+    )
+    async with AsyncExitStack() as stack:
+        for chain in config.chains:
+            follower = Follower(chain, database_url, name)
+            await follower.open()
+            stack.push_async_callback(follower.close)
+            _add(scheduler, follower, fatal)
+        scheduler.start()
+        stack.callback(scheduler.shutdown, wait=False)
+        log.info("watching", chains=[chain.name for chain in config.chains])
+        fatal.add_done_callback(lambda _: stop.set())
+        await stop.wait()
+        scheduler.remove_all_jobs()
+    if fatal.done():
+        fatal.result()
+
+
+def _add(scheduler: AsyncIOScheduler, follower: Follower, fatal: asyncio.Future[None]) -> None:
+    async def turn() -> None:
+        try:
+            await follower.turn()
+        except (LedgerError, UnsupportedTag) as error:
+            if not fatal.done():
+                fatal.set_exception(error)
+
+    async def expire() -> None:
+        try:
+            await follower.expire(EXPIRY_ACCOUNTS_MAX)
+        except LedgerError as error:  # the next turn meets it too, and decides
+            log.warning("expiry postponed", chain=follower.chain.name, trouble=str(error))
+
+    now = datetime.now(UTC)
+    scheduler.add_job(
+        turn, IntervalTrigger(seconds=follower.chain.poll_ms / 1000), next_run_time=now
+    )
+    scheduler.add_job(expire, IntervalTrigger(seconds=EXPIRY_SECONDS))

@@ -1,0 +1,239 @@
+"""One step along one chain: the whole watcher on one screen.
+
+History and tip take the same path, so there is no hand-over between them to lose an event in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from daemon.config import Chain, Depth
+from daemon.earning import Followed, earnings_of
+from daemon.reading import (
+    Block,
+    BlockRef,
+    Moved,
+    Unprovable,
+    Violated,
+    read_blocks,
+    read_finalized,
+    read_hash,
+    read_head,
+)
+from daemon.rpc import Node
+from daemon.steps import (
+    Confirm,
+    Drop,
+    Extend,
+    Fork,
+    Halt,
+    Reverse,
+    Wait,
+    after_fork,
+    next_step,
+    shared_height,
+)
+from ledger.watching import GENESIS_PARENT, Position, SeenBlock, Watching
+
+Step = Wait | Extend | Confirm | Drop | Reverse | Halt
+
+# A fork is searched by halving: 2^20 blocks are more than may be remembered.
+SEARCH_STEPS_MAX: Final = 20
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Followings:
+    """A chain's settings and its sources as the books know them."""
+
+    chain: Chain
+    followed: tuple[Followed, ...]
+
+    @property
+    def contracts(self) -> frozenset[bytes]:
+        """The addresses whose logs are read."""
+        return frozenset(each.source.contract for each in self.followed)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one step goes by: the node's head and final height, and where the books stand."""
+
+    head: BlockRef
+    final_number: int
+    position: Position
+
+
+async def advance(node: Node, watching: Watching, followings: Followings) -> Step:
+    """Take one step along a chain and return what was done.
+
+    Safe to run again after any crash: whatever is written is one transaction. A chain that moves
+    while it is read is tried again by the next step; evidence that does not hold halts the chain.
+    """
+    chain = followings.chain
+    head = await read_head(node)
+    sight = Sight(head, await final_number(node, chain, head), await watching.position())
+    shared = shared_height(sight.position, head.number)
+    step: Step | Fork = next_step(
+        sight.position,
+        head_number=head.number,
+        final_number=sight.final_number,
+        node_hash=await _node_hash(node, shared),
+        books_hash=await watching.hash_at(shared),
+        span_max=chain.span_max,
+    )
+    try:
+        if isinstance(step, Fork):
+            ancestor = await _common_ancestor(node, watching, step.number)
+            step = after_fork(sight.position, ancestor, chain.on_deep_reorg)
+        await _do(step, node, watching, followings, sight)
+    except Moved as moved:
+        return Wait(str(moved))
+    except (Violated, Unprovable) as error:
+        step = Halt(str(error))
+        await _halt(watching, chain, sight.position, step)
+    return step
+
+
+async def _do(
+    step: Step, node: Node, watching: Watching, followings: Followings, sight: Sight
+) -> None:
+    chain, position = followings.chain, sight.position
+    match step:
+        case Extend(first, last):
+            blocks = await read_blocks(node, first, last, followings.contracts)
+            await _extend(watching, followings, sight, blocks)
+        case Confirm(number):
+            await _resume(watching, position)
+            await _confirm(watching, chain, sight.head, number)
+        case Drop(to_number):
+            dropped = await watching.drop(to_number)
+            depth = position.indexed_number - to_number
+            log.warning("reorg", chain=chain.name, to=to_number, depth=depth, dropped=dropped)
+        case Reverse(to_number):
+            await _require_branch(node, watching, to_number)
+            count = await watching.reverse(to_number)
+            depth = position.indexed_number - to_number
+            log.error("deep reorg", chain=chain.name, to=to_number, depth=depth, reversed=count)
+        case Halt():
+            await _halt(watching, chain, position, step)
+        case Wait():
+            if sight.head.number >= position.indexed_number:
+                await _resume(watching, position)
+            await watching.see_head(sight.head.number)
+
+
+async def _extend(
+    watching: Watching, followings: Followings, sight: Sight, blocks: Sequence[Block]
+) -> None:
+    if not blocks or blocks[0].parent != sight.position.indexed_hash:
+        raise Moved(f"block {sight.position.indexed_number} has another block on top now")
+    await _resume(watching, sight.position)
+    name, last = followings.chain.name, blocks[-1].number
+    earnings = earnings_of(blocks, followings.followed)
+    confirmed = await watching.append(
+        head_number=sight.head.number,
+        blocks=[SeenBlock(block.number, block.hash, block.parent, block.time) for block in blocks],
+        events=earnings.events,
+        set_aside=earnings.set_aside,
+        confirm=await _final_block(watching, sight, blocks),
+        remember=followings.chain.blocks_remembered,
+    )
+    for aside in earnings.set_aside:
+        log.error("log set aside", chain=name, block=aside.block_number, reason=aside.reason)
+    log.info(
+        "read",
+        chain=name,
+        first=blocks[0].number,
+        last=last,
+        head=sight.head.number,
+        events=len(earnings.events),
+        confirmed=confirmed,
+    )
+
+
+async def _final_block(
+    watching: Watching, sight: Sight, blocks: Sequence[Block]
+) -> tuple[int, bytes] | None:
+    """Return number and hash of the block to confirm up to, None if that is done already."""
+    final = min(sight.final_number, blocks[-1].number)
+    if final <= sight.position.confirmed_number:
+        return None
+    if final >= blocks[0].number:
+        return final, blocks[final - blocks[0].number].hash
+    known = await watching.hash_at(final)
+    return None if known is None else (final, known)
+
+
+async def _confirm(watching: Watching, chain: Chain, head: BlockRef, number: int) -> None:
+    known = await watching.hash_at(number)
+    if known is None:
+        raise Moved(f"block {number} is not in the books any more")
+    confirmed = await watching.append(
+        head_number=head.number,
+        blocks=[],
+        events=[],
+        set_aside=[],
+        confirm=(number, known),
+        remember=chain.blocks_remembered,
+    )
+    log.info("confirmed", chain=chain.name, number=number, events=confirmed)
+
+
+async def final_number(node: Node, chain: Chain, head: BlockRef) -> int:
+    """Return the greatest height that is final by the chain's rule."""
+    if isinstance(chain.confirmation, Depth):
+        # Head 107, depth 3: 104 has three blocks on top (105, 106, 107).
+        return head.number - chain.confirmation.blocks
+    return (await read_finalized(node)).number
+
+
+async def _node_hash(node: Node, number: int) -> bytes | None:
+    return GENESIS_PARENT if number < 0 else await read_hash(node, number)
+
+
+async def _common_ancestor(node: Node, watching: Watching, fork: int) -> int | None:
+    """Return the last height below `fork` where node and books agree, if one is remembered.
+
+    Two chains that agree at a height agree below it, so halving finds where they part.
+    """
+    low, high = await watching.oldest_remembered(), fork
+    if await _node_hash(node, low) != await watching.hash_at(low):
+        return None
+    for _ in range(SEARCH_STEPS_MAX):
+        if high - low <= 1:
+            break
+        middle = (low + high) // 2
+        if await _node_hash(node, middle) == await watching.hash_at(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+async def _require_branch(node: Node, watching: Watching, ancestor: int) -> None:
+    """Require the node to show, linked and hashed, another block on top of the ancestor.
+
+    A hash that a node merely names is no reason to take grants back.
+    """
+    branch = await read_blocks(node, ancestor + 1, ancestor + 1, frozenset())
+    on_ancestor = branch and branch[0].parent == await watching.hash_at(ancestor)
+    if not on_ancestor or branch[0].hash == await watching.hash_at(ancestor + 1):
+        raise Moved(f"the node shows no other block on top of {ancestor} any more")
+
+
+async def _halt(watching: Watching, chain: Chain, position: Position, halt: Halt) -> None:
+    if (position.state, position.reason) == ("halted", halt.reason):
+        return
+    await watching.halt(halt.reason)
+    log.error("halted", chain=chain.name, reason=halt.reason)
+
+
+async def _resume(watching: Watching, position: Position) -> None:
+    """Let a halted chain go on: the node has just shown that the books are on its chain."""
+    if position.state == "halted":
+        await watching.resume()
+        log.warning("resumed", was=position.reason)

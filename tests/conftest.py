@@ -1,0 +1,138 @@
+"""What the tests stand on: a real PostgreSQL, with a fresh set of books for each test."""
+
+import asyncio
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from daemon.postgres import embedded
+from ledger.migrate import migrate
+from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
+
+CHAIN_ID = 31337
+GENESIS = hashlib.sha256(b"genesis").digest()
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """A PostgreSQL to make databases on: DATABASE_URL, or an embedded one.
+
+    Not below pytest's own folder: each run of pytest takes that away from other users, of whom
+    the server is one where the tests run as root.
+    """
+    given = os.environ.get("DATABASE_URL")
+    if given:
+        yield given
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="creditd-", ignore_cleanup_errors=True) as folder,
+        embedded(Path(folder) / "data") as url,
+    ):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """The name of a migrated database that is only ever copied."""
+    name = f"creditd_template_{uuid.uuid4().hex[:12]}"
+    run(server_url, f"create database {name}")
+    migrate(on(server_url, name))
+    yield name
+    run(server_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """A fresh database with empty books."""
+    name = f"creditd_test_{uuid.uuid4().hex[:12]}"
+    run(server_url, f"create database {name} template {template} strategy file_copy")
+    yield on(server_url, name)
+    run(server_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def empty_database_url(server_url: str) -> Iterator[str]:
+    """A database without books."""
+    name = f"creditd_empty_{uuid.uuid4().hex[:12]}"
+    run(server_url, f"create database {name}")
+    yield on(server_url, name)
+    run(server_url, f"drop database {name} with (force)")
+
+
+def on(server_url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def run(database_url: str, statement: str) -> None:
+    """Run a statement as the owner."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def fake_hash(*parts: object) -> bytes:
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
+def earn(
+    database_url: str, address: bytes, credits_micro: int, *, chain_id: int = CHAIN_ID
+) -> None:
+    """Post one confirmed event that grants a wallet credits, by the watcher's own way in."""
+    asyncio.run(_earn(database_url, address, credits_micro, chain_id))
+
+
+async def _earn(database_url: str, address: bytes, credits_micro: int, chain_id: int) -> None:
+    chain = ChainEntry(
+        chain_id=chain_id,
+        name=f"chain-{chain_id}",
+        genesis=GENESIS,
+        depth=1,
+        anchor_number=-1,
+        anchor_hash=bytes(32),
+        anchor_time=0,
+    )
+    rule = RuleEntry(
+        name=f"given-{chain_id}",
+        contract=bytes(20),
+        event="staking-rewards.Staked",
+        from_block=0,
+        cap_account=None,
+        cap_account_day=None,
+        expires_days=None,
+    )
+    async with Watching.lead(database_url, chain, "test") as watching:
+        rule_id = (await watching.enter_rules([rule]))[rule.name]
+        position = await watching.position()
+        number = position.indexed_number + 1
+        block = SeenBlock(
+            number,
+            fake_hash("block", chain_id, number, address.hex()),
+            position.indexed_hash,
+            1_700_000_000 + number,
+        )
+        event = SeenEvent(
+            block_number=number,
+            tx_hash=fake_hash("tx", chain_id, number, address.hex()),
+            ordinal=0,
+            role=0,
+            log_index=0,
+            rule_id=rule_id,
+            wallet=address,
+            amount=credits_micro,
+            credits=credits_micro,
+        )
+        await watching.append(
+            head_number=number,
+            blocks=[block],
+            events=[event],
+            set_aside=[],
+            confirm=(number, block.hash),
+            remember=1000,
+        )
