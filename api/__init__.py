@@ -1,0 +1,1 @@
+"""Spending: HTTP, prices, API keys. Everything it decides, it asks the ledger."""

@@ -1,0 +1,254 @@
+"""The app: HTTP on one side, endpoints on the other. The only file that knows the framework.
+
+A request is matched, authenticated, decoded and answered here; whatever an endpoint cannot answer
+comes back as a cause and leaves as the problem of `api.problems`.
+"""
+
+import asyncio
+import re
+import secrets
+import traceback
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import structlog
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from api.callers import Callers, require_scope
+from api.calls import Answer, AnyEndpoint, Call, Document, Endpoint, OpenEndpoint, Parts
+from api.decoding import decode_body, decode_query
+from api.endpoints import ENDPOINTS
+from api.idempotency import parse_idempotency_key
+from api.openapi import openapi_endpoint
+from api.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
+from api.problems import problem_type
+from api.refusals import (
+    BodyTimedOut,
+    BodyTooLarge,
+    Cause,
+    MediaTypeUnsupported,
+    MethodNotAllowed,
+    NotFound,
+    Refused,
+    Stopping,
+    Unforeseen,
+)
+from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
+
+BODY_BYTES_MAX: Final = 65_536  # the largest body anyone needs to send is under 1 KiB
+# A sender that overshoots is read to its end, if that is near: closing on it would lose the answer.
+BODY_BYTES_DRAINED_MAX: Final = 1_048_576
+BODY_SECONDS: Final = 10  # a body comes right after its headers, or never
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_JSON: Final = ("Content-Type", "application/json")
+_PROBLEM: Final = ("Content-Type", PROBLEM_MEDIA_TYPE)
+_DOCUMENT_HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+)
+
+log = structlog.get_logger(__name__)
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What is sent: the same for answers, documents and problems."""
+
+    status: int
+    content: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
+class Api:
+    """The ASGI application of one process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._metrics = parts.metrics
+        callers = Callers(parts.reading)
+        by_path: dict[str, list[AnyEndpoint]] = defaultdict(list)
+        for endpoint in (*ENDPOINTS, openapi_endpoint(ENDPOINTS)):
+            by_path[endpoint.path].append(endpoint)
+        self._router = Router(
+            [Route(path, _Path(found, parts, callers)) for path, found in by_path.items()],
+            redirect_slashes=False,
+            default=_nothing_here,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever goes wrong is answered with a problem."""
+        request_id = _request_id(scope)
+        try:
+            await self._router(scope, receive, send)
+            reply: _Reply = scope["creditd.reply"]
+        except ClientGone:
+            return
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one error table
+            reply = _refusal(error, request_id)
+        self._metrics.answered(scope.get("creditd.endpoint", ""), reply.status)
+        headers = [
+            (b"content-length", b"%d" % len(reply.content)),
+            (b"x-request-id", request_id.encode()),
+        ]
+        headers += [(name.encode(), value.encode("latin-1")) for name, value in reply.headers]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.content})
+
+
+def _refusal(error: BaseException, request_id: str) -> _Reply:
+    """Return the problem that answers an error; what the caller cannot mend is logged."""
+    cause: Cause
+    match error:
+        case Refused():
+            cause = error.cause
+        case LedgerBusy() | LedgerUnavailable() | SchemaMismatch():
+            log.warning("ledger_failed", request_id=request_id, error=str(error))
+            cause = error
+        case asyncio.CancelledError():
+            # Only a stop that has run out of patience cancels a request, and its task ends here.
+            log.warning("stopped_before_answer", request_id=request_id)
+            cause = Stopping()
+        case _:
+            # As text: a renderer that shows local variables would show API keys.
+            trace = "".join(traceback.format_exception(error))
+            log.error("request_failed", request_id=request_id, traceback=trace)
+            cause = Unforeseen()
+    row = problem_type(cause)
+    body, headers = row.render(cause, request_id)
+    return _Reply(row.status, body, (_PROBLEM, *headers))
+
+
+class _Path:
+    """The endpoints of one path, by method: an ASGI application that leaves its reply in the scope.
+
+    Only `Api` sends, so that a reply that fails half-way is not followed by another.
+    """
+
+    def __init__(self, endpoints: Sequence[AnyEndpoint], parts: Parts, callers: Callers) -> None:
+        self._methods: dict[str, _Guarded | _Open] = {}
+        for endpoint in endpoints:
+            if isinstance(endpoint, Endpoint):
+                self._methods[endpoint.method] = _Guarded(endpoint, parts, callers)
+            else:
+                self._methods["GET"] = _Open(endpoint, parts)
+        if "GET" in self._methods:
+            self._methods["HEAD"] = self._methods["GET"]
+
+    async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
+        found = self._methods.get(scope["method"])
+        if found is None:
+            raise Refused(MethodNotAllowed(tuple(self._methods)))
+        scope["creditd.endpoint"] = found.name
+        match await found.answer(scope, receive):
+            case Answer(status, body, headers):
+                reply = _Reply(status, msgspec.json.encode(body), (_JSON, *headers))
+            case Document(media_type, content):
+                headers = (("Content-Type", media_type), *_DOCUMENT_HEADERS)
+                reply = _Reply(200, content, headers)
+        scope["creditd.reply"] = reply
+
+
+class _Guarded:
+    """An endpoint for apps, and what is asked before it runs: 401, then 403, then the rest."""
+
+    def __init__(self, endpoint: Endpoint[Any, Any], parts: Parts, callers: Callers) -> None:
+        self.name = endpoint.name
+        self._endpoint = endpoint
+        self._parts = parts
+        self._callers = callers
+        self._decoder = msgspec.json.Decoder(endpoint.body)
+        self._no_body = endpoint.body() if not endpoint.writes else None
+        self._no_query = endpoint.query()
+
+    async def answer(self, scope: Scope, receive: Receive) -> Answer:
+        endpoint = self._endpoint
+        api_key = await self._callers.identify(_headers(scope, b"authorization"))
+        require_scope(api_key, endpoint.scopes)
+        query = scope["query_string"]
+        call = Call(
+            api_key=api_key,
+            path=scope["path_params"],
+            query=decode_query(query, endpoint.query) if query else self._no_query,
+            key=_key(scope) if endpoint.writes else "",
+            body=self._no_body or await self._body(scope, receive),
+        )
+        return await endpoint.run(self._parts, call)
+
+    async def _body(self, scope: Scope, receive: Receive) -> msgspec.Struct:
+        media_types = _headers(scope, b"content-type")
+        body = await _read_body(scope, receive)
+        if body and not _is_json(media_types):
+            raise Refused(MediaTypeUnsupported())
+        decoder: msgspec.json.Decoder[msgspec.Struct] = self._decoder
+        return decode_body(decoder, body)
+
+
+class _Open:
+    """An endpoint for anyone who reaches the process."""
+
+    def __init__(self, endpoint: OpenEndpoint, parts: Parts) -> None:
+        self.name = endpoint.name
+        self._run = endpoint.run
+        self._parts = parts
+
+    async def answer(self, scope: Scope, _receive: Receive) -> Answer | Document:
+        return await self._run(self._parts, scope["path_params"])
+
+
+async def _nothing_here(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise Refused(NotFound())
+
+
+async def _read_body(scope: Scope, receive: Receive) -> bytes:
+    """Return the whole body. Raises Refused if it is too large or too slow, ClientGone."""
+    declared = _headers(scope, b"content-length")
+    if declared and int(declared[0]) > BODY_BYTES_DRAINED_MAX:
+        raise Refused(BodyTooLarge())
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:  # ends with the body, at the bound, or when the time is up
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                size += len(message["body"])
+                if size <= BODY_BYTES_MAX:
+                    chunks.append(message["body"])
+                if not message["more_body"] or size > BODY_BYTES_DRAINED_MAX:
+                    break
+    except TimeoutError as error:
+        raise Refused(BodyTimedOut()) from error
+    if size > BODY_BYTES_MAX:
+        raise Refused(BodyTooLarge())
+    return b"".join(chunks)
+
+
+def _request_id(scope: Scope) -> str:
+    """Return the sender's own request id if it is short and plain, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return f"req_{secrets.token_hex(8)}"
+
+
+def _key(scope: Scope) -> str:
+    return parse_idempotency_key(_headers(scope, b"idempotency-key"))
+
+
+def _headers(scope: Scope, wanted: bytes) -> list[bytes]:
+    return [value for name, value in scope["headers"] if name == wanted]
+
+
+def _is_json(media_types: list[bytes]) -> bool:
+    if len(media_types) != 1:
+        return False
+    return media_types[0].partition(b";")[0].strip().lower() == b"application/json"

@@ -1,0 +1,83 @@
+"""Who calls: the API key of a request, looked up in the ledger and remembered for a moment."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+from api.keys import digest_api_key
+from api.refusals import Refused, ScopeMissing, Unauthenticated
+from ledger.reading import ApiKeyRow, Reading
+
+# A revoked key goes on working for at most this long; a look-up per request would double its cost.
+API_KEY_CACHE_SECONDS: Final = 5
+API_KEYS_REMEMBERED_MAX: Final = 4_096  # about 2 MB; more apps than that share no single process
+
+
+class _Remembered(NamedTuple):
+    api_key: ApiKeyRow
+    until: float  # of the monotonic clock
+
+
+class Callers:
+    """The API keys that were seen in the last API_KEY_CACHE_SECONDS."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._lookups: dict[bytes, asyncio.Task[ApiKeyRow | None]] = {}
+
+    async def identify(self, authorization: list[bytes]) -> ApiKeyRow:
+        """Return the API key that the `Authorization` header's values present.
+
+        Raises Refused(Unauthenticated) if there is none or it is not good (any more),
+        LedgerUnavailable if the ledger cannot say.
+        """
+        if len(authorization) != 1:
+            raise Refused(Unauthenticated("The request names no API key, or several"))
+        scheme, _, text = authorization[0].decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Refused(Unauthenticated("The request names no API key"))
+        digest = digest_api_key(text.strip(" "))
+        if digest is None:
+            raise Refused(Unauthenticated("This is not an API key, or it lacks some letters"))
+        return _still_good(await self._look_up(digest))
+
+    async def _look_up(self, digest: bytes) -> ApiKeyRow | None:
+        remembered = self._remembered.get(digest)
+        if remembered is not None and remembered.until > time.monotonic():
+            self._remembered.move_to_end(digest)
+            return remembered.api_key
+        # Requests that arrive together when an API key is due share one look-up.
+        lookup = self._lookups.get(digest)
+        if lookup is None:
+            lookup = asyncio.create_task(self._ask_ledger(digest))
+            self._lookups[digest] = lookup
+            lookup.add_done_callback(lambda _: self._lookups.pop(digest))
+        return await asyncio.shield(lookup)
+
+    async def _ask_ledger(self, digest: bytes) -> ApiKeyRow | None:
+        asked_at = time.monotonic()
+        api_key = await self._reading.api_key(digest)
+        if api_key is not None:
+            self._remembered[digest] = _Remembered(api_key, asked_at + API_KEY_CACHE_SECONDS)
+            self._remembered.move_to_end(digest)
+            if len(self._remembered) > API_KEYS_REMEMBERED_MAX:
+                self._remembered.popitem(last=False)
+        return api_key
+
+
+def require_scope(api_key: ApiKeyRow, scopes: tuple[str, ...]) -> None:
+    """Raise Refused(ScopeMissing) if scopes are asked for and the API key has none of them."""
+    if scopes and api_key.scopes.isdisjoint(scopes):
+        raise Refused(ScopeMissing(" or ".join(scopes)))
+
+
+def _still_good(api_key: ApiKeyRow | None) -> ApiKeyRow:
+    if api_key is None:
+        raise Refused(Unauthenticated("Nobody was given this API key"))
+    if api_key.revoked_at is not None:
+        raise Refused(Unauthenticated("This API key was revoked"))
+    if api_key.expires_at is not None and api_key.expires_at.timestamp() <= time.time():
+        raise Refused(Unauthenticated("This API key has expired"))
+    return api_key

@@ -1,0 +1,100 @@
+"""What an endpoint is, what it is called with and what it answers. HTTP stays in `api.app`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from api import wire
+from api.metrics import Metrics
+from api.refusals import Cause
+from ledger.reading import ApiKeyRow, Reading
+from ledger.spending import Spending
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+Query = TypeVar("Query", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What endpoints work with."""
+
+    spending: Spending
+    reading: Reading
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, a body that is sent as JSON, and headers."""
+
+    status: int
+    body: msgspec.Struct
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A body that is sent as it is."""
+
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Body, Query]):
+    """One request of an app that may make it, decoded.
+
+    `key` is the idempotency key, empty for reads; `path` holds the parts of the path by name.
+    """
+
+    api_key: ApiKeyRow
+    path: Mapping[str, str]
+    body: Body
+    query: Query
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint(Generic[Body, Query]):
+    """An endpoint for apps: it needs an API key with one of `scopes` (any key if there are none).
+
+    A `body` type makes it a write, which needs an idempotency key. `answers` says which shape goes
+    with which status, `refusals` what it may refuse beside what all endpoints do.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    scopes: tuple[str, ...]
+    body: type[Body]
+    query: type[Query]
+    answers: Mapping[int, type[msgspec.Struct]]
+    headers: tuple[str, ...] = ()
+    refusals: tuple[type[Cause], ...] = ()
+    run: Callable[[Parts, Call[Body, Query]], Awaitable[Answer]]
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes the books."""
+        return self.body is not wire.NoBody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenEndpoint:
+    """An endpoint that anyone who reaches the process may read.
+
+    `shape` is that of its JSON; a document names its media type instead.
+    """
+
+    path: str
+    name: str
+    summary: str
+    shape: type[msgspec.Struct] | str
+    refusals: tuple[type[Cause], ...] = ()
+    run: Callable[[Parts, Mapping[str, str]], Awaitable[Answer | Document]]
+
+
+AnyEndpoint = Endpoint[Any, Any] | OpenEndpoint

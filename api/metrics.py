@@ -1,0 +1,148 @@
+"""What the process counts, and how far the chains are, for Prometheus.
+
+Labels are few and bounded: chains, priced operations, endpoints. Never accounts or wallets.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from ledger.credits import MICRO_PER_CREDIT
+from ledger.outcomes import Charged, ChargeOutcome, Insufficient
+from ledger.reading import ChainRow
+
+# The version that `generate_latest` writes.
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+# From a charge that went alone on an idle machine to one at the end of its patience.
+CHARGE_SECONDS_BUCKETS: Final = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+)
+CHAIN_STATES: Final = ("syncing", "following", "halted")
+
+
+class Metrics:
+    """The counters of one process, and its registry."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._requests = Counter(
+            "creditd_http_requests",
+            "Requests answered.",
+            ("endpoint", "status"),
+            registry=self._registry,
+        )
+        self._charges = Counter(
+            "creditd_charges",
+            "Charges asked for, by what came of them.",
+            ("operation", "outcome"),
+            registry=self._registry,
+        )
+        self._charged_credits = Counter(
+            "creditd_charged_credits",
+            "Credits taken by charges, refunds not subtracted.",
+            ("operation",),
+            registry=self._registry,
+        )
+        self._charge_seconds = Histogram(
+            "creditd_charge_duration_seconds",
+            "Time the ledger took to answer a charge, queueing included.",
+            buckets=CHARGE_SECONDS_BUCKETS,
+            registry=self._registry,
+        )
+
+    def answered(self, endpoint: str, status: int) -> None:
+        """Count an answer."""
+        self._requests.labels(endpoint, str(status)).inc()
+
+    def charge_decided(self, operation: str, outcome: ChargeOutcome, seconds: float) -> None:
+        """Count what came of a charge. `operation` is a label only where the ledger knows it."""
+        self._charge_seconds.observe(seconds)
+        match outcome:
+            case Charged(charge, replayed=False):
+                self._charges.labels(operation, "charged").inc()
+                # The format knows doubles only; the books stay integers.
+                self._charged_credits.labels(operation).inc(charge.cost / MICRO_PER_CREDIT)
+            case Charged():
+                self._charges.labels(operation, "replayed").inc()
+            case Insufficient():
+                self._charges.labels(operation, "insufficient").inc()
+            case _:
+                self._charges.labels("", "refused").inc()
+
+    def render(self, chains: Sequence[ChainRow] | None) -> bytes:
+        """Return the exposition; `chains` is None where the ledger could not be read."""
+        at_scrape = CollectorRegistry()
+        at_scrape.register(_Chains(chains))
+        return generate_latest(self._registry) + generate_latest(at_scrape)
+
+
+class _Chains:
+    """The books' view of every chain, as a collector of one scrape."""
+
+    def __init__(self, chains: Sequence[ChainRow] | None) -> None:
+        self._chains = chains
+
+    def collect(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily("creditd_ledger_up", "Whether the ledger could be read.")
+        up.add_metric((), 0 if self._chains is None else 1)
+        yield up
+        yield from _chain_metrics(self._chains or ())
+
+
+def _chain_metrics(chains: Sequence[ChainRow]) -> Iterator[Metric]:
+    head = _gauge("head_block", "Newest block the node has shown.")
+    indexed = _gauge("indexed_block", "Last block read and proven.")
+    confirmed = _gauge("confirmed_block", "Last block whose events are granted.")
+    indexed_time = _gauge("indexed_timestamp_seconds", "Time of the last block read and proven.")
+    confirmed_time = _gauge("confirmed_timestamp_seconds", "Time of the last block granted.")
+    seen = _gauge("watcher_seen_timestamp_seconds", "When a watcher last led the chain.")
+    depth = _gauge("last_reorg_depth_blocks", "Blocks orphaned by the last reorganisation.")
+    state = _gauge("state", "1 for the state the chain is in.", "state")
+    reorgs = CounterMetricFamily(
+        "creditd_chain_reorgs", "Reorganisations undone.", labels=("chain",)
+    )
+    for chain in chains:
+        head.add_metric((chain.name,), chain.head_number)
+        indexed.add_metric((chain.name,), chain.indexed_number)
+        confirmed.add_metric((chain.name,), chain.confirmed_number)
+        reorgs.add_metric((chain.name,), chain.reorgs)
+        for family, at in (
+            (indexed_time, chain.indexed_at),
+            (confirmed_time, chain.confirmed_time),
+            (seen, chain.leader_seen_at),
+        ):
+            if at is not None:
+                family.add_metric((chain.name,), at.timestamp())
+        if chain.last_reorg_depth is not None:
+            depth.add_metric((chain.name,), chain.last_reorg_depth)
+        for known in CHAIN_STATES:
+            state.add_metric((chain.name, known), int(chain.state == known))
+    yield from (head, indexed, confirmed, indexed_time, confirmed_time, seen, depth, state, reorgs)
+
+
+def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"creditd_chain_{name}", documentation, labels=("chain", *labels))

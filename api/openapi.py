@@ -1,0 +1,204 @@
+"""The OpenAPI 3.1 document, made of the endpoints' table and the types that decode the requests."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from api import refusals
+from api.calls import AnyEndpoint, Document, Endpoint, OpenEndpoint, Parts
+from api.idempotency import KEY_LENGTH_MAX
+from api.problems import BY_CAUSE, ProblemType
+from api.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
+from ledger.errors import LedgerBusy, LedgerUnavailable
+
+REF_TEMPLATE: Final = "#/components/schemas/{name}"
+# Of the wire format. It changes when an answer loses or changes a member, not when it gains one.
+WIRE_VERSION: Final = "1.0.0"
+
+_DESCRIPTION: Final = (
+    "Credits are decimal strings. Every write needs an Idempotency-Key: the same key with the same"
+    " request gives the same answer, marked Idempotent-Replayed, however often it is sent, and a"
+    " refusal does not use the key up. Errors are RFC 9457 problems, told apart by `type`."
+)
+_CREDITS: Final = {"type": "string", "examples": ["12.5"]}
+_HEADERS: Final[Mapping[str, dict[str, Any]]] = {
+    "Credits-Balance": {"description": "Credits available afterwards.", "schema": _CREDITS},
+    "Credits-Cost": {"description": "Credits the charge costs.", "schema": _CREDITS},
+    "Idempotent-Replayed": {
+        "description": "Present on the answer to a request made earlier under the same key.",
+        "schema": {"const": "true"},
+    },
+    "Location": {"description": "Where to read it.", "schema": {"type": "string"}},
+}
+_KEY_PARAMETER: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "Names what is asked for, over all its retries: a UUID, say.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX},
+}
+# What any endpoint for apps may refuse, and what any write may.
+_REFUSED_BY_ALL: Final = (
+    refusals.Unauthenticated,
+    refusals.Invalid,
+    LedgerBusy,
+    LedgerUnavailable,
+    refusals.Stopping,
+    refusals.Unforeseen,
+)
+_REFUSED_BY_WRITES: Final = (
+    refusals.Malformed,
+    refusals.KeyMissing,
+    refusals.KeyMalformed,
+    refusals.BodyTimedOut,
+    refusals.BodyTooLarge,
+    refusals.MediaTypeUnsupported,
+)
+
+
+def openapi_endpoint(endpoints: Sequence[AnyEndpoint]) -> OpenEndpoint:
+    """Return the endpoint that gives the document of the other endpoints and itself."""
+    content = b""
+
+    async def run(_parts: Parts, _path: Mapping[str, str]) -> Document:
+        return Document("application/json", content)
+
+    endpoint = OpenEndpoint(
+        path="/openapi.json",
+        name="openapi",
+        summary="This document",
+        shape="application/json",
+        run=run,
+    )
+    content = msgspec.json.encode(openapi_document([*endpoints, endpoint]))
+    return endpoint
+
+
+def openapi_document(endpoints: Iterable[AnyEndpoint]) -> dict[str, Any]:
+    """Return the document as what JSON can hold."""
+    paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    shapes: set[type] = set()
+    for endpoint in endpoints:
+        if isinstance(endpoint, Endpoint):
+            paths[endpoint.path][endpoint.method.lower()] = _app_operation(endpoint, shapes)
+        else:
+            paths[endpoint.path]["get"] = _open_operation(endpoint, shapes)
+    _, schemas = msgspec.json.schema_components(
+        sorted(shapes, key=lambda shape: shape.__name__), ref_template=REF_TEMPLATE
+    )
+    for shape in shapes:
+        schemas[shape.__name__] |= getattr(shape, "extra_schema", {})
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "creditd", "version": WIRE_VERSION, "description": _DESCRIPTION},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "ck_…"}
+            },
+        },
+    }
+
+
+def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str, Any]:
+    refused = [*endpoint.refusals, *_REFUSED_BY_ALL]
+    if endpoint.scopes:
+        refused.append(refusals.ScopeMissing)
+    if endpoint.writes:
+        refused.extend(_REFUSED_BY_WRITES)
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "security": [{"apiKey": []}],
+        "parameters": [*_path_parameters(endpoint.path), *_query_parameters(endpoint.query)],
+        "responses": {
+            str(status): {
+                "description": (shape.__doc__ or "").partition("\n")[0],
+                "headers": {name: _HEADERS[name] for name in endpoint.headers},
+                "content": {"application/json": {"schema": _schema(shape, shapes)}},
+            }
+            for status, shape in endpoint.answers.items()
+        }
+        | _problem_responses(refused, shapes),
+    }
+    if endpoint.scopes:
+        operation["description"] = f"Needs the scope {' or '.join(endpoint.scopes)}."
+    if endpoint.writes:
+        operation["parameters"].append(_KEY_PARAMETER)
+        operation["requestBody"] = {
+            "required": bool(_required_fields(endpoint.body)),
+            "content": {"application/json": {"schema": _schema(endpoint.body, shapes)}},
+        }
+    return operation
+
+
+def _open_operation(endpoint: OpenEndpoint, shapes: set[type]) -> dict[str, Any]:
+    if isinstance(endpoint.shape, str):
+        content: dict[str, Any] = {endpoint.shape: {}}
+    else:
+        content = {"application/json": {"schema": _schema(endpoint.shape, shapes)}}
+    return {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "security": [],
+        "parameters": _path_parameters(endpoint.path),
+        "responses": {"200": {"description": endpoint.summary, "content": content}}
+        | _problem_responses([*endpoint.refusals, refusals.Unforeseen], shapes),
+    }
+
+
+def _problem_responses(causes: Iterable[type], shapes: set[type]) -> dict[str, Any]:
+    by_status: dict[int, list[ProblemType]] = defaultdict(list)
+    for cause in dict.fromkeys(causes):
+        row = BY_CAUSE[cause]
+        by_status[row.status].append(row)
+    return {
+        str(status): {
+            "description": "; ".join(f"{row.title} ({row.path})" for row in rows),
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": _problem_schema(rows, shapes)}},
+        }
+        for status, rows in sorted(by_status.items())
+    }
+
+
+def _problem_schema(rows: Sequence[ProblemType], shapes: set[type]) -> dict[str, Any]:
+    return {
+        "oneOf": [
+            {
+                "allOf": [
+                    _schema(row.shape, shapes),
+                    {"properties": {"type": {"const": row.path}}},
+                ]
+            }
+            for row in rows
+        ]
+    }
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": part[1:-1], "in": "path", "required": True, "schema": {"type": "string"}}
+        for part in path.split("/")
+        if part.startswith("{")
+    ]
+
+
+def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    _, schemas = msgspec.json.schema_components([query], ref_template=REF_TEMPLATE)
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in schemas[query.__name__]["properties"].items()
+    ]
+
+
+def _schema(shape: type[msgspec.Struct], shapes: set[type]) -> dict[str, Any]:
+    shapes.add(shape)
+    return {"$ref": REF_TEMPLATE.format(name=shape.__name__)}
+
+
+def _required_fields(shape: type[msgspec.Struct]) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(shape) if field.required]

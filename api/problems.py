@@ -1,0 +1,341 @@
+"""The one table from what went wrong to what is answered: RFC 9457 problems.
+
+Whoever meets a problem must learn from its `detail` what to do next. Programs go by `type`, which
+is the path of a page that explains it and never changes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from api import refusals, wire
+from api.shortfall import Shortfall
+from ledger import errors, outcomes
+from ledger.credits import format_credits
+
+# A full queue empties within a second once Postgres answers; a restart of it takes a few.
+BUSY_RETRY_SECONDS: Final = 1
+UNAVAILABLE_RETRY_SECONDS: Final = 5
+
+Headers = tuple[tuple[str, str], ...]
+MEDIA_TYPE: Final = "application/problem+json"
+_NO_STORE: Final = ("Cache-Control", "no-store")
+
+
+def _no_members(_cause: object) -> dict[str, object]:
+    return {}
+
+
+def _no_headers(_cause: object) -> Headers:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemType:
+    """One row of the table: a type of problem and the cause it stands for.
+
+    `detail` is a sentence or makes one of the cause; `members` and `headers` are what the problem
+    carries beside the members of RFC 9457.
+    """
+
+    cause: type
+    code: str
+    status: int
+    title: str
+    detail: str | Callable[[Any], str]
+    shape: type[wire.Problem] = wire.Problem
+    members: Callable[[Any], dict[str, object]] = _no_members
+    headers: Callable[[Any], Headers] = _no_headers
+
+    @property
+    def path(self) -> str:
+        """The problem's type, a reference to its page."""
+        return f"/problems/{self.code}"
+
+    def render(self, cause: refusals.Cause, request_id: str) -> tuple[bytes, Headers]:
+        """Return the problem's body as JSON, and its headers."""
+        detail = self.detail if isinstance(self.detail, str) else self.detail(cause)
+        body = self.shape(
+            type=self.path,
+            title=self.title,
+            status=self.status,
+            detail=detail,
+            request_id=request_id,
+            **self.members(cause),
+        )
+        return msgspec.json.encode(body), self.headers(cause)
+
+
+def _retry_after(seconds: int) -> Callable[[Any], Headers]:
+    return lambda _cause: (("Retry-After", str(seconds)), _NO_STORE)
+
+
+def _closing(_cause: object) -> Headers:
+    return (("Connection", "close"),)
+
+
+def _field_error(field: str, message: str) -> dict[str, object]:
+    return {"errors": [wire.FieldError(field, message)]}
+
+
+TYPES: Final = (
+    ProblemType(
+        cause=refusals.Invalid,
+        code="invalid-request",
+        status=400,
+        title="Invalid request",
+        detail=lambda cause: f"{cause.field or 'The body'}: {cause.message}.",
+        shape=wire.InvalidRequest,
+        members=lambda cause: _field_error(cause.field, cause.message),
+    ),
+    ProblemType(
+        cause=refusals.Malformed,
+        code="malformed-json",
+        status=400,
+        title="Malformed JSON",
+        detail=lambda cause: f"The body is not JSON: {cause.reason}. Send one JSON object.",
+    ),
+    ProblemType(
+        cause=refusals.KeyMissing,
+        code="idempotency-key-missing",
+        status=400,
+        title="Idempotency-Key missing",
+        detail="Every write needs an Idempotency-Key header: send a new one (such as a UUID) for"
+        " each thing you want done, and the same one when you try that thing again.",
+    ),
+    ProblemType(
+        cause=refusals.KeyMalformed,
+        code="idempotency-key-invalid",
+        status=400,
+        title="Invalid Idempotency-Key",
+        detail=lambda cause: (
+            f"The Idempotency-Key header {cause.reason}: send 1 to 255 printable"
+            " ASCII characters, bare or as a quoted string of RFC 8941."
+        ),
+        shape=wire.InvalidRequest,
+        members=lambda cause: _field_error("Idempotency-Key", cause.reason),
+    ),
+    ProblemType(
+        cause=refusals.Unauthenticated,
+        code="unauthenticated",
+        status=401,
+        title="Unauthenticated",
+        detail=lambda cause: f"{cause.reason}. Send `Authorization: Bearer ck_…`.",
+        headers=lambda _cause: (("WWW-Authenticate", 'Bearer realm="creditd"'), _NO_STORE),
+    ),
+    ProblemType(
+        cause=Shortfall,
+        code="insufficient-credits",
+        status=402,
+        title="Insufficient credits",
+        detail=Shortfall.detail,
+        shape=wire.InsufficientCredits,
+        members=Shortfall.members,
+        headers=Shortfall.headers,
+    ),
+    ProblemType(
+        cause=refusals.ScopeMissing,
+        code="missing-scope",
+        status=403,
+        title="Missing scope",
+        detail=lambda cause: (
+            f"This API key lacks the scope {cause.scope}: use one that has it, or"
+            " ask the operator for one."
+        ),
+        shape=wire.MissingScope,
+        members=lambda cause: {"scope": cause.scope},
+    ),
+    ProblemType(
+        cause=outcomes.Frozen,
+        code="account-frozen",
+        status=403,
+        title="Account frozen",
+        detail="The account is frozen and nothing was taken: ask the operator why.",
+    ),
+    ProblemType(
+        cause=refusals.NotFound,
+        code="not-found",
+        status=404,
+        title="Not found",
+        detail="Nothing is here: /openapi.json lists every path.",
+    ),
+    ProblemType(
+        cause=outcomes.NoSuchAccount,
+        code="no-such-account",
+        status=404,
+        title="No such account",
+        detail="There is no account of this name that your app may reach: take the `id` that"
+        " POST /v1/accounts answered to your app.",
+    ),
+    ProblemType(
+        cause=outcomes.NoSuchCharge,
+        code="no-such-charge",
+        status=404,
+        title="No such charge",
+        detail="There is no charge of this name on an account that your app may reach: take the"
+        " `id` that POST /v1/charges answered to your app.",
+    ),
+    ProblemType(
+        cause=refusals.MethodNotAllowed,
+        code="method-not-allowed",
+        status=405,
+        title="Method not allowed",
+        detail=lambda cause: f"This path takes {' and '.join(cause.allowed)} only.",
+        headers=lambda cause: (("Allow", ", ".join(cause.allowed)),),
+    ),
+    ProblemType(
+        cause=refusals.BodyTimedOut,
+        code="body-timed-out",
+        status=408,
+        title="Body timed out",
+        detail="The body did not arrive in time: send it right after the headers.",
+        headers=_closing,
+    ),
+    ProblemType(
+        cause=outcomes.PriceChanged,
+        code="price-changed",
+        status=409,
+        title="Price changed",
+        detail=lambda cause: (
+            f"Version {cause.in_force} of the price is in force and nothing was"
+            " taken: look it up at GET /v1/operations, then send that price_version, or none."
+        ),
+        shape=wire.PriceChanged,
+        members=lambda cause: {"price_version": cause.in_force},
+    ),
+    ProblemType(
+        cause=refusals.BodyTooLarge,
+        code="body-too-large",
+        status=413,
+        title="Body too large",
+        detail="The body is larger than the 64 KiB that any request of this API needs.",
+        headers=_closing,
+    ),
+    ProblemType(
+        cause=refusals.MediaTypeUnsupported,
+        code="unsupported-media-type",
+        status=415,
+        title="Unsupported media type",
+        detail="Send the body as JSON, with `Content-Type: application/json`.",
+        headers=lambda _cause: (("Accept", "application/json"),),
+    ),
+    ProblemType(
+        cause=outcomes.KeyReused,
+        code="idempotency-key-reused",
+        status=422,
+        title="Idempotency-Key reused",
+        detail="This Idempotency-Key belongs to another request: send a new key for a new request,"
+        " or the first request unchanged to see its answer again.",
+    ),
+    ProblemType(
+        cause=refusals.NotPriced,
+        code="unknown-operation",
+        status=422,
+        title="Unknown operation",
+        detail=lambda cause: (
+            f"{cause.operation} has no price: GET /v1/operations lists the"
+            " operations that have one."
+        ),
+        shape=wire.UnknownOperation,
+        members=lambda cause: {"operations": list(cause.known)},
+    ),
+    ProblemType(
+        cause=outcomes.TooExpensive,
+        code="too-expensive",
+        status=422,
+        title="Too expensive",
+        detail="Units times price are more than the books hold: charge fewer units at a time.",
+    ),
+    ProblemType(
+        cause=outcomes.MoreThanTaken,
+        code="more-than-taken",
+        status=422,
+        title="More than was taken",
+        detail=lambda cause: (
+            f"{format_credits(cause.refundable)} credits of this charge can still"
+            " be given back: ask for no more, or leave out `amount` for all of it."
+        ),
+        shape=wire.MoreThanTaken,
+        members=lambda cause: {"refundable": format_credits(cause.refundable)},
+    ),
+    ProblemType(
+        cause=refusals.HeadMalformed,
+        code="malformed-http",
+        status=400,
+        title="Malformed HTTP",
+        detail="What came is not an HTTP/1.1 request: check what sends it, and for TLS where none"
+        " is spoken.",
+        headers=_closing,
+    ),
+    ProblemType(
+        cause=refusals.HeadTooLarge,
+        code="headers-too-large",
+        status=431,
+        title="Headers too large",
+        detail="Request line and headers are larger than 16 KiB: send fewer or shorter headers.",
+        headers=_closing,
+    ),
+    ProblemType(
+        cause=refusals.Unforeseen,
+        code="internal-error",
+        status=500,
+        title="Internal error",
+        detail="A defect of the server: tell the operator the request_id. Trying again with the"
+        " same Idempotency-Key is safe.",
+    ),
+    ProblemType(
+        cause=errors.LedgerBusy,
+        code="ledger-busy",
+        status=503,
+        title="Ledger busy",
+        detail="More is waiting than can be served soon: try again after Retry-After seconds, with"
+        " the same Idempotency-Key.",
+        headers=_retry_after(BUSY_RETRY_SECONDS),
+    ),
+    ProblemType(
+        cause=refusals.TooManyRequests,
+        code="too-many-requests-open",
+        status=503,
+        title="Too many requests open",
+        detail="More requests are open than this process takes on: try again after Retry-After"
+        " seconds, with the same Idempotency-Key, on fewer connections.",
+        headers=_retry_after(BUSY_RETRY_SECONDS),
+    ),
+    ProblemType(
+        cause=errors.LedgerUnavailable,
+        code="ledger-unavailable",
+        status=503,
+        title="Ledger unavailable",
+        detail="The ledger does not answer: try again after Retry-After seconds, with the same"
+        " Idempotency-Key. What was already taken under it is not taken twice.",
+        headers=_retry_after(UNAVAILABLE_RETRY_SECONDS),
+    ),
+    ProblemType(
+        cause=errors.SchemaMismatch,
+        code="schema-mismatch",
+        status=503,
+        title="Schema mismatch",
+        detail="The database was made by another version of creditd: the operator must migrate it"
+        " or run the version that made it.",
+        headers=_retry_after(UNAVAILABLE_RETRY_SECONDS),
+    ),
+    ProblemType(
+        cause=refusals.Stopping,
+        code="stopping",
+        status=503,
+        title="Stopping",
+        detail="The process stopped before the answer came: try again with the same"
+        " Idempotency-Key. What was already taken under it is not taken twice.",
+        headers=_retry_after(BUSY_RETRY_SECONDS),
+    ),
+)
+
+BY_CAUSE: Final[Mapping[type, ProblemType]] = {row.cause: row for row in TYPES}
+BY_CODE: Final[Mapping[str, ProblemType]] = {row.code: row for row in TYPES}
+
+
+def problem_type(cause: refusals.Cause) -> ProblemType:
+    """Return the table's row for a cause."""
+    return BY_CAUSE[type(cause)]

@@ -1,0 +1,156 @@
+"""Why a request is refused, where the ledger's own outcomes do not say it already."""
+
+from dataclasses import dataclass
+
+from api.shortfall import Shortfall
+from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
+from ledger.outcomes import (
+    Frozen,
+    KeyReused,
+    MoreThanTaken,
+    NoSuchAccount,
+    NoSuchCharge,
+    PriceChanged,
+    TooExpensive,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A field of the body, a parameter of the query or a header is not what it must be."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """The body is not JSON."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMissing:
+    """A write came without an Idempotency-Key."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMalformed:
+    """The Idempotency-Key is not one."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthenticated:
+    """No API key, or one that is not good (any more)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeMissing:
+    """The API key lacks the scope."""
+
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotPriced:
+    """No price is in force for the operation; `known` are some that have one."""
+
+    operation: str
+    known: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """Nothing lives under the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodNotAllowed:
+    """The path knows other methods."""
+
+    allowed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BodyTimedOut:
+    """The body did not arrive in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyTooLarge:
+    """The body is larger than any request of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTypeUnsupported:
+    """The body is said to be something else than JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMalformed:
+    """What came is not HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTooLarge:
+    """Request line and headers are larger than any request of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyRequests:
+    """More requests or connections are open than the process takes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The process stops and did not wait for the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unforeseen:
+    """A defect of ours; the log has it under the request id."""
+
+
+Cause = (
+    Invalid
+    | Malformed
+    | KeyMissing
+    | KeyMalformed
+    | KeyReused
+    | Unauthenticated
+    | ScopeMissing
+    | Shortfall
+    | NotPriced
+    | PriceChanged
+    | TooExpensive
+    | NoSuchAccount
+    | NoSuchCharge
+    | MoreThanTaken
+    | Frozen
+    | NotFound
+    | MethodNotAllowed
+    | BodyTimedOut
+    | BodyTooLarge
+    | MediaTypeUnsupported
+    | HeadMalformed
+    | HeadTooLarge
+    | TooManyRequests
+    | Stopping
+    | Unforeseen
+    | LedgerBusy
+    | LedgerUnavailable
+    | SchemaMismatch
+)
+
+
+class Refused(Exception):
+    """The request is answered with the problem of its cause (`api.problems`)."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause = cause

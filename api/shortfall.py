@@ -1,0 +1,75 @@
+"""What a 402 says: what the charge costs, what the account has, and what helps."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from api import wire
+from ledger.credits import format_credits
+from ledger.outcomes import Insufficient
+
+# Pending credits come with the next confirmed block: about a block's time on the slower chains.
+PENDING_RETRY_SECONDS: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """The balance does not cover the price; `pending` micro-credits wait to be confirmed."""
+
+    account: str
+    operation: str
+    units: int
+    outcome: Insufficient
+    pending: int
+
+    @property
+    def waiting_helps(self) -> bool:
+        """Whether what is pending covers what is missing."""
+        return self.pending >= self.outcome.missing
+
+    def detail(self) -> str:
+        """Return the sentence for people."""
+        outcome = self.outcome
+        have = f"{format_credits(outcome.available)} are available"
+        if self.pending:
+            have += f" and {format_credits(self.pending)} more wait to be confirmed"
+        if outcome.debt:
+            have += f", a debt of {format_credits(outcome.debt)} is repaid first"
+        helps = "try again with the same key once they are" if self.waiting_helps else "earn more"
+        return (
+            f"{self.units} of {self.operation} cost {format_credits(outcome.required)} credits:"
+            f" {have}. {format_credits(outcome.missing)} are missing: {helps}."
+        )
+
+    def members(self) -> dict[str, object]:
+        """Return what `wire.InsufficientCredits` has beside the members of every problem."""
+        outcome = self.outcome
+        return {
+            "account": self.account,
+            "operation": self.operation,
+            "units": self.units,
+            "price_version": outcome.price_version,
+            "required": format_credits(outcome.required),
+            "available": format_credits(outcome.available),
+            "pending": format_credits(self.pending),
+            "missing": format_credits(outcome.missing),
+            "debt": format_credits(outcome.debt),
+            "remedies": self._remedies(),
+        }
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers; a 402 asks to be retried only where waiting alone helps."""
+        headers = (
+            ("Cache-Control", "no-store"),
+            ("Credits-Balance", format_credits(self.outcome.available)),
+            ("Credits-Cost", format_credits(self.outcome.required)),
+        )
+        if self.waiting_helps:
+            return (*headers, ("Retry-After", str(PENDING_RETRY_SECONDS)))
+        return headers
+
+    def _remedies(self) -> list[wire.Remedy]:
+        earn = wire.Remedy("earn", "Mine or stake with a wallet of this account.")
+        if not self.waiting_helps:
+            return [earn]
+        covered = "Credits that wait to be confirmed cover what is missing."
+        return [wire.Remedy("wait", covered, PENDING_RETRY_SECONDS), earn]

@@ -1,0 +1,58 @@
+"""How the process and the chains are, for those who run them."""
+
+from collections.abc import Mapping
+
+from api import wire
+from api.calls import Answer, Document, Parts
+from api.metrics import MEDIA_TYPE
+from ledger.errors import LedgerError
+from ledger.reading import ChainRow
+
+
+async def healthz(_parts: Parts, _path: Mapping[str, str]) -> Answer:
+    """Answer: the process runs. Says nothing of the database, whose outage no restart mends."""
+    return Answer(200, wire.Health())
+
+
+async def readyz(parts: Parts, _path: Mapping[str, str]) -> Answer:
+    """Answer if the ledger does. A chain that lags stops no charge, so it does not count here."""
+    await parts.reading.ready()
+    return Answer(200, wire.Ready())
+
+
+async def status(parts: Parts, _path: Mapping[str, str]) -> Answer:
+    """Return how far every chain has been followed."""
+    rows = await parts.reading.chains()
+    return Answer(200, wire.Status([_chain(row) for row in rows]), (("Cache-Control", "no-store"),))
+
+
+async def metrics(parts: Parts, _path: Mapping[str, str]) -> Document:
+    """Return the process's counters, and the chains as the books have them now."""
+    try:
+        chains = await parts.reading.chains()
+    except LedgerError:
+        # An outage of the ledger is when the counters are wanted most: `creditd_ledger_up` says it.
+        chains = None
+    return Document(MEDIA_TYPE, parts.metrics.render(chains))
+
+
+def _chain(row: ChainRow) -> wire.ChainStatus:
+    reorg = None
+    if row.last_reorg_at is not None and row.last_reorg_depth is not None:
+        reorg = wire.Reorg(row.last_reorg_at, row.last_reorg_depth)
+    return wire.ChainStatus(
+        chain_id=row.chain_id,
+        chain=row.name,
+        state=row.state,
+        reason=row.reason,
+        head_number=row.head_number,
+        indexed_number=row.indexed_number,
+        confirmed_number=row.confirmed_number,
+        # A head from before the last blocks read is no negative lag.
+        lag_blocks=max(0, row.head_number - row.indexed_number),
+        indexed_time=row.indexed_at,
+        confirmed_time=row.confirmed_time,
+        reorgs=row.reorgs,
+        last_reorg=reorg,
+        watcher_seen_at=row.leader_seen_at,
+    )

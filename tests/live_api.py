@@ -1,0 +1,199 @@
+"""A real API process's worth of API for tests: a socket, a real ledger, and a client that checks
+every answer against the OpenAPI document."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Self
+
+import httpx2
+import psycopg
+import uvloop
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from api.keys import new_api_key
+from api.prices import parse_prices
+from api.serve import QUEUE_MAX, listening
+from ledger.operating import Operating
+
+PRICES = """
+[operations."chat.completion"]
+per_unit = "0.002"
+unit = "token"
+
+[operations."report.render"]
+base = "5"
+per_unit = "2"
+unit = "page"
+
+[operations.ping]
+base = "0"
+"""
+ALL_SCOPES = ("charge:write", "balance:read", "accounts:write", "accounts:attest")
+CREDIT = 1_000_000
+CHAIN_ID = 31337
+
+
+class LiveApi:
+    """An API that listens, and a client of it."""
+
+    def __init__(self, url: str, database_url: str) -> None:
+        self.url = url
+        self.database_url = database_url
+        self.client = httpx2.Client(base_url=url, timeout=10)
+        self.document: dict[str, Any] = self.client.get("/openapi.json").json()
+        self.default_key = self.api_key()
+        self.seen: set[tuple[str, str]] = set()
+        self._keys = itertools.count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def api_key(
+        self,
+        scopes: Sequence[str] = ALL_SCOPES,
+        *,
+        app: str = "shop",
+        expires_at: datetime | None = None,
+    ) -> str:
+        """Enter a new API key in the books."""
+        key = new_api_key()
+
+        async def enter() -> None:
+            async with Operating.open(self.database_url) as operating:
+                await operating.create_app_key(
+                    app=app,
+                    scopes=scopes,
+                    digest=key.digest,
+                    hint=key.hint,
+                    expires_at=expires_at,
+                )
+
+        asyncio.run(enter())
+        return key.text
+
+    def get(self, path: str, **params: str) -> httpx2.Response:
+        return self.request("GET", path, params=params)
+
+    def post(
+        self, path: str, body: object, *, key: str | None = None, api_key: str | None = None
+    ) -> httpx2.Response:
+        """Write under `key`, or under a key of its own."""
+        headers = {"Idempotency-Key": key or f"key-{next(self._keys)}"}
+        return self.request("POST", path, json=body, headers=headers, api_key=api_key)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        api_key: str | None = None,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        content: bytes | None = None,
+    ) -> httpx2.Response:
+        """Send a request, and hold its answer against the OpenAPI document."""
+        authorization = {"Authorization": f"Bearer {api_key or self.default_key}"}
+        response = self.client.request(
+            method,
+            path,
+            headers={**authorization, **(headers or {})},
+            params=params,
+            json=json,
+            content=content,
+        )
+        self._check(method, path, response)
+        return response
+
+    def charge(
+        self, account: str, operation: str, units: object = 1, *, key: str | None = None
+    ) -> httpx2.Response:
+        body = {"account": account, "operation": operation, "units": units}
+        return self.post("/v1/charges", body, key=key)
+
+    def open_wallet(self, address: bytes) -> str:
+        wallet = {"chain_id": CHAIN_ID, "address": f"0x{address.hex()}"}
+        return str(self.post("/v1/accounts", {"wallet": wallet}).json()["id"])
+
+    def _check(self, method: str, path: str, response: httpx2.Response) -> None:
+        template = self._template(path)
+        operation = self.document["paths"].get(template, {}).get(method.lower())
+        if operation is None:
+            assert response.status_code in {404, 405}
+            return
+        declared = operation["responses"].get(str(response.status_code))
+        assert declared is not None, f"{method} {template} {response.status_code} is not declared"
+        media_type = response.headers["content-type"]
+        assert media_type in declared["content"]
+        schema = declared["content"][media_type].get("schema")
+        if schema is not None:
+            whole = {**schema, "components": self.document["components"]}
+            wrong = best_match(Draft202012Validator(whole).iter_errors(response.json()))
+            assert wrong is None, f"{method} {template}: {wrong.message}: {response.text}"
+        self.seen.add((operation["operationId"], str(response.status_code)))
+
+    def _template(self, path: str) -> str:
+        parts = path.split("/")
+        for template in self.document["paths"]:
+            known = template.split("/")
+            if len(known) == len(parts) and all(
+                a == b or (b and a.startswith("{")) for a, b in zip(known, parts, strict=True)
+            ):
+                return str(template)
+        return ""
+
+
+@contextmanager
+def live_api(database_url: str, *, queue_max: int = QUEUE_MAX) -> Iterator[LiveApi]:
+    """Serve the API on a free port, from a loop in a thread of its own."""
+    asyncio.run(enter_prices(database_url))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+        urls: list[str] = []
+        started = threading.Event()
+        stop = asyncio.Event()
+
+        async def serve() -> None:
+            try:
+                async with listening(
+                    database_url, host="127.0.0.1", port=0, queue_max=queue_max
+                ) as url:
+                    urls.append(url)
+                    started.set()
+                    await stop.wait()
+            finally:
+                started.set()
+
+        thread = threading.Thread(target=runner.run, args=(serve(),))
+        thread.start()
+        started.wait()
+        try:
+            with LiveApi(urls[0], database_url) as api:
+                yield api
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
+
+
+async def enter_prices(database_url: str) -> None:
+    """Put the prices of these tests in force."""
+    async with Operating.open(database_url) as operating:
+        await operating.apply_prices(parse_prices(PRICES))
+
+
+def waits_for_lock(database_url: str) -> bool:
+    """Say whether a session of the database waits for a lock of another."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "select from pg_stat_activity where wait_event_type = 'Lock'"
+            " and datname = current_database()"
+        ).fetchone()
+    return row is not None

@@ -1,0 +1,161 @@
+import json
+from collections.abc import Iterator
+
+import pytest
+from conftest import earn, run
+from jsonschema import Draft202012Validator
+from live_api import CREDIT, LiveApi, live_api
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from api import wire
+from api.calls import Endpoint
+from api.endpoints import ENDPOINTS
+from api.openapi import openapi_document, openapi_endpoint
+from api.problems import BY_CAUSE, TYPES
+
+DOCUMENT = json.loads(
+    json.dumps(openapi_document([*ENDPOINTS, openapi_endpoint(ENDPOINTS)]), sort_keys=True)
+)
+WALLET = bytes.fromhex("11" * 20)
+
+
+@pytest.fixture
+def api(database_url: str) -> Iterator[LiveApi]:
+    with live_api(database_url) as served:
+        yield served
+
+
+def schema(name: str) -> Draft202012Validator:
+    return Draft202012Validator(
+        {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+    )
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+
+
+def test_the_api_serves_the_document(api: LiveApi) -> None:
+    assert api.get("/openapi.json").json() == DOCUMENT
+
+
+def test_every_endpoint_is_described_with_what_it_asks_for() -> None:
+    for endpoint in ENDPOINTS:
+        methods = DOCUMENT["paths"][endpoint.path]
+        if not isinstance(endpoint, Endpoint):
+            assert methods["get"]["security"] == []
+            continue
+        operation = methods[endpoint.method.lower()]
+        assert operation["security"] == [{"apiKey": []}]
+        parameters = {parameter["name"] for parameter in operation["parameters"]}
+        assert ("Idempotency-Key" in parameters) == endpoint.writes
+        assert ("requestBody" in operation) == endpoint.writes
+        for scope in endpoint.scopes:
+            assert scope in operation["description"]
+        assert "401" in operation["responses"]
+
+
+def test_every_problem_of_an_endpoint_is_told_apart_by_its_type() -> None:
+    responses = DOCUMENT["paths"]["/v1/charges"]["post"]["responses"]
+    assert set(responses) == {
+        "201", "400", "401", "402", "403", "404", "408", "409", "413", "415", "422", "500", "503"
+    }  # fmt: skip
+    unprocessable = responses["422"]["content"]["application/problem+json"]["schema"]["oneOf"]
+    types = [each["allOf"][1]["properties"]["type"]["const"] for each in unprocessable]
+    assert types == [
+        "/problems/idempotency-key-reused",
+        "/problems/unknown-operation",
+        "/problems/too-expensive",
+    ]
+
+
+def test_the_table_of_problems_has_one_row_for_each_cause_and_code() -> None:
+    assert len(BY_CAUSE) == len(TYPES) == len({row.code for row in TYPES})
+
+
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        ({"account": "acct_1", "operation": "chat"}, True),
+        ({"account": "acct_1", "operation": "chat", "units": 5, "price_version": None}, True),
+        ({"account": "acct_1", "operation": "chat", "units": "5"}, False),
+        ({"account": "acct_1", "operation": "chat", "units": 0}, False),
+        ({"account": "acct_1", "operation": "chat", "units": True}, False),
+        ({"account": "acct_1", "operation": "chat", "colour": "red"}, False),
+        ({"account": "acct_1", "operation": "a b"}, False),
+        ({"account": "acct_1"}, False),
+    ],
+)
+def test_the_document_accepts_the_charges_that_the_api_accepts(body: object, fits: bool) -> None:
+    assert schema("ChargeRequest").is_valid(body) == fits
+
+
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        ({"name": "alice"}, True),
+        ({"wallet": {"chain_id": 1, "address": "0x" + "11" * 20}}, True),
+        ({"name": "alice", "wallet": {"chain_id": 1, "address": "0x" + "11" * 20}}, False),
+        ({}, False),
+    ],
+)
+def test_the_document_accepts_the_accounts_that_the_api_accepts(body: object, fits: bool) -> None:
+    assert schema("AccountRequest").is_valid(body) == fits
+
+
+def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
+    """Every answer that the client of these tests gets is held against the document."""
+    earn(api.database_url, WALLET, 20 * CREDIT)
+    account = api.open_wallet(WALLET)
+    api.post("/v1/accounts", {"name": "alice"})
+    charge = api.charge(account, "report.render", key="k").json()["id"]
+    for path in (f"/v1/charges/{charge}", f"/v1/charges/{charge}/refund"):
+        api.request("GET" if path.endswith(charge) else "POST", path, headers={"Authorization": ""})
+    api.post(f"/v1/charges/{charge}/refund", {"amount": "1"})
+    api.post(f"/v1/charges/{charge}/refund", {"amount": "100"})
+    api.post("/v1/charges/x/refund", {})
+    api.post(f"/v1/charges/{charge}/refund", {"amount": "x"})
+    api.get(f"/v1/charges/{charge}")
+    api.get("/v1/charges/x")
+    for what in ("balance", "entries", "earnings"):
+        api.get(f"/v1/accounts/{account}/{what}")
+        api.get(f"/v1/accounts/x/{what}")
+        api.get(f"/v1/accounts/{account}/{what}", limit="x")
+    for path in ("/v1/operations", "/healthz", "/readyz", "/status", "/metrics", "/openapi.json"):
+        api.get(path)
+    api.get("/problems/not-found")
+    refuse_charges(api, account)
+    answered = {name for name, status in api.seen if status.startswith("2")}
+    assert answered == {endpoint.name for endpoint in ENDPOINTS} | {"openapi"}
+    assert {status for name, status in api.seen if name == "charge"} >= {
+        "201", "400", "401", "402", "403", "404", "409", "413", "415", "422"
+    }  # fmt: skip
+
+
+def refuse_charges(api: LiveApi, account: str) -> None:
+    asked = {"account": account, "operation": "report.render"}
+    headers = {"Idempotency-Key": "n", "Content-Type": "application/json"}
+    api.charge(account, "report.render", 100)
+    api.charge(account, "report.render", 2, key="k")
+    api.charge("acct_0000000000007", "report.render")
+    api.charge(account, "no.such.operation")
+    api.post("/v1/charges", {**asked, "price_version": 9})
+    api.post("/v1/charges", asked, api_key=api.api_key(["balance:read"]))
+    api.post("/v1/charges", {**asked, "units": "1"})
+    api.request("POST", "/v1/charges", json=asked)
+    api.request("POST", "/v1/charges", content=b"{", headers=headers)
+    api.request("POST", "/v1/charges", content=b" " * 70_000, headers=headers)
+    api.request("POST", "/v1/charges", headers={"Authorization": "", "Idempotency-Key": "n"})
+    api.request("POST", "/v1/charges", content=b"{}", headers={"Idempotency-Key": "n"})
+    run(api.database_url, "update creditd.account set status = 'frozen'")
+    api.charge(account, "report.render")
+
+
+def test_every_shape_of_the_wire_is_in_the_document() -> None:
+    described = set(DOCUMENT["components"]["schemas"])
+    wanted = {
+        name
+        for name, shape in vars(wire).items()
+        if isinstance(shape, type) and shape.__module__ == wire.__name__
+    }
+    assert wanted - described == {"NoBody", "NoQuery", "PageQuery"}

@@ -1,0 +1,114 @@
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.prices import MISTAKES_SHOWN_MAX, PriceMistake, PricesError, parse_prices
+from ledger.credits import MICRO_MAX, format_credits
+from ledger.operating import PriceRow
+
+
+def mistakes_of(text: str) -> dict[str, str]:
+    with pytest.raises(PricesError) as caught:
+        parse_prices(text)
+    return {mistake.place: mistake.message for mistake in caught.value.mistakes}
+
+
+def test_prices_are_read_in_the_files_order() -> None:
+    rows = parse_prices(
+        """
+        [operations."chat.completion"]
+        per_unit = "0.002"
+        unit = "token"
+        [operations.render]
+        base = "5"
+        per_unit = "2"
+        unit = "page"
+        """
+    )
+    assert rows == [
+        PriceRow("chat.completion", 0, 2_000, "token"),
+        PriceRow("render", 5_000_000, 2_000_000, "page"),
+    ]
+
+
+def test_the_example_file_has_no_mistakes() -> None:
+    example = Path(__file__).parent.parent / "prices.example.toml"
+    assert len(parse_prices(example.read_text())) > 1
+
+
+def test_an_operation_may_be_free_if_it_says_so() -> None:
+    assert parse_prices('[operations.ping]\nbase = "0"') == [PriceRow("ping", 0, 0, "unit")]
+    assert "give base or per_unit" in mistakes_of("[operations.ping]")["operations.ping"]
+
+
+def test_all_mistakes_are_told_together_with_their_places() -> None:
+    found = mistakes_of(
+        """
+        currency = "EUR"
+        [operations."report render"]
+        base = "1"
+        [operations.a]
+        base = 1
+        per_units = "1"
+        [operations.b]
+        base = "-1"
+        unit = ""
+        [operations.c]
+        base = "1e3"
+        x = "12"
+        """
+    )
+    assert set(found) == {
+        "currency",
+        'operations."report render"',
+        "operations.a.base",
+        "operations.a.per_units",
+        "operations.b.base",
+        "operations.b.unit",
+        "operations.c.base",
+        "operations.c.x",
+    }
+    assert "in quotes" in found["operations.a.base"]
+    assert 'did you mean "per_unit"?' in found["operations.a.per_units"]
+    assert "no sign" in found["operations.b.base"]
+
+
+@pytest.mark.parametrize("text", ["", "operations = 3", "[operations]", "[[operations]]"])
+def test_a_file_without_prices_says_how_to_write_one(text: str) -> None:
+    assert '[operations."chat.completion"]' in mistakes_of(text)["operations"]
+
+
+def test_an_operation_that_is_no_table_is_told_so() -> None:
+    assert "is not a table" in mistakes_of('[operations]\nping = "1"')["operations.ping"]
+
+
+@pytest.mark.parametrize(
+    "text", ["[operations", "a = 1\na = 2", "x = " + "[" * 5_000, "x = " + "9" * 5_000]
+)
+def test_what_is_not_toml_is_one_mistake(text: str) -> None:
+    assert list(mistakes_of(text)) == [""]
+
+
+def test_a_long_list_of_mistakes_is_cut_and_counted() -> None:
+    error = PricesError(tuple(PriceMistake(f"operations.o{i}", "is wrong") for i in range(60)))
+    lines = str(error).splitlines()
+    assert len(lines) == MISTAKES_SHOWN_MAX + 1
+    assert lines[0] == "operations.o0: is wrong"
+    assert lines[-1] == "and 10 more mistakes"
+
+
+@given(st.integers(0, MICRO_MAX), st.integers(0, MICRO_MAX))
+def test_every_price_the_books_can_hold_is_read_exactly(base: int, per_unit: int) -> None:
+    text = (
+        f'[operations.x]\nbase = "{format_credits(base)}"\nper_unit = "{format_credits(per_unit)}"'
+    )
+    assert parse_prices(text) == [PriceRow("x", base, per_unit, "unit")]
+
+
+@given(st.text(max_size=200))
+def test_no_text_makes_anything_but_prices_or_mistakes(text: str) -> None:
+    with contextlib.suppress(PricesError):
+        assert parse_prices(text)
