@@ -1,0 +1,228 @@
+"""A node that shows a `FakeChain` as JSON-RPC over HTTP, with the faults real ones have."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from fakechain import FakeChain, MinedBlock
+
+from daemon.trie import keccak
+
+UNKNOWN_BLOCK = -39001
+METHOD_MISSING = -32601
+INVALID_PARAMS = -32602
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The connection is reset before an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No answer ever comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """Half of the answer comes, as if it were the whole or (`announced`) half of what was said."""
+
+    announced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """These bytes, instead of an answer."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """An HTTP error instead of an answer."""
+
+    status: int
+    retry_after: str | None = None
+
+
+Failure = Reset | Silence | Truncated | Says | Status
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong with the node just now; every field may be changed while it serves.
+
+    Sets name blocks by number. `failures` are used up, one by each HTTP request.
+    """
+
+    failures: deque[Failure] = field(default_factory=deque)
+    omit_log_in: set[int] = field(
+        default_factory=set
+    )  # the block's last log is not in its receipts
+    empty_receipts_in: set[int] = field(default_factory=set)
+    strip_logs_in: set[int] = field(default_factory=set)  # receipts without any log
+    parents_receipts_in: set[int] = field(default_factory=set)
+    wrong_root_in: set[int] = field(default_factory=set)  # another receiptsRoot, the hash kept
+    lost_blocks: set[int] = field(default_factory=set)  # null, wherever they are asked for
+    lag_blocks: int = 0  # every `lag_every`-th request is answered by a node so far behind
+    lag_every: int = 1
+    reorder_batches: bool = False
+    drop_from_batches: bool = False
+    batch_calls_max: int | None = None  # a longer batch is refused as a whole
+    chain_id: int | None = None  # another one than the chain's
+    finalized_tag: bool = True
+    before_request: Callable[[list[str]], None] | None = None  # is told the methods asked for
+    requests: list[list[str]] = field(default_factory=list)  # the methods of each request so far
+
+    @property
+    def calls(self) -> Counter[str]:
+        return Counter(method for methods in self.requests for method in methods)
+
+
+class _Refused(Exception):
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@asynccontextmanager
+async def serve(chain: FakeChain, faults: Faults | None = None) -> AsyncIterator[str]:
+    """Serve the chain on a free loopback port; yields the URL. What is mined shows at once."""
+    node = _FakeNode(chain, faults or Faults())
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    app.router.add_post("/{path:.*}", node.answer)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+class _FakeNode:
+    def __init__(self, chain: FakeChain, faults: Faults) -> None:
+        self.chain = chain
+        self.faults = faults
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        asked = msgspec.json.decode(await request.read())
+        calls = asked if isinstance(asked, list) else [asked]
+        methods = [call["method"] for call in calls]
+        if self.faults.before_request is not None:
+            self.faults.before_request(methods)
+        self.faults.requests.append(methods)
+        failure = self.faults.failures.popleft() if self.faults.failures else None
+        match failure:
+            case Reset():
+                assert request.transport is not None
+                request.transport.abort()
+            case Silence():
+                await asyncio.Event().wait()
+            case Status(status, retry_after):
+                headers = {} if retry_after is None else {"Retry-After": retry_after}
+                return web.Response(status=status, headers=headers, text="not now")
+            case Says(body):
+                return web.Response(body=body, content_type="application/json")
+        answer = self._answers(calls) if isinstance(asked, list) else self._one(asked)
+        body = msgspec.json.encode(answer)
+        if isinstance(failure, Truncated):
+            return await self._truncated(request, body, failure.announced)
+        return web.Response(body=body, content_type="application/json")
+
+    async def _truncated(
+        self, request: web.Request, body: bytes, announced: bool
+    ) -> web.StreamResponse:
+        half = body[: len(body) // 2]
+        response = web.StreamResponse()
+        response.content_length = len(body if announced else half)
+        await response.prepare(request)
+        await response.write(half)
+        if announced and request.transport is not None:
+            request.transport.close()
+        return response
+
+    def _answers(self, calls: list[dict[str, Any]]) -> object:
+        longest = self.faults.batch_calls_max
+        if longest is not None and len(calls) > longest:
+            error = {"code": -32600, "message": f"batch of more than {longest} calls"}
+            return {"jsonrpc": "2.0", "id": None, "error": error}
+        answers = [self._one(call) for call in calls]
+        if self.faults.reorder_batches:
+            answers.reverse()
+        return answers[1:] if self.faults.drop_from_batches else answers
+
+    def _one(self, call: dict[str, Any]) -> dict[str, Any]:
+        answer = {"jsonrpc": "2.0", "id": call["id"]}
+        try:
+            return {**answer, "result": self._result(call["method"], call["params"])}
+        except _Refused as refused:
+            return {**answer, "error": {"code": refused.code, "message": str(refused)}}
+
+    def _result(self, method: str, params: list[Any]) -> object:
+        match method, params:
+            case "eth_chainId", []:
+                return hex(self.faults.chain_id or self.chain.chain_id)
+            case "eth_blockNumber", []:
+                return hex(self._head_number())
+            case "eth_getBlockByNumber" | "eth_getBlockByHash", [name, False]:
+                block = self._block(name)
+                return None if block is None else self._header(block)
+            case "eth_getBlockReceipts", [name]:
+                block = self._block(name)
+                return None if block is None else self._receipts(block)
+            case "eth_getBlockByNumber" | "eth_getBlockByHash" | "eth_getBlockReceipts", _:
+                raise _Refused(INVALID_PARAMS, f"invalid params {params}")
+        raise _Refused(METHOD_MISSING, f"the method {method} does not exist")
+
+    def _head_number(self) -> int:
+        lags = len(self.faults.requests) % self.faults.lag_every == 0
+        return max(0, self.chain.head.number - (self.faults.lag_blocks if lags else 0))
+
+    def _block(self, name: str) -> MinedBlock | None:
+        """Return the block of a number, tag or hash; orphaned ones are known by their hash."""
+        if len(name) == 66:
+            block = self.chain.by_hash.get(bytes.fromhex(name[2:]))
+            return None if block is None or block.number in self.faults.lost_blocks else block
+        number = self._number(name)
+        if number > self._head_number() or number in self.faults.lost_blocks:
+            return None
+        return self.chain.block(number)
+
+    def _number(self, name: str) -> int:
+        match name:
+            case "latest":
+                return self._head_number()
+            case "finalized" if self.faults.finalized_tag:
+                return self.chain.finalized_number
+            case "earliest":
+                return 0
+        try:
+            return int(name, 16)
+        except ValueError:
+            raise _Refused(UNKNOWN_BLOCK, f"'{name}' tag not supported on this network") from None
+
+    def _header(self, block: MinedBlock) -> dict[str, Any]:
+        if block.number in self.faults.wrong_root_in:
+            return {**block.header_json, "receiptsRoot": "0x" + keccak(block.hash).hex()}
+        return block.header_json
+
+    def _receipts(self, block: MinedBlock) -> list[dict[str, Any]]:
+        receipts = block.receipts_json
+        if block.number in self.faults.empty_receipts_in:
+            return []
+        if block.number in self.faults.parents_receipts_in:
+            return self.chain.by_hash[block.parent].receipts_json
+        if block.number in self.faults.strip_logs_in:
+            return [{**receipt, "logs": []} for receipt in receipts]
+        if block.number in self.faults.omit_log_in:
+            last = max(i for i, receipt in enumerate(receipts) if receipt["logs"])
+            kept = {**receipts[last], "logs": receipts[last]["logs"][:-1]}
+            return [*receipts[:last], kept, *receipts[last + 1 :]]
+        return receipts
