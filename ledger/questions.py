@@ -22,6 +22,7 @@ from sqlalchemy import (
     table,
     union_all,
 )
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from ledger.schema import (
     EntryKind,
@@ -204,7 +205,7 @@ CHARGE: Final = (
 
 _in_force = (
     select(price)
-    .distinct(price.c.operation_id)
+    .ext(distinct_on(price.c.operation_id))
     .where(price.c.effective_at <= _NOW)
     .order_by(price.c.operation_id, price.c.version.desc())
     .subquery("in_force")

@@ -98,7 +98,7 @@ create table creditd.lot (
   remaining   bigint not null,
   expired     bigint not null default 0,
   reversed    bigint not null default 0,
-  cap_day     date,                -- the block's day (UTC), for the caps of the rule
+  cap_day     date,                -- the block's day (UTC) under whose caps it was granted, if any
   expires_at  timestamptz not null default 'infinity',
   state       text not null default 'live',
   created_at  timestamptz not null,

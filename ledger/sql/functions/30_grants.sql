@@ -55,7 +55,7 @@ begin
   return v_count;
 end $$;
 
--- What the caps of a rule leave of a grant, taken from them.
+-- What the caps of a rule leave of a grant, taken from them. No day: the rule has no caps.
 create or replace function creditd.take_from_caps(
   a creditd.account, r creditd.rule, p_day date, p_credits bigint
 ) returns bigint
@@ -65,7 +65,7 @@ declare
   v_used_day bigint;
   v_room bigint;
 begin
-  if r.cap_account is null and r.cap_account_day is null then return p_credits; end if;
+  if p_day is null then return p_credits; end if;
   select coalesce(sum(c.granted) filter (where c.day = '-infinity'), 0),
          coalesce(sum(c.granted) filter (where c.day = p_day), 0)
     into v_used_ever, v_used_day from cap_use c
@@ -111,7 +111,8 @@ declare
   a account := locked_account(p_root, p_account);
   e entry;
   v_cause bytea := event_cause(p_event);
-  v_day date := (p_event.block_time at time zone 'UTC')::date;
+  v_day date := case when r.cap_account is null and r.cap_account_day is null then null
+                     else (p_event.block_time at time zone 'UTC')::date end;
   v_expires timestamptz := coalesce(p_event.block_time + make_interval(days => r.expires_days), 'infinity');
   v_repaid bigint;
 begin
@@ -165,8 +166,7 @@ begin
   end if;
   update lot l set remaining = 0, reversed = v_lot.remaining, state = 'reversed'
     where l.root_id = p_root and l.account_id = p_account and l.lot_no = p_lot;
-  if exists (select from cap_use c where c.root_id = p_root and c.account_id = p_account
-               and c.rule_id = v_lot.rule_id) then
+  if v_lot.cap_day is not null then
     perform give_to_caps(p_root, p_account, v_lot.rule_id, v_lot.cap_day, -v_lot.amount);
   end if;
   perform keep(a);

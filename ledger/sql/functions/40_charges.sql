@@ -55,6 +55,7 @@ declare
   e entry;
   v_price price;
   v_cost numeric;
+  v_seq bigint;
 begin
   if a.account_id is null or not exists (
     select from account_access x where x.root_id = p_root and x.account_id = p_account and x.app_id = p_app
@@ -80,9 +81,10 @@ begin
   end if;
   v_cost := v_price.base::numeric + v_price.per_unit::numeric * p_units;
   if v_cost > 4000000000000000000 then o.outcome := 'too_expensive'; return o; end if;
+  v_seq := a.seq;
   a := expire_due(a);
   if a.available < v_cost then
-    perform keep(a);
+    if a.seq > v_seq then perform keep(a); end if;  -- a refusal alone writes nothing
     return row('insufficient', null, p_units, v_price.version, v_cost, a.available, a.debt, null)::charge_outcome;
   end if;
   e := null; e.kind := 2; e.total := v_cost; e.app_id := p_app; e.key_hash := p_key;

@@ -1,0 +1,303 @@
+"""The audit: every promise of the books, checked against every row, by sums that do not trust them.
+
+All checks see one snapshot and only read, so an audit runs beside live traffic. The entries are
+replayed in Python (`ledger.replay`); every other check is one file of SQL in `sql/audit`, and the
+rows it gives are the breaches.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import psycopg
+from psycopg import AsyncConnection, IsolationLevel, sql
+from psycopg.rows import TupleRow, dict_row
+
+from ledger.connecting import connect, translated
+from ledger.errors import LedgerError, SchemaMismatch
+from ledger.findings import BREACHES_LISTED_MAX, AuditReport, Breach, CheckResult, Fact
+from ledger.ids import AccountRef, format_account
+from ledger.migrate import functions_digest, newest_version
+from ledger.release import laid_functions, laid_grants
+from ledger.replay import replay
+
+Progress = Callable[[str, int, int], None]
+
+_CHECKS: Final = Path(__file__).parent / "sql" / "audit"
+_HEADER = re.compile(r"^-- (promise|row|scope): (.*(?:\n--   .*)*)", re.MULTILINE)
+_WORK_MEM: Final = "64MB"  # for one sort or hash: millions of charges without a file
+_BREACHES_SHOWN: Final = 5  # of each check, as text; JSON has all that are listed
+
+# What this release lays, as the checks see it.
+_LAID_RELEASE: Final = sql.SQL("laid_release as (select {}::text as functions)")
+_LAID_FUNCTION: Final = sql.SQL(
+    "laid_function as (select * from json_to_recordset({}) as x"
+    " (function_name text, language text, is_definer boolean, body text))"
+)
+_LAID_GRANT: Final = sql.SQL(
+    "laid_grant as (select * from json_to_recordset({}) as x (role_name text, function_name text))"
+)
+
+# Narrowed to one account, these names mean the rows of that account and nothing else.
+_TABLES_OF_AN_ACCOUNT: Final = (
+    "account",
+    "account_access",
+    "account_name",
+    "cap_use",
+    "entry",
+    "event",
+    "lot",
+    "wallet",
+)
+
+
+class UnknownAccount(LedgerError):
+    """There is no such account in the books: look up its name again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check as its file says it: `rows` gives the breaches, `examined` counts the rows seen."""
+
+    name: str
+    promise: str
+    row_means: str
+    scope: Literal["account", "books"]
+    examined: str
+    rows: str
+
+
+def checks() -> list[Check]:
+    """Return the checks that are made in SQL, by the number of their promise."""
+    return sorted(map(_check, _CHECKS.glob("*.sql")), key=lambda check: (check.promise, check.name))
+
+
+async def audit(
+    database_url: str,
+    *,
+    account: AccountRef | None = None,
+    progress: Progress | None = None,
+    role: Literal["creditd_reader", "creditd_operator"] = "creditd_reader",
+) -> AuditReport:
+    """Check every promise of the books, or those that can be checked for one account alone.
+
+    `progress` is told what is being checked, how much of it is done, and out of how much. Raises
+    LedgerUnavailable, SchemaMismatch if the database is at another version, UnknownAccount.
+    """
+    connection = await connect(database_url, role)
+    async with connection:
+        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(True)
+        try:
+            async with connection.transaction():
+                return await audit_here(connection, account, progress or _tell_nobody)
+        except psycopg.Error as error:
+            ours = translated(error)
+            if ours is None:
+                raise
+            raise ours from error
+
+
+async def _set_up(connection: AsyncConnection[TupleRow], account: AccountRef | None) -> None:
+    await connection.execute("set local search_path = creditd, pg_temp")
+    await connection.execute(sql.SQL("set local work_mem = {}").format(_WORK_MEM))
+    if account is None:
+        # All rows are wanted: an estimate of few must not make a join quadratic, nor the rows of a
+        # cursor be fetched one by one through an index.
+        await connection.execute("set local enable_nestloop = off")
+        await connection.execute("set local cursor_tuple_fraction = 1")
+
+
+async def audit_here(
+    connection: AsyncConnection[TupleRow], account: AccountRef | None, progress: Progress
+) -> AuditReport:
+    """Audit what the connection's transaction sees; it is left as it is."""
+    started = time.monotonic()
+    await _require_version(connection)
+    await _set_up(connection, account)
+    scope = _scope(account)
+    accounts, entries = await _first_row(
+        connection, scope + sql.SQL("select count(*), coalesce(sum(seq), 0)::bigint from account")
+    )
+    if account is not None and accounts == 0:
+        raise UnknownAccount(f"there is no account {format_account(account)} in the books")
+    results = list(
+        await replay(connection, scope, lambda done: progress("entries", done, max(done, entries)))
+    )
+    replayed = results[0].examined
+    wanted = [check for check in checks() if account is None or check.scope == "account"]
+    for done, check in enumerate(wanted):
+        progress(check.name, done, len(wanted))
+        results.append(await _made(connection, scope, check))
+    progress("checks", len(wanted), len(wanted))
+    return AuditReport(
+        checks=tuple(sorted(results, key=lambda result: (result.promise[:2], result.name))),
+        entries=replayed,
+        accounts=accounts,
+        seconds=time.monotonic() - started,
+        balanced=all(result.breaches_total == 0 for result in results),
+    )
+
+
+async def _made(
+    connection: AsyncConnection[TupleRow], scope: sql.Composed, check: Check
+) -> CheckResult:
+    (examined,) = await _first_row(connection, scope + sql.SQL(check.examined))
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(
+            scope
+            + sql.SQL("select breach.*, count(*) over () as breaches_total from (\n")
+            + sql.SQL(check.rows)
+            + sql.SQL("\n) breach limit {}").format(BREACHES_LISTED_MAX)
+        )
+        rows = await cursor.fetchall()
+    return CheckResult(
+        name=check.name,
+        promise=check.promise,
+        row_means=check.row_means,
+        examined=examined,
+        breaches=tuple(_breach(row) for row in rows),
+        breaches_total=rows[0]["breaches_total"] if rows else 0,
+    )
+
+
+def _scope(account: AccountRef | None) -> sql.Composed:
+    """Return the WITH that a check's SQL starts with.
+
+    It gives the checks what this release lays and, for one account, narrows the tables' names to
+    it: the same text checks all accounts or one.
+    """
+    given = [
+        _LAID_RELEASE.format(functions_digest()),
+        _LAID_FUNCTION.format(json.dumps([asdict(function) for function in laid_functions()])),
+        _LAID_GRANT.format(json.dumps([asdict(grant) for grant in laid_grants()])),
+    ]
+    if account is not None:
+        given += [
+            sql.SQL(
+                "{name} as not materialized (select * from creditd.{name}"
+                " where root_id = {root_id} and account_id = {account_id})"
+            ).format(
+                name=sql.Identifier(name), root_id=account.root_id, account_id=account.account_id
+            )
+            for name in _TABLES_OF_AN_ACCOUNT
+        ]
+    return sql.SQL("with ") + sql.SQL(", ").join(given) + sql.SQL("\n")
+
+
+def _check(file: Path) -> Check:
+    text = file.read_text(encoding="utf-8")
+    told = {key: re.sub(r"\n--\s+", " ", value) for key, value in _HEADER.findall(text)}
+    match text.split(";\n"), told:
+        case (
+            [examined, rows],
+            {"promise": promise, "row": row_means, "scope": ("account" | "books") as scope},
+        ):
+            return Check(file.stem, promise, row_means, scope, examined, rows.strip())
+    raise ValueError(
+        f"{file.name}: a check says its promise, its row and its scope, then has two statements"
+    )
+
+
+async def _first_row(
+    connection: AsyncConnection[TupleRow], statement: sql.SQL | sql.Composed
+) -> TupleRow:
+    row = await (await connection.execute(statement)).fetchone()
+    if row is None:
+        raise LedgerError("the database answered a count with no row")
+    return row
+
+
+async def _require_version(connection: AsyncConnection[TupleRow]) -> None:
+    (version,) = await _first_row(
+        connection,
+        sql.SQL("select to_regclass('creditd.schema_version')::text"),
+    )
+    if version is not None:
+        (version,) = await _first_row(
+            connection, sql.SQL("select version_num from creditd.schema_version")
+        )
+    if version != newest_version():
+        raise SchemaMismatch(
+            f"the database is at version {version or 'none'}, this creditd audits version"
+            f" {newest_version()}: run `creditd migrate` with the newer of the two"
+        )
+
+
+def _breach(row: Mapping[str, Any]) -> Breach:
+    return Breach({name: _fact(row[name]) for name in row if name != "breaches_total"})
+
+
+def _fact(value: object) -> Fact:
+    match value:
+        case bytes() | memoryview():
+            return "0x" + bytes(value).hex()
+        case Decimal():
+            return int(value)  # sums of integers
+        case datetime():
+            return value.isoformat()
+        case int() | str() | None:
+            return value
+    raise TypeError(f"a check gives {type(value).__name__}: it should cast it to text")
+
+
+def _tell_nobody(_name: str, _done: int, _total: int) -> None:
+    return
+
+
+def render(report: AuditReport) -> str:
+    """Return the report for a terminal: a line for each check, under it its first breaches."""
+    lines: list[str] = []
+    for check in report.checks:
+        verdict = "ok" if check.breaches_total == 0 else f"BREACH ({check.breaches_total})"
+        lines.append(f"{check.name:<42} {check.examined:>12} examined  {verdict}")
+        if check.breaches_total:
+            lines += [f"    promise {check.promise}", f"    {check.row_means}"]
+            lines += [f"    - {_line(breach)}" for breach in check.breaches[:_BREACHES_SHOWN]]
+            unshown = check.breaches_total - min(len(check.breaches), _BREACHES_SHOWN)
+            lines += [f"    - and {unshown} more"] if unshown else []
+    broken = sum(check.breaches_total > 0 for check in report.checks)
+    verdict = "the books balance" if report.balanced else f"{broken} checks found breaches"
+    lines.append(
+        f"{report.entries} entries of {report.accounts} accounts, {len(report.checks)} checks,"
+        f" {report.seconds:.1f} s: {verdict}"
+    )
+    return "\n".join(lines)
+
+
+def as_json(report: AuditReport) -> str:
+    """Return the report as JSON, with every breach that is listed."""
+    return json.dumps(
+        {
+            "balanced": report.balanced,
+            "entries": report.entries,
+            "accounts": report.accounts,
+            "seconds": round(report.seconds, 3),
+            "checks": [
+                {
+                    "name": check.name,
+                    "promise": check.promise,
+                    "row_means": check.row_means,
+                    "examined": check.examined,
+                    "breaches_total": check.breaches_total,
+                    "breaches": [dict(breach.facts) for breach in check.breaches],
+                }
+                for check in report.checks
+            ],
+        },
+        indent=2,
+    )
+
+
+def _line(breach: Breach) -> str:
+    facts = dict(breach.facts)
+    match facts:
+        case {"root_id": int() as root_id, "account_id": int() as account_id}:
+            facts = {"account": format_account(AccountRef(root_id, account_id)), **facts}
+    return " ".join(f"{name}={'-' if fact is None else fact}" for name, fact in facts.items())

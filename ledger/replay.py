@@ -1,0 +1,313 @@
+"""Replaying the entries: the balances anew, from the entries alone.
+
+This is a second telling of what `creditd.post` and `creditd.entry_hash` do, on purpose in another
+language and from their description, not their text: a mistake would have to be made twice.
+"""
+
+import asyncio
+import hashlib
+import struct
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
+
+from psycopg import AsyncConnection, AsyncServerCursor, sql
+from psycopg.rows import TupleRow
+
+from ledger.findings import CheckResult, Findings
+from ledger.schema import EntryKind
+
+# Enough to make the round trip cheap, few enough to fit the socket's buffer: the database reads the
+# next ones while these are replayed.
+ROWS_PER_FETCH: Final = 1000
+
+# What an entry's hash is taken over: the hash before, sixteen numbers (the last is the time in
+# microseconds since 2000-01-01 UTC), the key and what was asked under it. -1 and zeros are null.
+_HASHED: Final = struct.Struct(">32s15q8s16s16s")
+_HASHED_COLUMNS: Final = 18
+_FIRST_HASHED: Final = struct.Struct(">qq")
+_AT: Final = 15
+_HASH: Final = 18
+
+_ENTRIES: Final = sql.SQL("""
+    select root_id, account_id, seq, kind::bigint, amount, available_after, debt_after,
+      coalesce(lot_no, -1), movement, coalesce(total, -1), coalesce(refers_to, -1),
+      coalesce(app_id, -1)::bigint, coalesce(operation_id, -1)::bigint, coalesce(units, -1),
+      coalesce(price_version, -1)::bigint, timestamptz_send(at),
+      uuid_send(coalesce(key_hash, '00000000-0000-0000-0000-000000000000')),
+      uuid_send(coalesce(request_hash, '00000000-0000-0000-0000-000000000000')), hash
+    from entry order by root_id, account_id, seq""")
+
+_ACCOUNTS: Final = sql.SQL("""
+    select root_id, account_id, seq, head_hash, available, held, debt, granted, spent, refunded,
+      reversed, owed, repaid, expired
+    from account order by root_id, account_id""")
+
+# What each kind does to what is available and to the debt.
+_EFFECTS: Final = {
+    EntryKind.GRANT.value: (1, 0),
+    EntryKind.CHARGE.value: (-1, 0),
+    EntryKind.REFUND.value: (1, 0),
+    EntryKind.REVERSAL.value: (-1, 0),
+    EntryKind.DEBT.value: (0, 1),
+    EntryKind.REPAYMENT.value: (-1, -1),
+    EntryKind.EXPIRY.value: (-1, 0),
+}
+_NO_EFFECT: Final = (0, 0)
+
+_account_key = itemgetter(0, 1)
+
+CHECKS: Final = (
+    (
+        "entries_have_no_gaps",
+        "7. An account's entries are numbered without a gap, each later than the one before.",
+        "An entry out of its place, or an account whose row says another last number.",
+    ),
+    (
+        "entries_are_chained",
+        "7. Each entry's hash is that of the hash before it and its own fields, computed anew.",
+        "An entry that was changed (the next may show it too), or an account with another head.",
+    ),
+    (
+        "entries_give_the_balances",
+        "7. Replaying the entries gives every balance on the way and the account's row at the end.",
+        "An entry that leaves another balance than it should, or a wrong total of an account.",
+    ),
+)
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What the entries of one account come to, as far as they have been replayed."""
+
+    key: tuple[int, int]
+    seq: int = 0
+    head: bytes = b""
+    available: int = 0
+    debt: int = 0
+    last_at: bytes = b""
+    totals: Counter[int] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.head = hashlib.sha256(_FIRST_HASHED.pack(*self.key)).digest()
+
+
+class Replay:
+    """Entries in the order of their keys go in, finished accounts come out."""
+
+    def __init__(self) -> None:
+        self.entries = 0
+        self.numbering = Findings()
+        self.chaining = Findings()
+        self.balances = Findings()
+        self._current: Replayed | None = None
+
+    def take(self, rows: Sequence[TupleRow]) -> list[Replayed]:
+        """Replay the next entries and return the accounts that they are past."""
+        finished: list[Replayed] = []
+        for key, run in groupby(rows, _account_key):
+            if self._current is None or self._current.key != key:
+                finished.extend(self.finish())
+                self._current = Replayed(key)
+            self._post(self._current, run)
+        self.entries += len(rows)
+        return finished
+
+    def finish(self) -> list[Replayed]:
+        """Return the account at hand, if there is one: no more of its entries come."""
+        current, self._current = self._current, None
+        return [] if current is None else [current]
+
+    def _post(self, so_far: Replayed, run: Iterable[TupleRow]) -> None:
+        # Each entry is held against the one stored before it, so that one wrong entry is one or two
+        # breaches and not as many as there are entries after it.
+        pack, sha256 = _HASHED.pack, hashlib.sha256
+        seq, head, available, debt = so_far.seq, so_far.head, so_far.available, so_far.debt
+        last_at, totals = so_far.last_at, so_far.totals
+        for row in run:
+            seq += 1
+            if row[2] != seq or row[_AT] <= last_at:
+                self._misnumbered(row, seq)
+            digest = sha256(pack(head, *row[:_HASHED_COLUMNS])).digest()
+            if row[_HASH] != digest:
+                self._unchained(row, digest)
+            kind, amount = row[3], row[4]
+            on_available, on_debt = _EFFECTS.get(kind, _NO_EFFECT)
+            available += on_available * amount
+            debt += on_debt * amount
+            if row[5] != available or row[6] != debt or kind not in _EFFECTS:
+                self._unbalanced(row, available, debt)
+            totals[kind] += amount
+            seq, available, debt, last_at, head = row[2], row[5], row[6], row[_AT], row[_HASH]
+        so_far.seq, so_far.head, so_far.available, so_far.debt = seq, head, available, debt
+        so_far.last_at = last_at
+
+    def compare(self, replayed: Replayed, account: TupleRow) -> None:
+        """Hold what an account's entries come to against its row."""
+        root_id, account_id, seq, head, available, held, debt, *totals = account
+        if seq != replayed.seq:
+            self.numbering.add(
+                root_id=root_id, account_id=account_id, account_seq=seq, last_entry=replayed.seq
+            )
+        if head != replayed.head:
+            self.chaining.add(
+                root_id=root_id,
+                account_id=account_id,
+                account_head="0x" + head.hex(),
+                entries_head="0x" + replayed.head.hex(),
+            )
+        says = dict(zip(_TOTALS, (available + held, debt, *totals), strict=True))
+        should = dict(
+            zip(
+                _TOTALS,
+                (replayed.available, replayed.debt, *(replayed.totals[k] for k in _TOTAL_KINDS)),
+                strict=True,
+            )
+        )
+        for name in _TOTALS:
+            if says[name] != should[name]:
+                self.balances.add(
+                    root_id=root_id,
+                    account_id=account_id,
+                    column=name,
+                    account_says=says[name],
+                    entries_say=should[name],
+                )
+
+    def miss(self, replayed: Replayed) -> None:
+        """Say that entries have no account."""
+        root_id, account_id = replayed.key
+        self.balances.add(
+            root_id=root_id,
+            account_id=account_id,
+            entries=replayed.seq,
+            mistake="it has no account",
+        )
+
+    def _misnumbered(self, row: TupleRow, seq: int) -> None:
+        self.numbering.add(
+            root_id=row[0],
+            account_id=row[1],
+            seq=row[2],
+            mistake=f"it should be {seq}"
+            if row[2] != seq
+            else "it is not later than the one before",
+        )
+
+    def _unchained(self, row: TupleRow, digest: bytes) -> None:
+        self.chaining.add(
+            root_id=row[0],
+            account_id=row[1],
+            seq=row[2],
+            hash="0x" + bytes(row[_HASH]).hex(),
+            should_be="0x" + digest.hex(),
+        )
+
+    def _unbalanced(self, row: TupleRow, available: int, debt: int) -> None:
+        self.balances.add(
+            root_id=row[0],
+            account_id=row[1],
+            seq=row[2],
+            kind=row[3],
+            amount=row[4],
+            available_after=row[5],
+            should_be_available=available,
+            debt_after=row[6],
+            should_be_debt=debt,
+        )
+
+
+# The columns of the account row that the entries' totals are held against, and the kind of each.
+_TOTALS: Final = (
+    "available and held",
+    "debt",
+    "granted",
+    "spent",
+    "refunded",
+    "reversed",
+    "owed",
+    "repaid",
+    "expired",
+)
+_TOTAL_KINDS: Final = tuple(kind.value for kind in EntryKind)
+
+
+async def replay(
+    connection: AsyncConnection[TupleRow],
+    scope: sql.Composed,
+    progress: Callable[[int], None],
+) -> tuple[CheckResult, ...]:
+    """Replay all entries that `scope` lets through, and hold their accounts against them.
+
+    Both are streamed in the order of their keys: memory does not grow with the books.
+    """
+    replaying = Replay()
+    async with (
+        connection.cursor("audit_entries", binary=True) as entries,
+        connection.cursor("audit_accounts", binary=True) as accounts,
+    ):
+        await entries.execute(scope + _ENTRIES)
+        await accounts.execute(scope + _ACCOUNTS)
+        ahead = _each(accounts)
+        account = await anext(ahead, None)
+        async with aclosing(_chunks(entries)) as chunks:
+            async for rows in chunks:
+                for replayed in replaying.take(rows):
+                    account = await _meet(replaying, replayed, account, ahead)
+                progress(replaying.entries)
+        for replayed in replaying.finish():
+            account = await _meet(replaying, replayed, account, ahead)
+        while account is not None:
+            replaying.compare(Replayed(_account_key(account)), account)
+            account = await anext(ahead, None)
+    return _results(replaying)
+
+
+async def _meet(
+    replaying: Replay, replayed: Replayed, account: TupleRow | None, ahead: AsyncIterator[TupleRow]
+) -> TupleRow | None:
+    """Compare accounts up to the replayed one. Returns the first account after it."""
+    while account is not None and _account_key(account) < replayed.key:
+        replaying.compare(Replayed(_account_key(account)), account)  # it has no entries
+        account = await anext(ahead, None)
+    if account is None or _account_key(account) != replayed.key:
+        replaying.miss(replayed)
+        return account
+    replaying.compare(replayed, account)
+    return await anext(ahead, None)
+
+
+async def _chunks(cursor: AsyncServerCursor[TupleRow]) -> AsyncGenerator[list[TupleRow], None]:
+    rows = await cursor.fetchmany(ROWS_PER_FETCH)
+    while rows:
+        following = asyncio.create_task(cursor.fetchmany(ROWS_PER_FETCH))
+        await asyncio.sleep(0)  # lets the request go out before these rows are replayed
+        try:
+            yield rows
+        finally:
+            rows = await following
+
+
+async def _each(cursor: AsyncServerCursor[TupleRow]) -> AsyncIterator[TupleRow]:
+    while rows := await cursor.fetchmany(ROWS_PER_FETCH):
+        for row in rows:
+            yield row
+
+
+def _results(replaying: Replay) -> tuple[CheckResult, ...]:
+    found = (replaying.numbering, replaying.chaining, replaying.balances)
+    return tuple(
+        CheckResult(
+            name=name,
+            promise=promise,
+            row_means=row_means,
+            examined=replaying.entries,
+            breaches=tuple(findings.listed),
+            breaches_total=findings.total,
+        )
+        for (name, promise, row_means), findings in zip(CHECKS, found, strict=True)
+    )

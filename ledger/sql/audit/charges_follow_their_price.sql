@@ -1,0 +1,20 @@
+-- promise: 3. Every charge takes exactly what its version of the price says: base + per unit * units, no less and
+--   no more over all its lots.
+-- row: A charge that took something else, or whose price is not in the books.
+-- scope: account
+
+select count(*) from entry where kind = 2 and seq = movement;
+
+with further as (  -- most charges take from one lot and have none of these
+  select e.root_id, e.account_id, e.movement, sum(e.amount) as amount
+  from entry e where e.kind = 2 and e.seq <> e.movement group by e.root_id, e.account_id, e.movement
+)
+select e.root_id, e.account_id, e.seq, e.operation_id, e.price_version, e.units,
+  p.base::numeric + p.per_unit::numeric * e.units as price, e.total, e.amount + coalesce(f.amount, 0) as taken
+from entry e
+  left join further f on f.root_id = e.root_id and f.account_id = e.account_id and f.movement = e.seq
+  left join price p on p.operation_id = e.operation_id and p.version = e.price_version
+where e.kind = 2 and e.seq = e.movement and (
+  e.total is distinct from p.base::numeric + p.per_unit::numeric * e.units
+  or e.total is distinct from e.amount + coalesce(f.amount, 0)
+  or e.units < 0)

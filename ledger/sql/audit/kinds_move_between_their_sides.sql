@@ -1,0 +1,19 @@
+-- promise: 4. Each kind of entry takes credits from its one side and puts them on its other; there are no more kinds.
+-- row: A kind that is missing, that nobody knows, or that moves otherwise.
+-- scope: books
+
+select count(*) from entry_kind;
+
+select kind, k.name, k.from_side, k.to_side, x.name as name_is, x.from_side as from_side_is, x.to_side as to_side_is
+from entry_kind k full join (values
+  (1, 'grant', 'issuance', 'available'),
+  (2, 'charge', 'available', 'revenue'),
+  (3, 'refund', 'revenue', 'available'),
+  (4, 'reversal', 'available', 'issuance'),
+  (5, 'debt', 'debt', 'issuance'),
+  (6, 'repayment', 'available', 'debt'),
+  (7, 'expiry', 'available', 'expired')) x (kind, name, from_side, to_side) using (kind)
+where (k.name, k.from_side, k.to_side) is distinct from (x.name, x.from_side, x.to_side)
+union all
+select e.kind, null, null, null, null, null, null
+from (select distinct kind from entry) e where not exists (select from entry_kind k where k.kind = e.kind)
