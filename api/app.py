@@ -27,7 +27,6 @@ from api.openapi import openapi_endpoint
 from api.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from api.problems import problem_type
 from api.refusals import (
-    BodyTimedOut,
     BodyTooLarge,
     Cause,
     MediaTypeUnsupported,
@@ -42,7 +41,6 @@ from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
 BODY_BYTES_MAX: Final = 65_536  # the largest body anyone needs to send is under 1 KiB
 # A sender that overshoots is read to its end, if that is near: closing on it would lose the answer.
 BODY_BYTES_DRAINED_MAX: Final = 1_048_576
-BODY_SECONDS: Final = 10  # a body comes right after its headers, or never
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _JSON: Final = ("Content-Type", "application/json")
@@ -208,25 +206,21 @@ async def _nothing_here(_scope: Scope, _receive: Receive, _send: Send) -> None:
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    """Return the whole body. Raises Refused if it is too large or too slow, ClientGone."""
+    """Return the whole body. Raises Refused if it is too large, ClientGone."""
     declared = _headers(scope, b"content-length")
     if declared and int(declared[0]) > BODY_BYTES_DRAINED_MAX:
         raise Refused(BodyTooLarge())
     chunks: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:  # ends with the body, at the bound, or when the time is up
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                size += len(message["body"])
-                if size <= BODY_BYTES_MAX:
-                    chunks.append(message["body"])
-                if not message["more_body"] or size > BODY_BYTES_DRAINED_MAX:
-                    break
-    except TimeoutError as error:
-        raise Refused(BodyTimedOut()) from error
+    while size <= BODY_BYTES_DRAINED_MAX:
+        message = await receive()  # the connection bounds how long that takes
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        size += len(message["body"])
+        if size <= BODY_BYTES_MAX:
+            chunks.append(message["body"])
+        if not message["more_body"]:
+            break
     if size > BODY_BYTES_MAX:
         raise Refused(BodyTooLarge())
     return b"".join(chunks)

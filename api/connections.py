@@ -1,7 +1,7 @@
-"""HTTP connections with bounds: how many there are, how large a head is, how long it may take.
+"""HTTP connections with bounds: how many, how large a head, how long until a request is there.
 
-Uvicorn bounds none of the three where httptools parses: a peer could keep connections open without
-asking anything, or send headers that never end.
+Uvicorn bounds none of them where httptools parses: a peer could keep connections open without
+asking anything, send headers that never end, or a body that never comes.
 """
 
 import asyncio
@@ -10,13 +10,19 @@ from typing import Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.problems import MEDIA_TYPE, problem_type
-from api.refusals import Cause, HeadMalformed, HeadTooLarge, TooManyRequests
+from api.refusals import BodyTimedOut, Cause, HeadMalformed, HeadTooLarge, TooManyRequests
 
 HEAD_BYTES_MAX: Final = 16_384  # request line and headers; what we ask for takes less than 1 KiB
 HEAD_SECONDS: Final = 10  # from the connection, or the head's first byte, to its end
+BODY_SECONDS: Final = 10  # a body comes right after its head, or never
 CONNECTIONS_MAX: Final = 4_096  # about 20 KiB each; a connection has one request open at a time
 
-_REASONS: Final = {400: b"Bad Request", 431: b"Headers Too Large", 503: b"Service Unavailable"}
+_REASONS: Final = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
 
 
 class HeadOverflow(Exception):
@@ -24,38 +30,46 @@ class HeadOverflow(Exception):
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """One HTTP/1.1 connection."""
+    """One HTTP/1.1 connection.
+
+    The timer runs while a request is awaited or incomplete. It is not armed for one that arrives
+    in one read, which is nearly every one.
+    """
 
     _head_open = True
+    _body_open = False
     _head_bytes = 0
     _read_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
     _fault: Cause = HeadMalformed()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Take the connection on, or refuse it where there are too many."""
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS_MAX:
-            self._refuse(TooManyRequests())
+            self._cut_off(TooManyRequests())
             return
-        self._start_head_timer()
+        self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._stop_head_timer()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, and watch a head that has begun but not ended."""
+        """Parse what came, and watch a request that has begun but not ended."""
         self._read_bytes = len(data)
         super().data_received(data)
-        if not self._head_open or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._head_bytes += self._read_bytes
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse(HeadTooLarge())
-        elif self._head_timer is None:
-            self._start_head_timer()
+        if self._head_open:
+            self._head_bytes += self._read_bytes
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._cut_off(HeadTooLarge())
+            elif self._timer is None:
+                self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        elif self._body_open and self._timer is None:
+            self._timer = self.loop.call_later(BODY_SECONDS, self._give_body_up)
 
     def on_message_begin(self) -> None:
         """Begin a request's head."""
@@ -66,7 +80,8 @@ class BoundedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin answering. Raises HeadOverflow, which ends the parsing."""
         self._head_open = False
-        self._stop_head_timer()
+        self._body_open = True
+        self._stop_timer()
         if len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > HEAD_BYTES_MAX:
             self._fault = HeadTooLarge()
             raise HeadOverflow
@@ -74,12 +89,26 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request. What this read brought up to here is no part of the next one's head."""
+        self._body_open = False
         self._read_bytes = 0
+        self._stop_timer()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence says less
         """Answer what could not be parsed."""
-        self._refuse(self._fault)
+        self._cut_off(self._fault)
+
+    def _cut_off(self, cause: Cause) -> None:
+        """Refuse the request whose head is open, unless another's answer is due before."""
+        if self.cycle is None or self.cycle.response_complete:
+            self._refuse(cause)
+        self.transport.close()
+
+    def _give_body_up(self) -> None:
+        """Refuse the request whose body is open, unless it is answered or another's turn."""
+        if not self.pipeline and not self.cycle.response_started:
+            self._refuse(BodyTimedOut())
+        self.transport.close()
 
     def _refuse(self, cause: Cause) -> None:
         row = problem_type(cause)
@@ -92,12 +121,8 @@ class BoundedConnection(HttpToolsProtocol):
             b"connection: close",
         ]
         self.transport.write(b"\r\n".join(head) + b"\r\n\r\n" + body)
-        self.transport.close()
 
-    def _start_head_timer(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

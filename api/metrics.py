@@ -46,6 +46,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._children: dict[tuple[Counter, *tuple[str, ...]], Counter] = {}
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -76,22 +77,29 @@ class Metrics:
 
     def answered(self, endpoint: str, status: int) -> None:
         """Count an answer."""
-        self._requests.labels(endpoint, str(status)).inc()
+        self._labelled(self._requests, endpoint, str(status)).inc()
 
     def charge_decided(self, operation: str, outcome: ChargeOutcome, seconds: float) -> None:
         """Count what came of a charge. `operation` is a label only where the ledger knows it."""
         self._charge_seconds.observe(seconds)
         match outcome:
             case Charged(charge, replayed=False):
-                self._charges.labels(operation, "charged").inc()
+                self._labelled(self._charges, operation, "charged").inc()
                 # The format knows doubles only; the books stay integers.
-                self._charged_credits.labels(operation).inc(charge.cost / MICRO_PER_CREDIT)
+                self._labelled(self._charged_credits, operation).inc(charge.cost / MICRO_PER_CREDIT)
             case Charged():
-                self._charges.labels(operation, "replayed").inc()
+                self._labelled(self._charges, operation, "replayed").inc()
             case Insufficient():
-                self._charges.labels(operation, "insufficient").inc()
+                self._labelled(self._charges, operation, "insufficient").inc()
             case _:
-                self._charges.labels("", "refused").inc()
+                self._labelled(self._charges, "", "refused").inc()
+
+    def _labelled(self, counter: Counter, *labels: str) -> Counter:
+        """Return the counter of these labels, without the library's checks and lock each time."""
+        child = self._children.get((counter, *labels))
+        if child is None:
+            child = self._children[(counter, *labels)] = counter.labels(*labels)
+        return child
 
     def render(self, chains: Sequence[ChainRow] | None) -> bytes:
         """Return the exposition; `chains` is None where the ledger could not be read."""

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from ledger.audit import as_json, audit, render
 
 from api.keys import new_api_key
 from api.prices import PricesError, parse_prices
 from api.serve import CannotListen, listening
 from contracts.catalogue import EVENTS
-from daemon import demo
 from daemon.anvil import AnvilFailed, AnvilMissing
 from daemon.config import Config, ConfigError, example_config, example_prices, load_config
 from daemon.logs import configure_logs
@@ -27,6 +25,7 @@ from daemon.status import StatusReport, read_status
 from daemon.stopping import stop_event
 from daemon.up import up
 from daemon.watch import watch
+from ledger.audit import as_json, audit, render
 from ledger.errors import LedgerError
 from ledger.ids import parse_account
 from ledger.migrate import migrate
@@ -192,6 +191,10 @@ def _print_prices(changes: Sequence[PriceChange]) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    try:
+        from daemon import demo  # noqa: PLC0415 - what it needs, servers have no use for
+    except ModuleNotFoundError as error:
+        raise OSError(f"the demo needs the package {error.name}: run `make setup`") from error
     return demo.run(check=options.check)
 
 

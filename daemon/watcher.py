@@ -102,13 +102,13 @@ async def _do(
     step: Step, node: Node, watching: Watching, followings: Followings, sight: Sight
 ) -> None:
     chain, position = followings.chain, sight.position
+    halted = position.state == "halted"
     match step:
         case Extend(first, last):
             blocks = await read_blocks(node, first, last, followings.contracts)
             await _extend(watching, followings, sight, blocks)
         case Confirm(number):
-            await _resume(watching, position)
-            await _confirm(watching, chain, sight.head, number)
+            await _confirm(watching, chain, sight, number)
         case Drop(to_number):
             dropped = await watching.drop(to_number)
             depth = position.indexed_number - to_number
@@ -121,8 +121,8 @@ async def _do(
         case Halt():
             await _halt(watching, chain, position, step)
         case Wait():
-            if sight.head.number >= position.indexed_number:
-                await _resume(watching, position)
+            if halted and sight.head.number >= position.indexed_number:
+                await watching.resume()
             await watching.see_head(sight.head.number)
 
 
@@ -131,7 +131,6 @@ async def _extend(
 ) -> None:
     if not blocks or blocks[0].parent != sight.position.indexed_hash:
         raise Moved(f"block {sight.position.indexed_number} has another block on top now")
-    await _resume(watching, sight.position)
     name, last = followings.chain.name, blocks[-1].number
     earnings = earnings_of(blocks, followings.followed)
     confirmed = await watching.append(
@@ -141,6 +140,7 @@ async def _extend(
         set_aside=earnings.set_aside,
         confirm=await _final_block(watching, sight, blocks),
         remember=followings.chain.blocks_remembered,
+        resume=sight.position.state == "halted",
     )
     for aside in earnings.set_aside:
         log.error("log set aside", chain=name, block=aside.block_number, reason=aside.reason)
@@ -168,17 +168,18 @@ async def _final_block(
     return None if known is None else (final, known)
 
 
-async def _confirm(watching: Watching, chain: Chain, head: BlockRef, number: int) -> None:
+async def _confirm(watching: Watching, chain: Chain, sight: Sight, number: int) -> None:
     known = await watching.hash_at(number)
     if known is None:
         raise Moved(f"block {number} is not in the books any more")
     confirmed = await watching.append(
-        head_number=head.number,
+        head_number=sight.head.number,
         blocks=[],
         events=[],
         set_aside=[],
         confirm=(number, known),
         remember=chain.blocks_remembered,
+        resume=sight.position.state == "halted",
     )
     log.info("confirmed", chain=chain.name, number=number, events=confirmed)
 
@@ -230,10 +231,3 @@ async def _halt(watching: Watching, chain: Chain, position: Position, halt: Halt
         return
     await watching.halt(halt.reason)
     log.error("halted", chain=chain.name, reason=halt.reason)
-
-
-async def _resume(watching: Watching, position: Position) -> None:
-    """Let a halted chain go on: the node has just shown that the books are on its chain."""
-    if position.state == "halted":
-        await watching.resume()
-        log.warning("resumed", was=position.reason)

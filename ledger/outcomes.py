@@ -68,7 +68,7 @@ class PriceChanged:
 
 @dataclass(frozen=True, slots=True)
 class TooExpensive:
-    """Units times price leave the range of the books; nothing was written."""
+    """Units below one, or a cost beyond the range of the books; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,14 +197,20 @@ class Watching:
         set_aside: Sequence[SetAside],
         confirm: tuple[int, bytes] | None,
         remember: int,
+        resume: bool = False,
     ) -> int:
         """Append blocks with their events and confirm up to a final block, all in one transaction.
 
         `confirm` is number and hash of a block that is final; it may be one of `blocks` or older.
+        `resume` lets a halted chain's grants go on with this.
         Returns how many events were confirmed. Raises BrokenLink if the blocks do not follow the
         cursor, Deposed if this watcher leads no more.
         """
         async with self._transaction() as connection:
+            if resume:
+                await connection.execute(
+                    "select creditd.resume_chain(%s, %s)", (self._chain_id, self.epoch)
+                )
             await connection.execute(
                 "select creditd.append_blocks("
                 "%s, %s, %s, %s::bigint[], %s::bytea[], %s::bytea[], %s::timestamptz[])",

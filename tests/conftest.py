@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -12,12 +13,31 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from daemon.anvil import AnvilMissing, find_anvil
 from daemon.postgres import embedded
+from daemon.rpc import RECURSION_LIMIT
 from ledger.migrate import migrate
 from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
 
 CHAIN_ID = 31337
 GENESIS = hashlib.sha256(b"genesis").digest()
+
+
+def pytest_collection_finish() -> None:
+    """Undo what the test-only chains do to every process that imports them, as the product does."""
+    sys.setrecursionlimit(RECURSION_LIMIT)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs anvil where there is none; where there must be one, fail."""
+    if item.get_closest_marker("anvil") is None:
+        return
+    try:
+        find_anvil()
+    except AnvilMissing as missing:
+        if os.environ.get("CREDITD_REQUIRE_ANVIL") == "1":
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

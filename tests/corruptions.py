@@ -293,6 +293,11 @@ IN_THE_LOTS_AND_EVENTS = (
         "caps_hold_what_lots_used",
     ),
     planted(
+        "a cap was never counted",
+        "delete from cap_use",
+        "caps_hold_what_lots_used",
+    ),
+    planted(
         "a cap has lost a day",
         "delete from cap_use where day <> '-infinity'",
         "caps_hold_what_lots_used",

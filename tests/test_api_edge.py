@@ -16,8 +16,8 @@ from conftest import earn, run
 from live_api import CREDIT, LiveApi, live_api, waits_for_lock
 from sqlalchemy import make_url
 
-from api.app import BODY_SECONDS
 from api.calls import Endpoint
+from api.connections import BODY_SECONDS
 from api.endpoints import ENDPOINTS
 from api.keys import new_api_key
 from api.problems import TYPES
@@ -195,7 +195,7 @@ def test_a_body_is_not_read_for_ever(api: LiveApi) -> None:
 def test_a_body_that_does_not_come_is_given_up(
     api: LiveApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.app.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("api.connections.BODY_SECONDS", 0.2)
     head = (
         b"POST /v1/accounts HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: 9\r\n"
         b"Authorization: Bearer " + api.default_key.encode() + b"\r\n\r\n{"
@@ -277,6 +277,24 @@ def test_connections_have_a_bound(api: LiveApi, monkeypatch: pytest.MonkeyPatch)
     assert refused.startswith(b"HTTP/1.1 503")
     assert b"Retry-After" in refused
     assert api.get("/healthz").status_code == 200
+
+
+def test_a_request_sent_ahead_never_answers_for_the_one_before(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.connections.BODY_SECONDS", 0.2)
+    with live_api(database_url) as api, psycopg.connect(database_url) as other:
+        earn(database_url, WALLET, 20 * CREDIT)
+        account = api.open_wallet(WALLET)
+        other.execute("select from creditd.account for update")
+        body = f'{{"account": "{account}", "operation": "ping"}}'.encode()
+        head = (
+            b"POST /v1/charges HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Authorization: Bearer " + api.default_key.encode() + b"\r\n"
+            b"Idempotency-Key: k\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        for ahead in (head, b"GET / HTTP/1.1\r\nA: " + b"a" * 17_000, b"\x16\x03\x01"):
+            assert exchange(api, head + body + ahead) == b""
 
 
 def test_requests_sent_ahead_are_answered_in_order(api: LiveApi) -> None:

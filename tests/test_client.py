@@ -212,7 +212,7 @@ def test_a_slow_answer_is_not_waited_for_beyond_the_timeout(
             201, b'{"id": "chg_1", "at": "2026-01-01T00:00:00Z", "cost": "NaN", "available": "1"}'
         ),
         answers(201, b'{"id": "chg_1", "at": "soon", "cost": "12", "available": "1"}'),
-        answers(201, b"[" * 1_000_000),
+        answers(201, b"[" * wire.ANSWER_BYTES_MAX),
         answers(
             201,
             b'{"id": "chg_1", "at": "2026-01-01T00:00:00Z", "cost": "12", "available": "1"}'

@@ -265,7 +265,7 @@ def test_a_batch_that_takes_too_long_is_shorter_next_time(count: int, widths: li
     async def main() -> list[int]:
         chain = FakeChain()
         chain.mine_empty(count)
-        async with serve(chain, faults) as url, Node(url, timeout_seconds=0.2) as node:
+        async with serve(chain, faults) as url, Node(url, timeout_seconds=0.5) as node:
             with pytest.raises(NodeUnavailable):
                 await headers(count)(node)
             await headers(count)(node)

@@ -21,7 +21,7 @@ BACKOFF_SECONDS: Final = (0.1, 0.5, 2.0)
 ATTEMPTS_MAX: Final = len(BACKOFF_SECONDS) + 1
 # As long as creditd ever asks for; a longer wish comes from elsewhere, and a request is waiting.
 RETRY_AFTER_SECONDS_MAX: Final = 5
-ANSWER_BYTES_MAX: Final = 65_536  # creditd's answers to these calls stay below 4 KB
+ANSWER_BYTES_MAX: Final = 16_384  # four times what creditd answers to these calls
 CONNECTIONS_MAX: Final = 100
 
 

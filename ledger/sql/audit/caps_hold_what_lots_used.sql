@@ -9,8 +9,6 @@ with used as (
   select l.root_id, l.account_id, l.rule_id, d.day, sum(l.amount) as granted
   from lot l cross join lateral (values ('-infinity'::date), (l.cap_day)) d (day)
   where l.source = 'chain' and l.state = 'live' and l.cap_day is not null
-    and exists (select from cap_use c where c.root_id = l.root_id and c.account_id = l.account_id
-                  and c.rule_id = l.rule_id)
   group by l.root_id, l.account_id, l.rule_id, d.day
 )
 select root_id, account_id, rule_id, day::text as day, c.granted as used, u.granted as lots_used

@@ -71,21 +71,12 @@ begin
     into v_used_ever, v_used_day from cap_use c
     where c.root_id = a.root_id and c.account_id = a.account_id and c.rule_id = r.rule_id
       and c.day in ('-infinity', p_day);
-  v_room := greatest(0, least(p_credits, coalesce(r.cap_account, p_credits) - v_used_ever,
-                              coalesce(r.cap_account_day, p_credits) - v_used_day));
-  perform give_to_caps(a.root_id, a.account_id, r.rule_id, p_day, v_room);
-  return v_room;
-end $$;
-
--- Moves what is used of the caps: up for a grant, down for a reversal.
-create or replace function creditd.give_to_caps(
-  p_root bigint, p_account bigint, p_rule integer, p_day date, p_credits bigint
-) returns void
-language plpgsql set search_path = creditd, pg_temp as $$
-begin
+  -- A cap that is not set is null, and least() passes nulls over.
+  v_room := greatest(0, least(p_credits, r.cap_account - v_used_ever, r.cap_account_day - v_used_day));
   insert into cap_use as c (root_id, account_id, rule_id, day, granted)
-    select p_root, p_account, p_rule, d, p_credits from unnest(array['-infinity'::date, p_day]) d
+    select a.root_id, a.account_id, r.rule_id, d, v_room from unnest(array['-infinity'::date, p_day]) d
     on conflict on constraint cap_use_pkey do update set granted = c.granted + excluded.granted;
+  return v_room;
 end $$;
 
 -- Takes what the account owes out of a lot that has just come in.
@@ -120,7 +111,8 @@ begin
     where l.root_id = p_root and l.account_id = p_account and l.rule_id = r.rule_id
       and l.cause = v_cause and l.incarnation = p_event.incarnation;
   if found then return; end if;
-  o_granted := take_from_caps(a, r, v_day, p_event.credits);
+  -- The books' own cap keeps every balance within a bigint: one account must not stop a chain.
+  o_granted := take_from_caps(a, r, v_day, least(p_event.credits, 4000000000000000000 - a.granted));
   if o_granted = 0 then return; end if;
   e.kind := 1; e.amount := o_granted; e.lot_no := a.seq + 1;
   a := post(a, e);
@@ -167,7 +159,9 @@ begin
   update lot l set remaining = 0, reversed = v_lot.remaining, state = 'reversed'
     where l.root_id = p_root and l.account_id = p_account and l.lot_no = p_lot;
   if v_lot.cap_day is not null then
-    perform give_to_caps(p_root, p_account, v_lot.rule_id, v_lot.cap_day, -v_lot.amount);
+    update cap_use c set granted = c.granted - v_lot.amount
+      where c.root_id = p_root and c.account_id = p_account and c.rule_id = v_lot.rule_id
+        and c.day in ('-infinity', v_lot.cap_day);
   end if;
   perform keep(a);
 end $$;

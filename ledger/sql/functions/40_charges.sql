@@ -80,7 +80,7 @@ begin
     o.outcome := 'price_changed'; return o;
   end if;
   v_cost := v_price.base::numeric + v_price.per_unit::numeric * p_units;
-  if v_cost > 4000000000000000000 then o.outcome := 'too_expensive'; return o; end if;
+  if p_units is null or p_units < 1 or v_cost > 4000000000000000000 then o.outcome := 'too_expensive'; return o; end if;
   v_seq := a.seq;
   a := expire_due(a);
   if a.available < v_cost then
@@ -154,8 +154,11 @@ begin
     e.amount := v_rest;
     e.lot_no := a.seq + 1;
     a := post(a, e);
-    insert into lot (root_id, account_id, lot_no, source, cause, incarnation, amount, remaining, created_at)
-      values (a.root_id, a.account_id, a.seq, 'refund', int8send(e.refers_to), 1, v_rest, v_rest, a.last_at);
+    insert into lot (root_id, account_id, lot_no, source, cause, incarnation, amount, remaining,
+                     expires_at, created_at)
+      values (a.root_id, a.account_id, a.seq, 'refund', int8send(e.refers_to), 1, v_rest, v_rest,
+              v_lot.expires_at, a.last_at);
+    a.next_expiry := least(a.next_expiry, v_lot.expires_at);
   end if;
   return a;
 end $$;

@@ -132,7 +132,10 @@ begin
       set state = 'pending', incarnation = e.incarnation + 1, rule_id = excluded.rule_id,
           block_number = excluded.block_number, block_hash = excluded.block_hash,
           block_time = excluded.block_time, log_index = excluded.log_index, wallet = excluded.wallet,
-          amount = excluded.amount, credits = excluded.credits, lot_no = null, granted = null
+          amount = excluded.amount, credits = excluded.credits, lot_no = null, granted = null,
+          -- Its account stays fixed, unless it speaks of another wallet now.
+          root_id = case when e.wallet = excluded.wallet then e.root_id end,
+          account_id = case when e.wallet = excluded.wallet then e.account_id end
       where e.state = 'reversed';
   get diagnostics v_seen = row_count;
   if v_seen <> cardinality(p_blocks) then
@@ -173,7 +176,7 @@ declare
 begin
   if c.state = 'halted' or p_number <= c.confirmed_number then return 0; end if;
   select * into b from block x where x.chain_id = p_chain and x.number = p_number;
-  if b.hash is distinct from p_hash then
+  if b.hash is null or b.hash is distinct from p_hash then
     raise exception 'chain %: block % in the books is not the final one', p_chain, p_number using errcode = 'CD002';
   end if;
   for v in
@@ -206,7 +209,8 @@ begin
     raise exception 'chain %: block % is confirmed', p_chain, c.confirmed_number using errcode = 'CD002';
   end if;
   with gone as (
-    delete from event e where e.chain_id = p_chain and e.block_number > p_to and e.incarnation = 1 returning 1
+    delete from event e
+    where e.chain_id = p_chain and e.block_number > p_to and e.incarnation = 1 and e.state = 'pending' returning 1
   ), back as (  -- granted and reversed before: its history stays
     update event e set state = 'reversed', incarnation = e.incarnation - 1
     where e.chain_id = p_chain and e.block_number > p_to and e.incarnation > 1 and e.state = 'pending' returning 1

@@ -1,0 +1,158 @@
+"""The demo's program: the story with everything it needs, ended and removed when it is over."""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from pathlib import Path
+from subprocess import CalledProcessError
+from typing import Any, Final
+
+import httpx2
+import uvloop
+
+from daemon.demo.checks import Checks, StepFailed
+from daemon.demo.closing import close
+from daemon.demo.living import earn_on
+from daemon.demo.parts import Parts, Started, start
+from daemon.demo.printing import Printer
+from daemon.demo.story import Story
+from daemon.demo.terms import THUMBNAIL
+from daemon.rpc import NodeRefused, NodeUnavailable
+from daemon.stopping import stop_event
+
+INTERRUPTED: Final = 130  # as a shell reports a program that Ctrl-C ended
+BLOCK_SECONDS: Final = 0.6  # slow enough to watch the numbers grow; a check does not wait
+# A Ctrl-C reaches initdb as well, which may end before we have heard of it ourselves.
+HEARD_SECONDS: Final = 0.2
+
+# What fails a step: an expectation, or a part that does not answer.
+_FAILURES: Final = (StepFailed, httpx2.TransportError, NodeUnavailable, NodeRefused)
+
+
+def perform(*, check: bool) -> int:
+    """Give the demo, as `daemon.demo.run` says."""
+    with Printer.open() as printer:
+        return uvloop.run(_perform(printer, check=check))
+
+
+async def _perform(printer: Printer, *, check: bool) -> int:
+    printer.line("creditd demo: a chain, the books, an API and an app, on this machine", "bold")
+    async with stop_event(os.environ) as stop:
+        # A terminal that is closed ends the demo too.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)
+        with _folder() as folder:
+            code = await _until_told(stop, _give(printer, folder, check=check))
+            if code is None:
+                printer.tick("")
+                printer.line("stopping", "dim")
+        return (INTERRUPTED if check else 0) if code is None else code
+
+
+async def _until_told(stop: asyncio.Event, work: Coroutine[Any, Any, int]) -> int | None:
+    """Return what the work returns; None if it was told to stop, once it has ended in order."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if working.done() and working.exception() is not None:
+        await asyncio.wait({stopping}, timeout=HEARD_SECONDS)
+    stopping.cancel()
+    if not stop.is_set():
+        return working.result()
+    working.cancel()
+    with suppress(asyncio.CancelledError, CalledProcessError):
+        await working
+    return None
+
+
+async def _give(printer: Printer, folder: Path, *, check: bool) -> int:
+    log_path = folder / "creditd.log"
+    checks = Checks()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_logging_to(log_path))
+        parts = Parts(folder, log_path, os.environ, stack, printer, checks)
+        try:
+            started = await start(parts)
+            story = Story(started.stage, printer, block_seconds=0 if check else BLOCK_SECONDS)
+            await story.tell()
+            printer.heading("Does it all agree?")
+            await close(started.stage, printer, started.database_url)
+            printer.fact("this run", f"{checks.made} comparisons held, {printer.seconds:.1f} s")
+            if not check:
+                _invite(printer, started)
+                await earn_on(started.stage, printer)
+        except _FAILURES as failure:
+            _explain(parts, failure)
+            return 1
+    return 0
+
+
+def _invite(printer: Printer, started: Started) -> None:
+    """Print what to try, ready to be copied."""
+    customer = started.stage.customers[started.stage.town.earners[-1].name]
+    name = started.stage.town.earners[-1].name
+    printer.heading("Try it; they go on earning until Ctrl-C.")
+    printer.line(f"{name} buys a {THUMBNAIL}; the same key again takes nothing twice:", "dim")
+    printer.line(
+        f"  curl -i -X POST {started.app_url}/{THUMBNAIL} \\\n"
+        f"    -H 'Authorization: Bearer {customer.token}' -H 'Idempotency-Key: try-1'"
+    )
+    printer.line(f"The sample app's own charge of {name}:", "dim")
+    printer.line(
+        f"  curl -i {started.api_url}/v1/charges -H 'Authorization: Bearer {started.api_key}' \\\n"
+        "    -H 'Idempotency-Key: try-2' -H 'Content-Type: application/json' \\\n"
+        f'    -d \'{{"account": "{customer.account}", "operation": "{THUMBNAIL}"}}\''
+    )
+    printer.line(f"{name}'s books; earnings and balance stand beside entries:", "dim")
+    printer.line(
+        f"  curl {started.api_url}/v1/accounts/{customer.account}/entries \\\n"
+        f"    -H 'Authorization: Bearer {started.api_key}'"
+    )
+    printer.line()
+
+
+def _explain(parts: Parts, failure: Exception) -> None:
+    """Say which step failed, what was expected and found, and where the logs are."""
+    printer = parts.printer
+    printer.tick("")
+    printer.line()
+    match failure:
+        case StepFailed():
+            printer.line(f"FAILED at: {failure.step}", "bold red")
+            printer.fact("what", failure.what)
+            printer.fact("expected", failure.expected)
+            printer.fact("found", failure.found)
+        case _:
+            printer.line(f"FAILED at: {parts.checks.step}", "bold red")
+            printer.fact("found", str(failure) or type(failure).__name__)
+    for ended in parts.ended():
+        printer.fact("besides", ended)
+    kept = parts.folder.with_suffix(".log")
+    shutil.copyfile(parts.log_path, kept)
+    printer.fact("logs", str(kept))
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="creditd-demo-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Send this process's own logs where its programs' logs go, off the screen."""
+    root = logging.getLogger()
+    before = root.handlers
+    handler = logging.FileHandler(path)
+    root.handlers = [handler]
+    try:
+        yield
+    finally:
+        root.handlers = before
+        handler.close()
