@@ -19,12 +19,11 @@ from contracts.catalogue import EVENTS
 from daemon.anvil import AnvilFailed, AnvilMissing
 from daemon.config import Config, ConfigError, example_config, example_prices, load_config
 from daemon.logs import configure_logs
+from daemon.mistakes import Unfit
 from daemon.postgres import database
-from daemon.reading import UnsupportedTag
 from daemon.status import StatusReport, read_status
 from daemon.stopping import stop_event
 from daemon.up import up
-from daemon.watch import watch
 from ledger.audit import as_json, audit, render
 from ledger.errors import LedgerError
 from ledger.ids import parse_account
@@ -36,7 +35,7 @@ EXPLAINED: Final = (
     ConfigError,
     PricesError,
     LedgerError,
-    UnsupportedTag,
+    Unfit,
     CannotListen,
     AnvilMissing,
     AnvilFailed,
@@ -76,6 +75,8 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
+    from daemon.watch import watch  # noqa: PLC0415 - web3 takes a second that the others save
+
     config = _config(options)
 
     async def run(url: str) -> None:

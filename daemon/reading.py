@@ -21,6 +21,7 @@ from daemon.evidence import (
     prove_logs,
     quantity,
 )
+from daemon.mistakes import Unfit
 from daemon.rpc import RATE_LIMITED_CODES, Node, NodeRefused
 
 __all__ = [
@@ -54,7 +55,7 @@ class Moved(Exception):
         self.reason = reason
 
 
-class UnsupportedTag(Exception):
+class UnsupportedTag(Unfit):
     """The node has no block under the tag `finalized`.
 
     Either its chain has no such finality (then the chain needs a depth), or it is still starting.

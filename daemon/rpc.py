@@ -200,8 +200,9 @@ class Node:
     async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401 - JSON is any
         """Return the result of one call, as JSON.
 
-        Tries at most ATTEMPTS_MAX times where the transport fails or the node is overloaded.
-        Raises NodeUnavailable then, and NodeRefused at once for a JSON-RPC error.
+        Tries at most ATTEMPTS_MAX times where the transport fails or the node is overloaded, so
+        a call may reach the node more than once. Raises NodeUnavailable then, and NodeRefused at
+        once for a JSON-RPC error.
         """
         provider = self._open_provider()
 

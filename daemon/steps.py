@@ -16,9 +16,13 @@ from ledger.watching import Position
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do until the node shows more."""
+    """Nothing to do until the node shows more.
+
+    It `agrees` if it has just shown the last block in the books: a node that lags proves nothing.
+    """
 
     why: str
+    agrees: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +85,19 @@ def next_step(
     """Decide from the two hashes at `shared_height`; None is a height the one does not know."""
     shared = shared_height(position, head_number)
     if node_hash is None or books_hash is None:
-        return Wait(f"the node's head {head_number} lags behind what has been read")
+        who = "the node does" if node_hash is None else "the books do"
+        return Wait(f"{who} not know block {shared}")
     if node_hash != books_hash:
         return Fork(shared)
+    if head_number < position.indexed_number:
+        return Wait(f"the node's head {head_number} lags behind what has been read")
     if head_number > position.indexed_number:
         first = position.indexed_number + 1
         return Extend(first, min(head_number, position.indexed_number + span_max))
     confirm = min(final_number, position.indexed_number)
     if confirm > position.confirmed_number:
         return Confirm(confirm)
-    return Wait(f"block {head_number} is the newest")
+    return Wait(f"block {head_number} is the newest", agrees=True)
 
 
 def after_fork(

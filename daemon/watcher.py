@@ -12,6 +12,7 @@ import structlog
 from daemon.config import Chain, Depth
 from daemon.earning import Followed, earnings_of
 from daemon.reading import (
+    BLOCKS_PER_READ_MAX,
     Block,
     BlockRef,
     Moved,
@@ -35,12 +36,13 @@ from daemon.steps import (
     next_step,
     shared_height,
 )
+from ledger.errors import BrokenLink
 from ledger.watching import GENESIS_PARENT, Position, SeenBlock, Watching
 
 Step = Wait | Extend | Confirm | Drop | Reverse | Halt
 
-# A fork is searched by halving: 2^20 blocks are more than may be remembered.
-SEARCH_STEPS_MAX: Final = 20
+# A fork is searched by halving: 2^32 blocks are more than can be remembered or pending.
+SEARCH_STEPS_MAX: Final = 32
 
 log = structlog.get_logger()
 
@@ -59,11 +61,19 @@ class Followings:
 
 
 @dataclass(frozen=True, slots=True)
+class FinalBlock:
+    """The greatest height that is final; `hash` is None where depth decides, not the node."""
+
+    number: int
+    hash: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sight:
-    """What one step goes by: the node's head and final height, and where the books stand."""
+    """What one step goes by: the node's head and final block, and where the books stand."""
 
     head: BlockRef
-    final_number: int
+    final: FinalBlock
     position: Position
 
 
@@ -73,29 +83,34 @@ async def advance(node: Node, watching: Watching, followings: Followings) -> Ste
     Safe to run again after any crash: whatever is written is one transaction. A chain that moves
     while it is read is tried again by the next step; evidence that does not hold halts the chain.
     """
-    chain = followings.chain
-    head = await read_head(node)
-    sight = Sight(head, await final_number(node, chain, head), await watching.position())
-    shared = shared_height(sight.position, head.number)
-    step: Step | Fork = next_step(
-        sight.position,
-        head_number=head.number,
-        final_number=sight.final_number,
-        node_hash=await _node_hash(node, shared),
-        books_hash=await watching.hash_at(shared),
-        span_max=chain.span_max,
-    )
+    chain, position = followings.chain, await watching.position()
     try:
-        if isinstance(step, Fork):
-            ancestor = await _common_ancestor(node, watching, step.number)
-            step = after_fork(sight.position, ancestor, chain.on_deep_reorg)
+        head = await read_head(node)
+        sight = Sight(head, await final_block(node, chain, head), position)
+        step = await _decide(node, watching, chain, sight)
         await _do(step, node, watching, followings, sight)
     except Moved as moved:
         return Wait(str(moved))
-    except (Violated, Unprovable) as error:
+    except (Violated, Unprovable, BrokenLink) as error:
         step = Halt(str(error))
-        await _halt(watching, chain, sight.position, step)
+        await _halt(watching, chain, position, step)
     return step
+
+
+async def _decide(node: Node, watching: Watching, chain: Chain, sight: Sight) -> Step:
+    shared = shared_height(sight.position, sight.head.number)
+    step = next_step(
+        sight.position,
+        head_number=sight.head.number,
+        final_number=sight.final.number,
+        node_hash=await _node_hash(node, shared),
+        books_hash=await watching.hash_at(shared),
+        span_max=min(chain.span_max, BLOCKS_PER_READ_MAX),
+    )
+    if not isinstance(step, Fork):
+        return step
+    ancestor = await _common_ancestor(node, watching, step.number)
+    return after_fork(sight.position, ancestor, chain.on_deep_reorg)
 
 
 async def _do(
@@ -120,8 +135,8 @@ async def _do(
             log.error("deep reorg", chain=chain.name, to=to_number, depth=depth, reversed=count)
         case Halt():
             await _halt(watching, chain, position, step)
-        case Wait():
-            if halted and sight.head.number >= position.indexed_number:
+        case Wait(_, agrees):
+            if halted and agrees:
                 await watching.resume()
             await watching.see_head(sight.head.number)
 
@@ -159,37 +174,43 @@ async def _final_block(
     watching: Watching, sight: Sight, blocks: Sequence[Block]
 ) -> tuple[int, bytes] | None:
     """Return number and hash of the block to confirm up to, None if that is done already."""
-    final = min(sight.final_number, blocks[-1].number)
-    if final <= sight.position.confirmed_number:
+    number = min(sight.final.number, blocks[-1].number)
+    if number <= sight.position.confirmed_number:
         return None
-    if final >= blocks[0].number:
-        return final, blocks[final - blocks[0].number].hash
-    known = await watching.hash_at(final)
-    return None if known is None else (final, known)
+    if number >= blocks[0].number:
+        return _final(sight, number, blocks[number - blocks[0].number].hash)
+    return _final(sight, number, await watching.hash_at(number))
+
+
+def _final(sight: Sight, number: int, known: bytes | None) -> tuple[int, bytes]:
+    """Require the block that is called final to be the one on the chain that was followed."""
+    if known is None:
+        raise Moved(f"block {number} is not in the books any more")
+    if number == sight.final.number and sight.final.hash not in {None, known}:
+        raise Violated(number, "the node calls another block final than its chain has there")
+    return number, known
 
 
 async def _confirm(watching: Watching, chain: Chain, sight: Sight, number: int) -> None:
-    known = await watching.hash_at(number)
-    if known is None:
-        raise Moved(f"block {number} is not in the books any more")
     confirmed = await watching.append(
         head_number=sight.head.number,
         blocks=[],
         events=[],
         set_aside=[],
-        confirm=(number, known),
+        confirm=_final(sight, number, await watching.hash_at(number)),
         remember=chain.blocks_remembered,
         resume=sight.position.state == "halted",
     )
     log.info("confirmed", chain=chain.name, number=number, events=confirmed)
 
 
-async def final_number(node: Node, chain: Chain, head: BlockRef) -> int:
-    """Return the greatest height that is final by the chain's rule."""
+async def final_block(node: Node, chain: Chain, head: BlockRef) -> FinalBlock:
+    """Return the last block that is final by the chain's rule."""
     if isinstance(chain.confirmation, Depth):
         # Head 107, depth 3: 104 has three blocks on top (105, 106, 107).
-        return head.number - chain.confirmation.blocks
-    return (await read_finalized(node)).number
+        return FinalBlock(head.number - chain.confirmation.blocks)
+    finalized = await read_finalized(node)
+    return FinalBlock(finalized.number, finalized.hash)
 
 
 async def _node_hash(node: Node, number: int) -> bytes | None:
@@ -199,20 +220,28 @@ async def _node_hash(node: Node, number: int) -> bytes | None:
 async def _common_ancestor(node: Node, watching: Watching, fork: int) -> int | None:
     """Return the last height below `fork` where node and books agree, if one is remembered.
 
-    Two chains that agree at a height agree below it, so halving finds where they part.
+    Two chains that agree at a height agree below it, so halving finds where they part. The parent
+    of block 0 is no block: who agrees on it alone is on another chain.
     """
     low, high = await watching.oldest_remembered(), fork
-    if await _node_hash(node, low) != await watching.hash_at(low):
+    if not await _agree(node, watching, low):
         return None
     for _ in range(SEARCH_STEPS_MAX):
         if high - low <= 1:
             break
         middle = (low + high) // 2
-        if await _node_hash(node, middle) == await watching.hash_at(middle):
+        if await _agree(node, watching, middle):
             low = middle
         else:
             high = middle
-    return low
+    return low if low >= 0 else None
+
+
+async def _agree(node: Node, watching: Watching, number: int) -> bool:
+    shown, known = await _node_hash(node, number), await watching.hash_at(number)
+    if shown is None or known is None:
+        raise Moved(f"block {number} is not to be had just now")
+    return shown == known
 
 
 async def _require_branch(node: Node, watching: Watching, ancestor: int) -> None:

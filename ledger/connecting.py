@@ -7,6 +7,7 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from ledger import errors
 
@@ -26,17 +27,22 @@ _OURS: Final[dict[str, type[errors.LedgerError]]] = {
 
 
 def sqlalchemy_url(database_url: str) -> URL:
-    """Return the URL of the same database for SQLAlchemy on psycopg. Raises ValueError."""
-    url = make_url(database_url)
+    """Return the URL of the same database for SQLAlchemy on psycopg. Raises BadDatabaseUrl."""
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError) as error:
+        raise errors.BadDatabaseUrl(
+            "the database URL cannot be read: check it for typing"
+        ) from error
     if url.get_backend_name() not in {"postgresql", "postgres"}:
-        raise ValueError("the database URL must begin with postgresql://")
+        raise errors.BadDatabaseUrl("the database URL must begin with postgresql://")
     return url.set(drivername="postgresql+psycopg")
 
 
 def session_options(role: Role) -> str:
     """Return the server options every session of a role starts with."""
     return (
-        f"-c role={role} -c timezone=UTC"
+        f"-c role={role} -c timezone=UTC -c default_transaction_isolation=read\\ committed"
         f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s"
     )
 
@@ -63,6 +69,10 @@ async def connect(database_url: str, role: Role) -> AsyncConnection[TupleRow]:
 
 def unreachable(error: psycopg.Error) -> errors.LedgerError:
     """Return the error that tells why a session could not be opened."""
+    if "permission denied to set role" in str(error):
+        return errors.LedgerError(
+            f"the database login may not act for this program: {error} Grant it that role."
+        )
     if 'role "creditd_' in str(error):
         return errors.SchemaMismatch("the database has no books yet: run `creditd migrate`")
     return errors.LedgerUnavailable(f"the database cannot be reached: {error}")

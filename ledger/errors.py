@@ -35,3 +35,7 @@ class BrokenLink(LedgerError):
 
 class RuleConflict(LedgerError):
     """A source in the configuration says otherwise than the books do under its name."""
+
+
+class BadDatabaseUrl(LedgerError, ValueError):
+    """The address of the database is none of PostgreSQL's."""

@@ -9,6 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -57,8 +58,9 @@ def migrate(database_url: str) -> tuple[str | None, str]:
             return _migrate(connection)
     except OperationalError as error:
         raise LedgerUnavailable(f"the database cannot be reached: {error.orig}") from error
-    except DBAPIError as error:
-        raise SchemaMismatch(f"the database refuses the migration: {error.orig}") from error
+    except (DBAPIError, psycopg.Error) as error:
+        refusal = error.orig if isinstance(error, DBAPIError) else error
+        raise SchemaMismatch(f"the database refuses the migration: {refusal}") from error
     finally:
         engine.dispose()
 
@@ -72,6 +74,8 @@ def _migrate(connection: Connection) -> tuple[str | None, str]:
     config = _alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    if _functions_laid(connection) != functions_digest():
+        run_script(connection, _HERE / "sql" / "drop_functions.sql")
     for file in function_files():
         run_script(connection, file)
     connection.execute(
@@ -84,6 +88,11 @@ def _migrate(connection: Connection) -> tuple[str | None, str]:
     )
     after = _version(connection)
     return before, str(after)
+
+
+def _functions_laid(connection: Connection) -> str | None:
+    row = connection.execute(text("select functions from creditd.release")).one_or_none()
+    return None if row is None else str(row[0])
 
 
 def run_script(connection: Connection, file: Path) -> None:

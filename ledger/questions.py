@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from ledger.kinds import EntryKind
 from ledger.schema import (
-    EntryKind,
     account,
     account_access,
     api_key,

@@ -26,6 +26,7 @@ from ledger.connecting import (
 )
 from ledger.errors import LedgerBusy, SchemaMismatch
 from ledger.ids import AccountRef, MovementRef
+from ledger.kinds import EntryKind
 from ledger.outcomes import Charge
 from ledger.rows import (
     ApiKeyRow,
@@ -38,7 +39,6 @@ from ledger.rows import (
     GrantOrigin,
     OperationRow,
 )
-from ledger.schema import EntryKind
 from ledger.session import require_same_release
 
 __all__ = [

@@ -19,7 +19,7 @@ from psycopg import AsyncConnection, AsyncServerCursor, sql
 from psycopg.rows import TupleRow
 
 from ledger.findings import CheckResult, Findings
-from ledger.schema import EntryKind
+from ledger.kinds import EntryKind
 
 # Enough to make the round trip cheap, few enough to fit the socket's buffer: the database reads the
 # next ones while these are replayed.

@@ -5,7 +5,6 @@ and the newest migration are the same to the letter. Amounts are micro-credits.
 """
 
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -14,19 +13,6 @@ from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 
 metadata: Final = sa.MetaData(schema="creditd")
-
-
-class EntryKind(IntEnum):
-    """What an entry does. The table `entry_kind` says between which sides it moves credits."""
-
-    GRANT = 1
-    CHARGE = 2
-    REFUND = 3
-    REVERSAL = 4
-    DEBT = 5
-    REPAYMENT = 6
-    EXPIRY = 7
-
 
 # Types made once: a table names dozens of them.
 _INT = sa.Integer()
@@ -231,6 +217,11 @@ entry = _table(
     _key("entry_pkey", "root_id, account_id, seq"),
     _check("entry_amount_is_positive", "amount > 0 or (amount = 0 and kind = 2)"),
     _check("entry_names_its_lot", "lot_no is not null or amount = 0"),
+    _check(
+        "charge_and_refund_have_their_key",
+        "total is null or (app_id is not null and key_hash is not null"
+        " and request_hash is not null)",
+    ),
     _check("entry_leaves_no_negative_balance", "available_after >= 0 and debt_after >= 0"),
     _index(
         "one_key_one_movement",
@@ -363,7 +354,12 @@ event = _table(
     _check("event_credits_are_not_negative", "credits >= 0"),
     _index("event_by_block", "chain_id, block_number"),
     _index("event_pending", "chain_id, block_number", where="state = 'pending'"),
-    _index("event_by_wallet", "chain_id, wallet, event_no"),
+    _index("event_ungranted", "chain_id, wallet, event_no", where="account_id is null"),
+    _index(
+        "event_pending_again",
+        "root_id, account_id",
+        where="state = 'pending' and account_id is not null",
+    ),
     _index("event_by_account", "root_id, account_id, event_no", where="account_id is not null"),
 )
 

@@ -1,5 +1,6 @@
 """One session with the database: opened when it is needed, dropped when it fails, opened again."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +24,7 @@ class Session:
         self._database_url = database_url
         self._role: Role = role
         self._connection: AsyncConnection[TupleRow] | None = None
+        self._opening = asyncio.Lock()
 
     async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[TupleRow]:
         """Run one statement in a transaction of its own and return its rows.
@@ -45,9 +47,10 @@ class Session:
 
     async def connection(self) -> AsyncConnection[TupleRow]:
         """Return the open connection, opening it if there is none."""
-        if self._connection is None or self._connection.closed:
-            self._connection = await connect(self._database_url, self._role)
-        return self._connection
+        async with self._opening:
+            if self._connection is None or self._connection.closed:
+                self._connection = await connect(self._database_url, self._role)
+            return self._connection
 
     async def close(self) -> None:
         """Close the connection, if there is one."""

@@ -14,10 +14,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import psycopg
 from psycopg.rows import TupleRow
 
-from ledger.errors import LedgerBusy, LedgerError, LedgerUnavailable
+from ledger.errors import LedgerBusy, LedgerUnavailable
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import (
     AccountOpened,
@@ -92,13 +91,12 @@ class _Lane:
     async def _settle(self, batch: Sequence[_Waiting]) -> None:
         try:
             rows = await self.session.rows(_CHARGE_BATCH, _parameters(batch))
-        except (LedgerError, psycopg.Error) as error:
+            for row in rows:
+                waiting = batch[row[0] - 1]
+                if not waiting.answer.done():  # its caller may have gone; the charge stands
+                    waiting.answer.set_result(_charge_outcome(waiting, row))
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
             await self._settle_failed(batch, error)
-            return
-        for row in rows:
-            waiting = batch[row[0] - 1]
-            if not waiting.answer.done():  # its caller may have gone; the charge stands
-                waiting.answer.set_result(_charge_outcome(waiting, row))
 
     async def _settle_failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """Pass an outage on; let what the books refuse fail alone, not with its neighbours."""
@@ -131,13 +129,13 @@ class Spending:
         made = [_Lane(Session(database_url, "creditd_api"), queue_max) for _ in range(lanes)]
         try:
             await side.require_release()
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(lane.run()) for lane in made]
-                try:
-                    yield cls(made, side)
-                finally:
-                    for task in tasks:
-                        task.cancel()
+            tasks = [asyncio.create_task(lane.run()) for lane in made]
+            try:
+                yield cls(made, side)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             for session in (side, *(lane.session for lane in made)):
                 await session.close()

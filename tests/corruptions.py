@@ -117,8 +117,11 @@ IN_THE_ENTRIES = (
     ),
     planted(
         "a charge has no key",
-        _entry(10, "key_hash = null") + REHASHED,
+        "alter table entry drop constraint charge_and_refund_have_their_key;"
+        + _entry(10, "key_hash = null")
+        + REHASHED,
         "movements_are_whole",
+        "constraints_stand",
     ),
     planted(
         "one key has made two charges",

@@ -9,6 +9,7 @@ from followed_chain import FIRST_BLOCK_TIME, Earned, FollowedChain, source
 from selling_app import SellingApp
 
 from ledger.ids import AccountRef, MovementRef
+from ledger.operating import Operating, PriceRow
 from ledger.outcomes import Charged
 from ledger.reading import (
     PAGE_MAX,
@@ -321,10 +322,15 @@ def test_a_refund_to_an_orphaned_grant_counts_once(database_url: str) -> None:
 
 def test_a_free_charge_is_told_like_any_other(database_url: str) -> None:
     async def main() -> None:
-        async with SellingApp.open(database_url) as app:
+        async with SellingApp.open(database_url) as app, Operating.open(database_url) as operating:
+            await operating.apply_prices([PriceRow("free", 0, 0, "call")])
             account = await app.account_of(ALICE)
-            charge = await app.reading.charge(await app.sell(account, 0, "a"))
-            assert charge is not None
-            assert (charge.charge.cost, charge.charge.available, charge.refunded) == (0, 0, 0)
+            made = await app.spending.charge(
+                app_id=app.app_id, account=account, key="a", operation="free", units=1
+            )
+            row = await app.reading.charge(MovementRef(account, 1))
+            assert row is not None
+            assert made == Charged(row.charge, replayed=False)
+            assert (row.charge.cost, row.charge.available, row.refunded) == (0, 0, 0)
 
     asyncio.run(main())

@@ -18,7 +18,7 @@ SPOKEN_IN = {
     "web3": ("daemon/rpc.py",),
     "eth_abi": ("contracts/",),
     "starlette": ("api/app.py",),
-    "uvicorn": ("api/serve.py", "api/connections.py"),
+    "uvicorn": ("api/serve.py", "api/connections.py", "daemon/demo/sample_app.py"),
     "sqlalchemy": ("ledger/",),
     "psycopg": ("ledger/",),
     "alembic": ("ledger/",),

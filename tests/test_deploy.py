@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-import yaml  # type: ignore[import-untyped]  # it brings no types
+import yaml
 from sqlalchemy import make_url
 
 from api.prices import parse_prices

@@ -274,13 +274,13 @@ def test_a_chain_set_to_reverse_takes_back_what_is_left_and_notes_the_rest_as_de
             await place.earning_is(account, "reversed")
             await place.chain_is("following")
             balance = await place.api.balance(account)
-            assert (balance.available, balance.debt) == (0, 16)
+            assert (balance.available, balance.debt) == (Decimal(0), Decimal(16))
 
             await place.town.stake(ada, 3 * TOKEN)
             await place.add_blocks(CONFIRMATIONS)
             await place.earning_is(account, "confirmed", "reversed")
             balance = await place.api.balance(account)
-            assert (balance.available, balance.debt) == (14, 0)
+            assert (balance.available, balance.debt) == (Decimal(14), Decimal(0))
 
         assert place.creditd("audit").returncode == 0
 

@@ -6,7 +6,7 @@ from typing import Final, NoReturn
 
 from daemon.demo.printing import Printer, shown
 from daemon.demo.stage import Stage
-from daemon.demo.terms import CONFIRMATIONS, MINING, TOKEN
+from daemon.demo.terms import CONFIRMATIONS, TOKEN
 from daemon.demo.town import Earned
 
 BLOCK_SECONDS: Final = 2
@@ -51,10 +51,9 @@ async def _tell(stage: Stage, printer: Printer, earned: Earned) -> None:
     earning = await stage.earning(earned)
     stage.checks.equal("state of a buried event", found=earning.state, expected="confirmed")
     balance = await stage.api.balance(stage.account(earned.earner))
-    did = "mined" if earned.source == MINING else "staked"
     printer.step(
         earned.earner.name,
         "granted",
-        f"+{shown(earning.credits)} credits, {did} in block {earned.block_number}",
+        f"+{shown(earning.credits)} credits for {earned}",
         balance.available,
     )

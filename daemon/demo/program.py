@@ -1,6 +1,7 @@
 """The demo's program: the story with everything it needs, ended and removed when it is over."""
 
 import asyncio
+import gc
 import logging
 import os
 import shutil
@@ -37,7 +38,10 @@ _FAILURES: Final = (StepFailed, httpx2.TransportError, NodeUnavailable, NodeRefu
 def perform(*, check: bool) -> int:
     """Give the demo, as `daemon.demo.run` says."""
     with Printer.open() as printer:
-        return uvloop.run(_perform(printer, check=check))
+        code = uvloop.run(_perform(printer, check=check))
+    # The interpreter's last search for garbage in all of web3 takes half a second of a Ctrl-C's.
+    gc.freeze()
+    return code
 
 
 async def _perform(printer: Printer, *, check: bool) -> int:
@@ -80,7 +84,11 @@ async def _give(printer: Printer, folder: Path, *, check: bool) -> int:
             await story.tell()
             printer.heading("Does it all agree?")
             await close(started.stage, printer, started.database_url)
-            printer.fact("this run", f"{checks.made} comparisons held, {printer.seconds:.1f} s")
+            printer.line()
+            printer.line(
+                f"All as it should be: {checks.made} comparisons, {printer.seconds:.1f} s.",
+                "bold green",
+            )
             if not check:
                 _invite(printer, started)
                 await earn_on(started.stage, printer)
@@ -92,24 +100,26 @@ async def _give(printer: Printer, folder: Path, *, check: bool) -> int:
 
 def _invite(printer: Printer, started: Started) -> None:
     """Print what to try, ready to be copied."""
-    customer = started.stage.customers[started.stage.town.earners[-1].name]
-    name = started.stage.town.earners[-1].name
+    earner = started.stage.town.earners[-1]
+    customer = started.stage.customers[earner.name]
+    api_key = f"-H 'Authorization: Bearer {started.api_key}'"
     printer.heading("Try it; they go on earning until Ctrl-C.")
-    printer.line(f"{name} buys a {THUMBNAIL}; the same key again takes nothing twice:", "dim")
+    printer.line(
+        f"  {earner.name} buys a {THUMBNAIL}; the same key again takes nothing twice:", "dim"
+    )
     printer.line(
         f"  curl -i -X POST {started.app_url}/{THUMBNAIL} \\\n"
-        f"    -H 'Authorization: Bearer {customer.token}' -H 'Idempotency-Key: try-1'"
+        f"    -H 'Authorization: Bearer {customer.token}' -H 'Idempotency-Key: first-try'"
     )
-    printer.line(f"The sample app's own charge of {name}:", "dim")
+    printer.line(f"  An app charges {earner.name}, with its API key:", "dim")
     printer.line(
-        f"  curl -i {started.api_url}/v1/charges -H 'Authorization: Bearer {started.api_key}' \\\n"
-        "    -H 'Idempotency-Key: try-2' -H 'Content-Type: application/json' \\\n"
+        f"  curl -i {started.api_url}/v1/charges \\\n    {api_key} \\\n"
+        "    -H 'Content-Type: application/json' -H 'Idempotency-Key: second-try' \\\n"
         f'    -d \'{{"account": "{customer.account}", "operation": "{THUMBNAIL}"}}\''
     )
-    printer.line(f"{name}'s books; earnings and balance stand beside entries:", "dim")
+    printer.line(f"  {earner.name}'s books; balance and earnings are beside entries:", "dim")
     printer.line(
-        f"  curl {started.api_url}/v1/accounts/{customer.account}/entries \\\n"
-        f"    -H 'Authorization: Bearer {started.api_key}'"
+        f"  curl {started.api_url}/v1/accounts/{customer.account}/entries \\\n    {api_key}"
     )
     printer.line()
 

@@ -13,7 +13,6 @@ from daemon.demo.printing import Printer, short, shown
 from daemon.demo.stage import Stage
 from daemon.demo.terms import (
     CONFIRMATIONS,
-    MINING,
     PRICES,
     REPORT,
     THUMBNAIL,
@@ -60,7 +59,7 @@ class Story:
             "what StakingRewards holds", found=await town.staked(earner), expected=before + amount
         )
         where = f"in block {earned.block_number}, transaction {short(earned.tx_hash)}"
-        self._printer.step(earner.name, "stakes", f"{_tokens(amount)} STK {where}")
+        self._printer.step(earner.name, "stakes", f"{earned.tokens} {where}")
         await self._see(earned)
         return earned
 
@@ -75,8 +74,8 @@ class Story:
             found=await town.mined(earner),
             expected=before + MINED_TOKENS * TOKEN,
         )
-        where = f"in block {earned.block_number}, nonce {earned.nonce:,} solves it"
-        self._printer.step(earner.name, "mines", f"{_tokens(earned.amount)} MND {where}")
+        where = f"in block {earned.block_number}, solved by nonce {earned.nonce:,}"
+        self._printer.step(earner.name, "mines", f"{earned.tokens} {where}")
         await self._see(earned)
         return earned
 
@@ -98,13 +97,8 @@ class Story:
             expected=(earned.tx_hash, earned.ordinal),
         )
         balance = await self._balance(earner)
-        did = "mining" if earned.source == MINING else "staking"
         self._printer.step(
-            earner.name,
-            "granted",
-            f"+{shown(newest.amount)} credits for {did} {_tokens(earned.amount)}"
-            f" in block {earned.block_number}",
-            balance,
+            earner.name, "granted", f"+{shown(newest.amount)} credits for {earned}", balance
         )
 
     async def _next_block(self, waiting: Sequence[Earned]) -> list[Earned]:
@@ -286,7 +280,3 @@ class Story:
 
     async def _buy(self, earner: Earner, operation: str, key: str) -> Reply:
         return await self._stage.shop.buy(self._stage.customers[earner.name].token, operation, key)
-
-
-def _tokens(amount: int) -> str:
-    return shown(Decimal(amount) / TOKEN)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from contracts.artifacts import Artifact, artifact
@@ -11,6 +12,7 @@ from contracts.catalogue import EVENTS, Decoded
 from contracts.logs import Log
 from contracts.proof_of_work import solve
 from daemon.demo.checks import Checks, StepFailed
+from daemon.demo.printing import shown
 from daemon.demo.terms import EVENTS_OF, MINING, STAKES, TOKEN
 from daemon.rpc import Node
 
@@ -48,6 +50,16 @@ class Earned:
     block_number: int
     block_hash: str
     nonce: int | None = None
+
+    @property
+    def tokens(self) -> str:
+        """The amount in whole tokens, such as `1.5 STK`."""
+        token = "MND" if self.source == MINING else "STK"
+        return f"{shown(Decimal(self.amount) / TOKEN)} {token}"
+
+    def __str__(self) -> str:
+        did = "mined" if self.source == MINING else "staked"
+        return f"{self.tokens} {did} in block {self.block_number}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,8 @@ create table creditd.entry (
   constraint entry_pkey primary key (root_id, account_id, seq),
   constraint entry_amount_is_positive check (amount > 0 or (amount = 0 and kind = 2)),
   constraint entry_names_its_lot check (lot_no is not null or amount = 0),
+  constraint charge_and_refund_have_their_key
+    check (total is null or (app_id is not null and key_hash is not null and request_hash is not null)),
   constraint entry_leaves_no_negative_balance check (available_after >= 0 and debt_after >= 0)
 ) with (autovacuum_vacuum_insert_scale_factor = 0.05);
 create unique index one_key_one_movement on creditd.entry (root_id, account_id, app_id, key_hash)
@@ -267,7 +269,9 @@ create table creditd.event (
 );
 create index event_by_block on creditd.event (chain_id, block_number);
 create index event_pending on creditd.event (chain_id, block_number) where state = 'pending';
-create index event_by_wallet on creditd.event (chain_id, wallet, event_no);
+create index event_ungranted on creditd.event (chain_id, wallet, event_no) where account_id is null;
+create index event_pending_again on creditd.event (root_id, account_id)
+  where state = 'pending' and account_id is not null;
 create index event_by_account on creditd.event (root_id, account_id, event_no) where account_id is not null;
 
 -- Logs of a watched contract that are not exactly what was configured: never guessed at, never lost.

@@ -33,6 +33,7 @@ from (values
   ('entry_pkey', 'PRIMARY KEY (root_id, account_id, seq)'),
   ('entry_amount_is_positive', 'CHECK (((amount > 0) OR ((amount = 0) AND (kind = 2))))'),
   ('entry_names_its_lot', 'CHECK (((lot_no IS NOT NULL) OR (amount = 0)))'),
+  ('charge_and_refund_have_their_key', 'CHECK (((total IS NULL) OR ((app_id IS NOT NULL) AND (key_hash IS NOT NULL) AND (request_hash IS NOT NULL))))'),
   ('entry_leaves_no_negative_balance', 'CHECK (((available_after >= 0) AND (debt_after >= 0)))'),
   ('one_key_one_movement', 'CREATE UNIQUE INDEX one_key_one_movement ON creditd.entry USING btree'
     ' (root_id, account_id, app_id, key_hash) WHERE (key_hash IS NOT NULL)'),

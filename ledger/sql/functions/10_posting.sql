@@ -12,18 +12,20 @@ create or replace trigger entry_is_append_only before update or delete on credit
 create or replace trigger entry_is_never_truncated before truncate on creditd.entry
   for each statement execute function creditd.refuse_change();
 
+-- The functions in plain SQL name what they call when they are made: no search path can mislead them.
+
 -- A random number of 62 bits: an account's name tells nobody how many accounts there are.
 create or replace function creditd.new_id() returns bigint
-language sql volatile set search_path = creditd, pg_temp
+language sql volatile
 return (('x' || right(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64) & x'3fffffffffffffff')::bigint;
 
 create or replace function creditd.first_hash(p_root bigint, p_account bigint) returns bytea
-language sql immutable set search_path = creditd, pg_temp
+language sql immutable
 return sha256(int8send(p_root) || int8send(p_account));
 
 -- What an entry's hash is taken over. -1 stands for null: none of these numbers is negative.
 create or replace function creditd.entry_hash(p_before bytea, e creditd.entry) returns bytea
-language sql immutable set search_path = creditd, pg_temp
+language sql immutable
 return sha256(
   p_before
   || int8send(e.root_id) || int8send(e.account_id) || int8send(e.seq) || int8send(e.kind)

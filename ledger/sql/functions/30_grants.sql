@@ -130,7 +130,7 @@ end $$;
 
 -- An event's identity, the same in whichever block it is included.
 create or replace function creditd.event_cause(p_event creditd.event) returns bytea
-language sql immutable set search_path = creditd, pg_temp
+language sql immutable
 return int8send(p_event.chain_id) || p_event.tx_hash || int4send(p_event.ordinal) || int2send(p_event.role);
 
 -- Takes an orphaned grant back: what is left of it, and a debt for what was spent of it. Again is a no-op.

@@ -24,6 +24,11 @@ declare
   v_epoch bigint;
 begin
   if not pg_try_advisory_lock(hashtextextended('creditd leads chain ' || p_chain, 0)) then return null; end if;
+  select * into c from chain x where x.name = p_name and x.chain_id <> p_chain;
+  if found then
+    raise exception 'in the books the name % stands for chain %, not for chain %', p_name, c.chain_id, p_chain
+      using errcode = 'CD003';
+  end if;
   insert into chain (chain_id, name, genesis, head_number, indexed_number, indexed_hash,
                      confirmed_number, confirmed_hash)
     values (p_chain, p_name, p_genesis, p_anchor_number, p_anchor_number, p_anchor_hash,
@@ -132,7 +137,7 @@ begin
       set state = 'pending', incarnation = e.incarnation + 1, rule_id = excluded.rule_id,
           block_number = excluded.block_number, block_hash = excluded.block_hash,
           block_time = excluded.block_time, log_index = excluded.log_index, wallet = excluded.wallet,
-          amount = excluded.amount, credits = excluded.credits, lot_no = null, granted = null,
+          amount = excluded.amount, credits = excluded.credits,
           -- Its account stays fixed, unless it speaks of another wallet now.
           root_id = case when e.wallet = excluded.wallet then e.root_id end,
           account_id = case when e.wallet = excluded.wallet then e.account_id end

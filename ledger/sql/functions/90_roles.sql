@@ -7,6 +7,8 @@ begin
     if not exists (select from pg_roles where rolname = v_role) then
       begin
         execute format('create role %I nologin', v_role);
+        -- Who migrates with less than a superuser's rights may act as the roles it has just made.
+        execute format('grant %I to current_user', v_role);
       exception when duplicate_object or unique_violation then
         raise notice 'role % was made by another migration just now', v_role;
       end;

@@ -1,0 +1,15 @@
+"""The kinds of entries, as the table `entry_kind` numbers them."""
+
+from enum import IntEnum
+
+
+class EntryKind(IntEnum):
+    """What an entry does. The table `entry_kind` says between which sides it moves credits."""
+
+    GRANT = 1
+    CHARGE = 2
+    REFUND = 3
+    REVERSAL = 4
+    DEBT = 5
+    REPAYMENT = 6
+    EXPIRY = 7

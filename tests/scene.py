@@ -1,0 +1,141 @@
+"""A chain that grows, a node that shows it over HTTP, and followers of it that write real books."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from books import Books
+from fakechain import FakeChain
+from fakenode import Faults, serve
+
+from daemon.config import Chain, Confirmation, Depth, SecretUrl
+from daemon.follower import Follower
+from daemon.rpc import Node
+from daemon.rules import Rule
+from daemon.sources import Source
+from ledger.audit import audit, render
+
+VAULT = b"\xca" * 20
+MINE = b"\xcb" * 20
+ALICE = b"\xa1" * 20
+BOB = b"\xb0" * 20
+CAROL = b"\xc0" * 20
+TOKEN = 10**18
+CREDIT = 1_000_000
+DEPTH = 3
+ANSWER_SECONDS_MAX = 2.0  # of a node on this machine, so that silence is soon known for what it is
+
+
+def stakes(
+    name: str = "stakes",
+    *,
+    contract: bytes = VAULT,
+    event: str = "staking-rewards.Staked",
+    from_block: int = 0,
+    to_block: int | None = None,
+    per_account_day: int | None = None,
+) -> Source:
+    """A source that earns one credit for each token; caps are in credits."""
+    cap = None if per_account_day is None else per_account_day * CREDIT
+    rule = Rule(credits_micro=CREDIT, per_base_units=TOKEN, max_per_account_day_micro=cap)
+    return Source(name, contract, event, from_block, to_block, rule)
+
+
+def mining(name: str = "mining", *, from_block: int = 0) -> Source:
+    return stakes(name, contract=MINE, event="eip918.Mint", from_block=from_block)
+
+
+@dataclass
+class Scene:
+    chain: FakeChain
+    faults: Faults
+    database_url: str
+    url: str
+    books: Books
+    _opened: list[Follower] = field(default_factory=list)
+
+    def settings(
+        self,
+        *sources: Source,
+        confirmation: Confirmation | None = None,
+        on_deep_reorg: Literal["halt", "reverse"] = "halt",
+        span_max: int = 10,
+        blocks_remembered: int = 1_000,
+        chain_id: int | None = None,
+    ) -> Chain:
+        return Chain(
+            name="town",
+            chain_id=chain_id or self.chain.chain_id,
+            rpc_url=SecretUrl(self.url),
+            confirmation=confirmation or Depth(DEPTH),
+            on_deep_reorg=on_deep_reorg,
+            poll_ms=100,
+            span_max=span_max,
+            blocks_remembered=blocks_remembered,
+            sources=sources or (stakes(),),
+        )
+
+    async def follow(
+        self,
+        *sources: Source,
+        confirmation: Confirmation | None = None,
+        on_deep_reorg: Literal["halt", "reverse"] = "halt",
+        span_max: int = 10,
+        blocks_remembered: int = 1_000,
+    ) -> Follower:
+        """A follower that has taken its first turn. It ends with the scene."""
+        follower = await self.stand_by(
+            self.settings(
+                *sources,
+                confirmation=confirmation,
+                on_deep_reorg=on_deep_reorg,
+                span_max=span_max,
+                blocks_remembered=blocks_remembered,
+            )
+        )
+        await follower.turn()
+        return follower
+
+    async def stand_by(self, settings: Chain | None = None, name: str = "test") -> Follower:
+        """A follower before its first turn."""
+        follower = Follower(settings or self.settings(), self.database_url, name)
+        follower._node = Node(self.url, timeout_seconds=ANSWER_SECONDS_MAX)
+        await follower.open()
+        self._opened.append(follower)
+        return follower
+
+    async def end(self, follower: Follower) -> None:
+        self._opened.remove(follower)
+        await follower.close()
+
+    async def close(self) -> None:
+        for follower in self._opened:
+            await follower.close()
+
+    async def books_balance(self) -> None:
+        report = await audit(self.database_url)
+        assert report.balanced, render(report)
+
+
+@asynccontextmanager
+async def scene(database_url: str, chain: FakeChain | None = None) -> AsyncIterator[Scene]:
+    """A chain with a genesis block, and empty books; at the end the books must balance."""
+    chain, faults = chain or FakeChain(), Faults()
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serve(chain, faults))
+        books = stack.enter_context(Books.open(database_url))
+        made = Scene(chain, faults, database_url, url, books)
+        stack.push_async_callback(made.close)
+        yield made
+        await made.books_balance()
+
+
+async def turns(*followers: Follower, times: int = 1) -> None:
+    for _ in range(times):
+        await asyncio.gather(*(follower.turn() for follower in followers))
+
+
+def hashes(chain: FakeChain, numbers: Sequence[int]) -> list[bytes]:
+    return [chain.block(number).hash for number in numbers]
