@@ -13,12 +13,12 @@ from conftest import on, run
 _CONTENTS: dict[str, LiteralString] = {
     "account": "select account::text from creditd.account order by root_id, account_id",
     "block": "select block::text from creditd.block order by chain_id, number",
-    "cap_use": "select cap_use::text from creditd.cap_use order by root_id, account_id, rule_id, day",
+    "cap_use": "select cap_use::text from creditd.cap_use order by 1",
     "entry": "select entry::text from creditd.entry order by root_id, account_id, seq",
     "event": "select event::text from creditd.event order by event_no",
     "lot": "select lot::text from creditd.lot order by root_id, account_id, lot_no",
     "rule": "select rule::text from creditd.rule order by rule_id",
-    "set_aside": "select set_aside::text from creditd.set_aside order by chain_id, tx_hash, ordinal, rule_id",
+    "set_aside": "select set_aside::text from creditd.set_aside order by 1",
     "wallet": "select wallet::text from creditd.wallet order by chain_id, address",
     "chain": "select chain_id, genesis, indexed_number, indexed_hash, confirmed_number,"
     " confirmed_hash, reorgs, state, reason from creditd.chain order by chain_id",

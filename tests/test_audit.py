@@ -159,7 +159,7 @@ def test_all_breaches_are_counted_and_the_first_ones_listed(books_url: str, book
 def test_the_text_and_the_json_name_what_an_operator_must_look_at(
     books_url: str, book: BusyBook
 ) -> None:
-    corrupt(books_url, book, "update entry set key_hash = null where seq = 28")
+    corrupt(books_url, book, "update entry set request_hash = gen_random_uuid() where seq = 28")
     report = asyncio.run(audit(books_url))
     line = f"account={format_account(book.alice)} root_id={book.alice.root_id}"
     assert line in render(report)
