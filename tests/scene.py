@@ -1,13 +1,12 @@
 """A chain that grows, a node that shows it over HTTP, and followers of it that write real books."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 from books import Books
-from fakechain import FakeChain
+from fakechain import FakeChain, Tx, staked
 from fakenode import Faults, serve
 
 from daemon.config import Chain, Confirmation, Depth, SecretUrl
@@ -55,6 +54,10 @@ class Scene:
     url: str
     books: Books
     _opened: list[Follower] = field(default_factory=list)
+
+    def stake(self, wallet: bytes, tokens: int) -> Tx:
+        """A transaction that stakes whole tokens, to be mined."""
+        return self.chain.tx(staked(VAULT, wallet, tokens * TOKEN))
 
     def settings(
         self,
@@ -130,12 +133,3 @@ async def scene(database_url: str, chain: FakeChain | None = None) -> AsyncItera
         stack.push_async_callback(made.close)
         yield made
         await made.books_balance()
-
-
-async def turns(*followers: Follower, times: int = 1) -> None:
-    for _ in range(times):
-        await asyncio.gather(*(follower.turn() for follower in followers))
-
-
-def hashes(chain: FakeChain, numbers: Sequence[int]) -> list[bytes]:
-    return [chain.block(number).hash for number in numbers]

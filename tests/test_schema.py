@@ -14,8 +14,8 @@ from sqlalchemy import create_engine
 
 from ledger.connecting import Role, session_options, sqlalchemy_url
 from ledger.errors import LedgerUnavailable, SchemaMismatch
-from ledger.migrate import migrate, newest_version
 from ledger.kinds import EntryKind
+from ledger.migrate import migrate, newest_version
 from ledger.schema import metadata
 
 Facts = Mapping[str, str]

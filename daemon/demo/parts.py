@@ -5,7 +5,7 @@ import socket
 from asyncio.subprocess import Process
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +45,8 @@ PROGRAMS: Final = ("watch", "serve")
 class Parts:
     """Where the parts are put, and what has been started of them.
 
-    The programs write their logs to `log_path`, in `folder`; `stack` ends what was started.
+    The programs, by the names of their commands, write their logs to `log_path`, in `folder`;
+    `stack` ends what was started.
     """
 
     folder: Path
@@ -54,15 +55,16 @@ class Parts:
     stack: AsyncExitStack
     printer: Printer
     checks: Checks
-    programs: dict[str, Process] = field(default_factory=dict)
+    programs: dict[str, Process]
 
-    def ended(self) -> list[str]:
-        """Say which programs ended though nobody told them to."""
-        return [
-            f"creditd {name} ended by itself, with exit code {program.returncode}"
-            for name, program in self.programs.items()
-            if program.returncode is not None
-        ]
+
+def ended(programs: Mapping[str, Process]) -> list[str]:
+    """Say which programs ended though nobody told them to."""
+    return [
+        f"creditd {name} ended by itself, with exit code {program.returncode}"
+        for name, program in programs.items()
+        if program.returncode is not None
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +184,7 @@ async def _run_programs(
     http = _client(api_url, {"Authorization": f"Bearer {api_key}"})
     api = Api(await parts.stack.enter_async_context(http))
 
-    async def ready_or_ended() -> tuple[bool, list[str]]:
-        return await api.is_ready(), parts.ended()
-
-    _, ended = await parts.checks.until(
-        "ready, programs that ended",
-        ready_or_ended,
-        lambda found: found[0] or bool(found[1]),
-    )
-    parts.checks.equal("programs that ended", found=ended, expected=[])
+    await parts.checks.until("the API is ready", api.is_ready, bool)
     return api
 
 

@@ -1,11 +1,13 @@
 """What the demo shows: one line a step, in columns, and one line that is rewritten in place."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NoReturn
 
 from rich.console import Console
 from rich.live import Live
@@ -37,6 +39,18 @@ _STYLES: Final = MappingProxyType(
 )
 
 
+class Unheard(Exception):
+    """Nobody reads what is printed any more: the pipe is closed."""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        # What is still in the buffers must not fail once more when the interpreter ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        raise Unheard
+
+
 class Printer:
     """Writes to a console, with colours on a terminal only. Its line in place ends with `open`."""
 
@@ -50,7 +64,7 @@ class Printer:
     @contextmanager
     def open(cls) -> Iterator["Printer"]:
         """Print to the standard output."""
-        console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        console = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         if not console.is_terminal:
             yield cls(console, None)
             return

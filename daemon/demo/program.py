@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+from asyncio.subprocess import Process
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,8 +20,8 @@ import uvloop
 from daemon.demo.checks import Checks, StepFailed
 from daemon.demo.closing import close
 from daemon.demo.living import earn_on
-from daemon.demo.parts import Parts, Started, start
-from daemon.demo.printing import Printer
+from daemon.demo.parts import Parts, Started, ended, start
+from daemon.demo.printing import Printer, Unheard
 from daemon.demo.story import Story
 from daemon.demo.terms import THUMBNAIL
 from daemon.rpc import NodeRefused, NodeUnavailable
@@ -37,8 +38,14 @@ _FAILURES: Final = (StepFailed, httpx2.TransportError, NodeUnavailable, NodeRefu
 
 def perform(*, check: bool) -> int:
     """Give the demo, as `daemon.demo.run` says."""
-    with Printer.open() as printer:
-        code = uvloop.run(_perform(printer, check=check))
+    # creditd-client heeds proxies as other clients do; what is called here is on this machine.
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
+    try:
+        with Printer.open() as printer:
+            code = uvloop.run(_perform(printer, check=check))
+    except Unheard:
+        code = 1
     # The interpreter's last search for garbage in all of web3 takes half a second of a Ctrl-C's.
     gc.freeze()
     return code
@@ -74,10 +81,11 @@ async def _until_told(stop: asyncio.Event, work: Coroutine[Any, Any, int]) -> in
 
 async def _give(printer: Printer, folder: Path, *, check: bool) -> int:
     log_path = folder / "creditd.log"
-    checks = Checks()
+    programs: dict[str, Process] = {}
+    checks = Checks(lambda: ended(programs))
     async with AsyncExitStack() as stack:
         stack.enter_context(_logging_to(log_path))
-        parts = Parts(folder, log_path, os.environ, stack, printer, checks)
+        parts = Parts(folder, log_path, os.environ, stack, printer, checks, programs)
         try:
             started = await start(parts)
             story = Story(started.stage, printer, block_seconds=0 if check else BLOCK_SECONDS)
@@ -138,8 +146,8 @@ def _explain(parts: Parts, failure: Exception) -> None:
         case _:
             printer.line(f"FAILED at: {parts.checks.step}", "bold red")
             printer.fact("found", str(failure) or type(failure).__name__)
-    for ended in parts.ended():
-        printer.fact("besides", ended)
+    for end in ended(parts.programs):
+        printer.fact("besides", end)
     kept = parts.folder.with_suffix(".log")
     shutil.copyfile(parts.log_path, kept)
     printer.fact("logs", str(kept))

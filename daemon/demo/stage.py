@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from daemon.demo.checks import Checks
 from daemon.demo.doors import Api, Earning, Shop
+from daemon.demo.printing import short
 from daemon.demo.terms import CHAIN, CONFIRMATIONS
 from daemon.demo.town import Earned, Earner, Town
 
@@ -49,7 +50,7 @@ class Stage:
         """Return what the API says of an event, once it says something."""
         account = self.account(earned.earner)
         found = await self.checks.until(
-            f"{earned.tx_hash} among {earned.earner.name}'s earnings",
+            f"transaction {short(earned.tx_hash)} among {earned.earner.name}'s earnings",
             lambda: self.api.earning(account, earned.tx_hash),
             lambda earning: earning is not None,
         )

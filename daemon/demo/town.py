@@ -12,7 +12,7 @@ from contracts.catalogue import EVENTS, Decoded
 from contracts.logs import Log
 from contracts.proof_of_work import solve
 from daemon.demo.checks import Checks, StepFailed
-from daemon.demo.printing import shown
+from daemon.demo.printing import short, shown
 from daemon.demo.terms import EVENTS_OF, MINING, STAKES, TOKEN
 from daemon.rpc import Node
 
@@ -194,7 +194,7 @@ class Town:
                 )
         raise StepFailed(
             self._checks.step,
-            f"the receipt of {receipt['transactionHash']}",
+            f"the receipt of {short(receipt['transactionHash'])}",
             expected=f"{event.name} of {_hex(earner.address)}",
             found=f"{len(receipt['logs'])} other logs",
         )
@@ -235,11 +235,11 @@ async def _transact(
         transaction["to"] = _hex(to)
     tx_hash = await node.call("eth_sendTransaction", transaction)
     receipt: dict[str, Any] = await checks.until(
-        f"the receipt of {tx_hash}",
+        f"the receipt of {short(tx_hash)}",
         lambda: node.call("eth_getTransactionReceipt", tx_hash),
         lambda found: found is not None,
     )
-    checks.equal(f"status of transaction {tx_hash}", found=receipt["status"], expected="0x1")
+    checks.equal(f"status of transaction {short(tx_hash)}", found=receipt["status"], expected="0x1")
     return receipt
 
 
