@@ -1,10 +1,11 @@
 """The parts of the demo, each started as soon as what it needs is there."""
 
 import secrets
+import signal
 import socket
 from asyncio.subprocess import Process
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ import httpx2
 
 from api.keys import new_api_key
 from api.prices import parse_prices
-from daemon.anvil import Anvil
+from daemon.anvil import Anvil, find_anvil
 from daemon.children import child
 from daemon.demo.checks import Checks
 from daemon.demo.doors import Api, Shop
@@ -81,8 +82,10 @@ class Started:
 async def start(parts: Parts) -> Started:
     """Start everything. Raises StepFailed, and what each part raises that cannot start."""
     printer, stack = parts.printer, parts.stack
+    find_anvil()  # before anything else is started in vain
     printer.tick("starting PostgreSQL", everywhere=False)
-    database_url = stack.enter_context(_database(parts))
+    with _interrupts_waiting():
+        database_url = stack.enter_context(_database(parts))
     migrate(database_url)
     printer.tick("starting anvil, deploying the contracts", everywhere=False)
     anvil = await stack.enter_async_context(Anvil.start())
@@ -124,6 +127,20 @@ def _database(parts: Parts) -> AbstractContextManager[str]:
         return scratch_database(given)
     parts.printer.fact("books", "PostgreSQL 18, embedded, in a temporary folder")
     return embedded(parts.folder / "postgres")
+
+
+@contextmanager
+def _interrupts_waiting() -> Iterator[None]:
+    """Let a Ctrl-C wait, for us and for the programs that are started meanwhile.
+
+    It reaches a terminal's whole process group: `pg_ctl` would give up half-way, and leave a
+    server behind that stops by itself while its folder is removed.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _print_chain(printer: Printer, anvil: Anvil, town: Town) -> None:

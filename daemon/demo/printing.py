@@ -18,8 +18,9 @@ WIDTH_MAX: Final = 100
 _NAME_WIDTH: Final = 13
 _WHO_WIDTH: Final = 6
 _WORD_WIDTH: Final = 11
-_DETAIL_WIDTH: Final = 54
+_DETAIL_WIDTH: Final = 46
 _CREDITS_WIDTH: Final = 5
+_LABELLED_WIDTH: Final = 90  # on a terminal at least as wide, a balance is called so
 _HASH_SHOWN: Final = 6  # characters at each end, 0x included: enough to find it again
 
 _STYLES: Final = MappingProxyType(
@@ -66,6 +67,7 @@ class Printer:
         """Print to the standard output."""
         console = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         if not console.is_terminal:
+            console.width = WIDTH_MAX
             yield cls(console, None)
             return
         live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
@@ -99,7 +101,10 @@ class Printer:
             f"{detail:<{_DETAIL_WIDTH}}",
         )
         if balance is not None:
-            line.append(" balance ", "dim").append(f"{shown(balance):>{_CREDITS_WIDTH}}", "bold")
+            wide = self._console.width >= _LABELLED_WIDTH
+            line.append(" balance " if wide else "=", "dim").append(
+                f"{shown(balance):>{_CREDITS_WIDTH}}", "bold"
+            )
         line.rstrip()
         self._console.print(line)
 

@@ -5,13 +5,11 @@ import gc
 import logging
 import os
 import shutil
-import signal
 import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
-from subprocess import CalledProcessError
 from typing import Any, Final
 
 import httpx2
@@ -24,12 +22,13 @@ from daemon.demo.parts import Parts, Started, ended, start
 from daemon.demo.printing import Printer, Unheard
 from daemon.demo.story import Story
 from daemon.demo.terms import THUMBNAIL
+from daemon.postgres import EmbeddedFailed
 from daemon.rpc import NodeRefused, NodeUnavailable
 from daemon.stopping import stop_event
 
 INTERRUPTED: Final = 130  # as a shell reports a program that Ctrl-C ended
 BLOCK_SECONDS: Final = 0.6  # slow enough to watch the numbers grow; a check does not wait
-# A Ctrl-C reaches initdb as well, which may end before we have heard of it ourselves.
+# A Ctrl-C reaches initdb as well; that it ended, or a program did, may be known before the reason.
 HEARD_SECONDS: Final = 0.2
 
 # What fails a step: an expectation, or a part that does not answer.
@@ -54,8 +53,6 @@ def perform(*, check: bool) -> int:
 async def _perform(printer: Printer, *, check: bool) -> int:
     printer.line("creditd demo: a chain, the books, an API and an app, on this machine", "bold")
     async with stop_event(os.environ) as stop:
-        # A terminal that is closed ends the demo too.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)
         with _folder() as folder:
             code = await _until_told(stop, _give(printer, folder, check=check))
             if code is None:
@@ -74,7 +71,7 @@ async def _until_told(stop: asyncio.Event, work: Coroutine[Any, Any, int]) -> in
     if not stop.is_set():
         return working.result()
     working.cancel()
-    with suppress(asyncio.CancelledError, CalledProcessError):
+    with suppress(asyncio.CancelledError, EmbeddedFailed):
         await working
     return None
 
@@ -101,6 +98,7 @@ async def _give(printer: Printer, folder: Path, *, check: bool) -> int:
                 _invite(printer, started)
                 await earn_on(started.stage, printer)
         except _FAILURES as failure:
+            await _hear_of_ends(parts)
             _explain(parts, failure)
             return 1
     return 0
@@ -132,6 +130,15 @@ def _invite(printer: Printer, started: Started) -> None:
     printer.line()
 
 
+async def _hear_of_ends(parts: Parts) -> None:
+    """Give the end of a program the moment it takes to be known, since it may be the reason."""
+    ends = [asyncio.create_task(program.wait()) for program in parts.programs.values()]
+    if ends:
+        await asyncio.wait(ends, timeout=HEARD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
+
+
 def _explain(parts: Parts, failure: Exception) -> None:
     """Say which step failed, what was expected and found, and where the logs are."""
     printer = parts.printer
@@ -145,6 +152,7 @@ def _explain(parts: Parts, failure: Exception) -> None:
             printer.fact("found", failure.found)
         case _:
             printer.line(f"FAILED at: {parts.checks.step}", "bold red")
+            printer.fact("expected", "an answer")
             printer.fact("found", str(failure) or type(failure).__name__)
     for end in ended(parts.programs):
         printer.fact("besides", end)

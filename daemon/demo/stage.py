@@ -35,7 +35,7 @@ class Stage:
     async def follow(self, number: int) -> None:
         """Wait until the books have the chain up to a block, and confirmed what it confirms."""
         (chain,) = await self.checks.until(
-            f"block {number} in the books",
+            f"blocks read and confirmed: {number} and {number - CONFIRMATIONS}",
             self.api.chains,
             lambda chains: (
                 [(each.indexed_number, each.confirmed_number) for each in chains]

@@ -240,7 +240,7 @@ class Story:
         )
         balance = await self._balance(earner)
         self._printer.step(
-            earner.name, "409", "the same key once more: nothing is taken twice", balance
+            earner.name, "409", "the same key again: nothing is taken twice", balance
         )
 
     async def _refused(self, earner: Earner, key: str, *, pending: Decimal) -> None:
@@ -264,7 +264,7 @@ class Story:
         missing, price = shown(PRICES[REPORT] - has), shown(PRICES[REPORT])
         said = f"a {REPORT} costs {price}: {missing} missing, nothing taken"
         if pending:
-            said = f"the same key: {missing} missing, {shown(pending)} pending, so waiting helps"
+            said = f"the same key: {missing} missing, {shown(pending)} pending: wait"
         self._printer.step(earner.name, "402", said, balance)
 
     async def _entries(self, earner: Earner) -> list[Entry]:
