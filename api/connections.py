@@ -1,13 +1,15 @@
 """HTTP connections with bounds: how many, how large a head, how long until a request is there.
 
 Uvicorn bounds none of them where httptools parses: a peer could keep connections open without
-asking anything, send headers that never end, or a body that never comes.
+asking anything, send headers that never end, or a body that never comes; it could ask ten thousand
+things in one packet, or never read what it is answered.
 """
 
 import asyncio
 from typing import Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.problems import MEDIA_TYPE, problem_type
 from api.refusals import BodyTimedOut, Cause, HeadMalformed, HeadTooLarge, TooManyRequests
@@ -15,7 +17,11 @@ from api.refusals import BodyTimedOut, Cause, HeadMalformed, HeadTooLarge, TooMa
 HEAD_BYTES_MAX: Final = 16_384  # request line and headers; what we ask for takes less than 1 KiB
 HEAD_SECONDS: Final = 10  # from the connection, or the head's first byte, to its end
 BODY_SECONDS: Final = 10  # a body comes right after its head, or never
-CONNECTIONS_MAX: Final = 4_096  # about 20 KiB each; a connection has one request open at a time
+# About 20 KiB each, and 250 KiB at most: what waits to be sent, and PIPELINED_MAX requests.
+CONNECTIONS_MAX: Final = 4_096
+# Requests sent before the answer to the one before; those who do it at all send a handful.
+PIPELINED_MAX: Final = 16
+READ_SECONDS: Final = 10  # an answer is read while it is sent, or its reader is gone
 
 _REASONS: Final = {
     400: b"Bad Request",
@@ -27,6 +33,10 @@ _REASONS: Final = {
 
 class HeadOverflow(Exception):
     """Request line and headers are longer than HEAD_BYTES_MAX."""
+
+
+class PipelineOverflow(Exception):
+    """More than PIPELINED_MAX requests wait for the answer to the one before."""
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -41,6 +51,8 @@ class BoundedConnection(HttpToolsProtocol):
     _head_bytes = 0
     _read_bytes = 0
     _timer: asyncio.TimerHandle | None = None
+    _reader_timer: asyncio.TimerHandle | None = None
+    _answering: RequestResponseCycle | None = None
     _fault: Cause = HeadMalformed()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -54,7 +66,30 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_timer()
+        self.resume_writing()
+        if self._answering is not None:
+            # Uvicorn tells only the last of pipelined requests.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for the peer to read what it was answered, but not for ever."""
+        super().pause_writing()
+        self._reader_timer = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on answering."""
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End an idle connection; at once if its peer has not read its answers in all this time."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and watch a request that has begun but not ended."""
@@ -78,13 +113,15 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Begin answering. Raises HeadOverflow, which ends the parsing."""
+        """Begin answering. Raises HeadOverflow or PipelineOverflow, which end the parsing."""
         self._head_open = False
         self._body_open = True
         self._stop_timer()
         if len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > HEAD_BYTES_MAX:
             self._fault = HeadTooLarge()
             raise HeadOverflow
+        if len(self.pipeline) >= PIPELINED_MAX:
+            raise PipelineOverflow
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -97,6 +134,10 @@ class BoundedConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence says less
         """Answer what could not be parsed."""
         self._cut_off(self._fault)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _cut_off(self, cause: Cause) -> None:
         """Refuse the request whose head is open, unless another's answer is due before."""

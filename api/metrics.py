@@ -139,7 +139,7 @@ def _chain_metrics(chains: Sequence[ChainRow]) -> Iterator[Metric]:
         confirmed.add_metric((chain.name,), chain.confirmed_number)
         reorgs.add_metric((chain.name,), chain.reorgs)
         for family, at in (
-            (indexed_time, chain.indexed_at),
+            (indexed_time, chain.indexed_time),
             (confirmed_time, chain.confirmed_time),
             (seen, chain.leader_seen_at),
         ):

@@ -1,4 +1,4 @@
-"""The little that is read by people."""
+"""The page that explains a type of problem to people."""
 
 import html
 
@@ -7,7 +7,10 @@ from api.problems import ProblemType
 
 def problem_page(row: ProblemType) -> str:
     """Return the page that a problem's type leads to, as HTML."""
-    explanation = row.detail if isinstance(row.detail, str) else row.cause.__doc__ or row.title
+    if isinstance(row.detail, str):
+        explanation = row.detail
+    else:  # a detail that needs a request: the cause's first sentence stands for it
+        explanation = (row.cause.__doc__ or row.title).partition("\n")[0]
     title = html.escape(row.title)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'

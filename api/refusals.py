@@ -58,7 +58,10 @@ class ScopeMissing:
 
 @dataclass(frozen=True, slots=True)
 class NotPriced:
-    """No price is in force for the operation; `known` are some that have one."""
+    """No price is in force for the operation.
+
+    `known` are some operations that have one.
+    """
 
     operation: str
     known: tuple[str, ...]

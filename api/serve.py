@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import structlog
 import uvicorn
 
 from api.app import Api
@@ -16,54 +14,29 @@ from api.calls import Parts
 from api.connections import BoundedConnection
 from api.metrics import Metrics
 from ledger.reading import Reading
-from ledger.spending import Spending
+from ledger.spending import LANES, QUEUE_MAX, Spending
 
 # Longer than the 60 s after which common proxies give an idle connection up: they close, not we.
 KEEP_ALIVE_SECONDS: Final = 75
 # What is under way after a signal gets this long, a hundred times what a charge takes; closing the
 # ledger and the interpreter's own end come on top, and all of it must stay below 3 s.
 STOP_SECONDS: Final = 1
-LANES: Final = 2  # one sends a batch while the other's is on its way
-# What a lane has queued takes a few tenths of a second: whoever came later is better sent away.
-QUEUE_MAX: Final = 4_096
 BACKLOG: Final = 1_024  # connections the kernel holds for us while the loop is busy
-
-log = structlog.get_logger(__name__)
 
 
 class CannotListen(Exception):
     """The address is taken, or not one of this machine's."""
 
 
-async def run(
-    database_url: str, *, host: str, port: int, lanes: int = LANES, queue_max: int = QUEUE_MAX
-) -> None:
-    """Serve until SIGTERM or SIGINT; port 0 takes any free one. Must run in the main thread.
-
-    `lanes` database sessions take charges, with at most `queue_max` waiting for each. Raises
-    CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        serving = listening(database_url, host=host, port=port, lanes=lanes, queue_max=queue_max)
-        async with serving as url:
-            log.info("listening", url=url)
-            await stop.wait()
-            log.info("stopping", url=url)
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-
 @asynccontextmanager
 async def listening(
     database_url: str, *, host: str, port: int, lanes: int = LANES, queue_max: int = QUEUE_MAX
 ) -> AsyncIterator[str]:
-    """Serve while the context lasts, and give the URL. Raises as `run` does."""
+    """Serve while the context lasts, and give the URL; port 0 takes any free one.
+
+    `lanes` database sessions take charges, with at most `queue_max` waiting for each. Raises
+    CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger.
+    """
     with contextlib.closing(_bound(host, port)) as listener:
         async with (
             Reading.open(database_url) as reading,

@@ -13,7 +13,10 @@ PENDING_RETRY_SECONDS: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """The balance does not cover the price; `pending` micro-credits wait to be confirmed."""
+    """The balance does not cover the price.
+
+    `pending` micro-credits wait to be confirmed.
+    """
 
     account: str
     operation: str

@@ -50,7 +50,7 @@ def _chain(row: ChainRow) -> wire.ChainStatus:
         confirmed_number=row.confirmed_number,
         # A head from before the last blocks read is no negative lag.
         lag_blocks=max(0, row.head_number - row.indexed_number),
-        indexed_time=row.indexed_at,
+        indexed_time=row.indexed_time,
         confirmed_time=row.confirmed_time,
         reorgs=row.reorgs,
         last_reorg=reorg,

@@ -52,5 +52,6 @@ async def _end(process: Process) -> None:
         async with asyncio.timeout(STOP_SECONDS_MAX):
             await process.wait()
     except TimeoutError:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.wait()

@@ -11,7 +11,9 @@ from daemon.config import Chain, Depth
 from daemon.earning import follow
 from daemon.reading import (
     Moved,
+    Unprovable,
     UnsupportedTag,
+    Violated,
     read_blocks,
     read_chain_id,
     read_finalized,
@@ -24,7 +26,6 @@ from daemon.steps import Halt, Wait
 from daemon.watcher import Followings, advance, final_block
 from ledger.errors import (
     AnotherLeader,
-    BrokenLink,
     Deposed,
     LedgerError,
     LedgerUnavailable,
@@ -83,14 +84,16 @@ class Follower:
                 self._over("")
             except AnotherLeader as error:
                 self._over(str(error))
-            except (NodeUnavailable, NodeRefused, Moved, LedgerUnavailable) as error:
+            except (NodeUnavailable, NodeRefused, Moved, Violated, Unprovable) as error:
                 self._over(str(error))
-                if isinstance(error, LedgerUnavailable):
-                    await self._step_down()
-            except (Deposed, BrokenLink) as error:
+            except (LedgerUnavailable, Deposed) as error:
                 self._over(str(error))
                 await self._step_down()
-            except (LedgerError, UnsupportedTag):
+            except UnsupportedTag as error:
+                if self._watching is None:
+                    raise
+                self._over(str(error))  # it was there before: the node is starting
+            except LedgerError:
                 raise  # the configuration or the installation: for whoever started the program
             except Exception as error:  # noqa: BLE001 - a defect: it halts its chain, and is seen
                 await self._halt(error)
@@ -172,7 +175,10 @@ class Follower:
             log.error("defect", chain=self.chain.name, exc_info=defect)
         self._over(trouble)
         if self._watching is not None:
-            await self._watching.halt(trouble)
+            try:
+                await self._watching.halt(trouble)
+            except LedgerError:  # the next turn meets it too, and decides
+                await self._step_down()
 
     def _over(self, trouble: str) -> None:
         """Log a trouble when it begins or changes, and its end; not once a turn."""
@@ -191,6 +197,7 @@ def _rule_entry(source: Source) -> RuleEntry:
         contract=source.contract,
         event=source.event,
         from_block=source.from_block,
+        to_block=source.to_block,
         cap_account=source.rule.max_per_account_micro,
         cap_account_day=source.rule.max_per_account_day_micro,
         expires_days=source.rule.expires_days,

@@ -153,7 +153,7 @@ async def _extend(
         blocks=[SeenBlock(block.number, block.hash, block.parent, block.time) for block in blocks],
         events=earnings.events,
         set_aside=earnings.set_aside,
-        confirm=await _final_block(watching, sight, blocks),
+        confirm=await _final_block(watching, followings.chain, sight, blocks),
         remember=followings.chain.blocks_remembered,
         resume=sight.position.state == "halted",
     )
@@ -171,10 +171,12 @@ async def _extend(
 
 
 async def _final_block(
-    watching: Watching, sight: Sight, blocks: Sequence[Block]
+    watching: Watching, chain: Chain, sight: Sight, blocks: Sequence[Block]
 ) -> tuple[int, bytes] | None:
     """Return number and hash of the block to confirm up to, None if that is done already."""
-    number = min(sight.final.number, blocks[-1].number)
+    # Only blocks that were read count as being on top: the head may be of another fork.
+    on_top = chain.confirmation.blocks if isinstance(chain.confirmation, Depth) else 0
+    number = min(sight.final.number, blocks[-1].number - on_top)
     if number <= sight.position.confirmed_number:
         return None
     if number >= blocks[0].number:
@@ -256,7 +258,6 @@ async def _require_branch(node: Node, watching: Watching, ancestor: int) -> None
 
 
 async def _halt(watching: Watching, chain: Chain, position: Position, halt: Halt) -> None:
-    if (position.state, position.reason) == ("halted", halt.reason):
-        return
-    await watching.halt(halt.reason)
-    log.error("halted", chain=chain.name, reason=halt.reason)
+    await watching.halt(halt.reason)  # again, too: it says that the watcher is alive
+    if (position.state, position.reason) != ("halted", halt.reason):
+        log.error("halted", chain=chain.name, reason=halt.reason)

@@ -16,6 +16,16 @@ Role = Literal["creditd_watcher", "creditd_api", "creditd_operator", "creditd_re
 CONNECT_TIMEOUT_SECONDS: Final = 5  # a database that takes longer is as good as gone for a caller
 # A program that died in the middle of a transaction must not keep an account locked.
 IDLE_IN_TRANSACTION_SECONDS: Final = 30
+# A charge waits for its account while others move it. Whoever holds it longer than this holds up
+# every charge of the lane: they are told to come back.
+LOCK_WAIT_SECONDS: Final = 3
+# A database that went without a word is given up after about ten seconds, not when TCP does.
+_SILENCE: Final = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 # SQLSTATEs that our own functions raise, and what each is here.
 _OURS: Final[dict[str, type[errors.LedgerError]]] = {
@@ -41,10 +51,11 @@ def sqlalchemy_url(database_url: str) -> URL:
 
 def session_options(role: Role) -> str:
     """Return the server options every session of a role starts with."""
-    return (
+    options = (
         f"-c role={role} -c timezone=UTC -c default_transaction_isolation=read\\ committed"
         f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s"
     )
+    return options if role != "creditd_api" else f"{options} -c lock_timeout={LOCK_WAIT_SECONDS}s"
 
 
 async def connect(database_url: str, role: Role) -> AsyncConnection[TupleRow]:
@@ -57,7 +68,7 @@ async def connect(database_url: str, role: Role) -> AsyncConnection[TupleRow]:
         .set(drivername="postgresql")
         .render_as_string(hide_password=False)
     )
-    parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    parameters = {**_SILENCE, "connect_timeout": CONNECT_TIMEOUT_SECONDS, **parameters}
     conninfo = make_conninfo("", **{**parameters, "options": session_options(role)})
     try:
         connection = await AsyncConnection.connect(conninfo, autocommit=True)
@@ -83,6 +94,8 @@ def translated(error: psycopg.Error) -> errors.LedgerError | None:
     ours = _OURS.get(error.sqlstate or "")
     if ours is not None:
         return ours(error.diag.message_primary or str(error))
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    is_gone = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    # 25006: the server has become a standby, and another one is the primary now.
+    if is_gone or error.sqlstate == "25006":
         return errors.LedgerUnavailable(f"the database did not answer: {error}")
     return None

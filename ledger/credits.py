@@ -6,9 +6,7 @@ the other; nothing rounds on the way.
 """
 
 import re
-from typing import Final, NewType
-
-Micro = NewType("Micro", int)
+from typing import Final
 
 MICRO_PER_CREDIT: Final = 1_000_000
 # Below 2^62, so that no sum of two amounts leaves a bigint.
@@ -17,7 +15,7 @@ MICRO_MAX: Final = 4_000_000_000_000_000_000
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,12})(?:\.([0-9]{1,6}))?", re.ASCII)
 
 
-def parse_credits(text: str) -> Micro:
+def parse_credits(text: str) -> int:
     """Return the micro-credits of a decimal string such as `12`, `0.5` or `3.000001`.
 
     Raises ValueError for anything else: signs, exponents, leading zeros, more than six decimals,
@@ -33,7 +31,7 @@ def parse_credits(text: str) -> Micro:
     micro = int(whole) * MICRO_PER_CREDIT + int(decimals.ljust(6, "0"))
     if micro > MICRO_MAX:
         raise ValueError(f"{text} credits are more than the books hold (4000000000000)")
-    return Micro(micro)
+    return micro
 
 
 def format_credits(micro: int) -> str:

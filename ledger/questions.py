@@ -15,11 +15,9 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    column,
     func,
     literal_column,
     select,
-    table,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -34,7 +32,6 @@ from ledger.schema import (
     entry,
     event,
     lot,
-    metadata,
     operation,
     price,
     rule,
@@ -67,12 +64,6 @@ _PENDING: Final = event.c.state == literal_column("'pending'")
 # Only an event that was never granted has no account yet; it goes to whose its wallet is.
 _UNGRANTED: Final = and_(_PENDING, event.c.account_id.is_(None))
 _OF_WALLET: Final = and_(event.c.chain_id == wallet.c.chain_id, event.c.wallet == wallet.c.address)
-
-_version = table("schema_version", column("version_num"), schema=metadata.schema)
-RELEASE: Final = select(
-    func.creditd.release_digest().label("functions"),
-    select(_version.c.version_num).scalar_subquery().label("version"),
-)
 
 ACCESS: Final = select(account_access.c.app_id).where(
     _of(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
@@ -239,7 +230,7 @@ API_KEY: Final = (
 
 CHAINS: Final = select(
     *(chain.c[name] for name in ("chain_id", "name", "state", "reason", "head_number")),
-    *(chain.c[name] for name in ("indexed_number", "confirmed_number", "confirmed_time")),
-    chain.c.indexed_time.label("indexed_at"),
+    *(chain.c[name] for name in ("indexed_number", "confirmed_number")),
+    *(chain.c[name] for name in ("indexed_time", "confirmed_time")),
     *(chain.c[name] for name in ("reorgs", "last_reorg_at", "last_reorg_depth", "leader_seen_at")),
 ).order_by(chain.c.chain_id)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import errors as postgres
-from sqlalchemy import Executable, Row
+from sqlalchemy import Executable, Row, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -39,7 +39,7 @@ from ledger.rows import (
     GrantOrigin,
     OperationRow,
 )
-from ledger.session import require_same_release
+from ledger.session import RELEASE, require_same_release
 
 __all__ = [
     "PAGE_MAX",
@@ -118,7 +118,7 @@ class Reading:
 
     async def ready(self) -> None:
         """Return if the database answers and runs this release's tables and functions."""
-        for row in await self._ask(questions.RELEASE, {}):
+        for row in await self._ask(text(RELEASE), {}):
             require_same_release(row.functions, row.version)
 
     async def reaches(self, app_id: int, account: AccountRef) -> bool:

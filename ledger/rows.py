@@ -132,7 +132,7 @@ class ApiKeyRow:
 class ChainRow:
     """How far a chain has been followed.
 
-    `indexed_at` and `confirmed_time` are times of blocks: of the last one read and proven, and of
+    `indexed_time` and `confirmed_time` are times of blocks: of the last one read and proven, and of
     the last one whose events are granted. `reason` says why a halted chain is.
     """
 
@@ -143,7 +143,7 @@ class ChainRow:
     head_number: int
     indexed_number: int
     confirmed_number: int
-    indexed_at: datetime | None
+    indexed_time: datetime | None
     confirmed_time: datetime | None
     reorgs: int
     last_reorg_at: datetime | None

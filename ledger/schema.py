@@ -319,6 +319,7 @@ rule = _table(
     _must("contract", _BYTES),
     _must("event", _TEXT),
     _must("from_block", _BIGINT),
+    _may("to_block", _BIGINT),
     _may("cap_account", _BIGINT),
     _may("cap_account_day", _BIGINT),
     _may("expires_days", _INT),

@@ -16,6 +16,12 @@ from ledger.migrate import functions_digest, newest_version
 _ANOTHER_TRY_HELPS: Final = {"40001", "40P01"}
 TRIES_MAX: Final = 3
 
+# What the database says of itself, to be held against this release by `require_same_release`.
+RELEASE: Final = (
+    "select creditd.release_digest() as functions,"
+    " (select version_num from creditd.schema_version) as version"
+)
+
 
 class Session:
     """A connection as one role. Statements of one session run one after the other."""
@@ -61,9 +67,7 @@ class Session:
     async def require_release(self) -> None:
         """Raise SchemaMismatch unless the database runs this release's tables and functions."""
         try:
-            rows = await self.rows(
-                "select creditd.release_digest(), (select version_num from creditd.schema_version)"
-            )
+            rows = await self.rows(RELEASE)
         except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName) as error:
             raise SchemaMismatch("the database has no books yet: run `creditd migrate`") from error
         require_same_release(rows[0][0], rows[0][1])

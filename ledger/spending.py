@@ -39,6 +39,9 @@ from ledger.outcomes import (
 from ledger.session import Session
 
 BATCH_MAX: Final = 256  # a batch holds its accounts' locks until it commits: a few ms, not more
+LANES: Final = 2  # one sends a batch while the other's is on its way
+# What a lane has queued takes a few tenths of a second: whoever came later is better sent away.
+QUEUE_MAX: Final = 4_096
 
 _CHARGE_BATCH: Final = (
     "select item, (result).* from creditd.charge_batch(%s::bigint, %s::bigint[], %s::bigint[],"
@@ -81,14 +84,21 @@ class _Lane:
 
     async def run(self) -> None:
         """Send batch after batch. Ends by cancellation only."""
-        while True:
-            await self._arrived.wait()
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
-            if not self._queue:
-                self._arrived.clear()
-            await self._settle(batch)
+        batch: list[_Waiting] = []
+        try:
+            while True:
+                await self._arrived.wait()
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
+                if not self._queue:
+                    self._arrived.clear()
+                await self._send(batch)
+        finally:
+            closed = LedgerUnavailable("the ledger was closed before it answered")
+            for waiting in (*batch, *self._queue):
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(closed)
 
-    async def _settle(self, batch: Sequence[_Waiting]) -> None:
+    async def _send(self, batch: Sequence[_Waiting]) -> None:
         try:
             rows = await self.session.rows(_CHARGE_BATCH, _parameters(batch))
             for row in rows:
@@ -96,9 +106,9 @@ class _Lane:
                 if not waiting.answer.done():  # its caller may have gone; the charge stands
                     waiting.answer.set_result(_charge_outcome(waiting, row))
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
-            await self._settle_failed(batch, error)
+            await self._fail(batch, error)
 
-    async def _settle_failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
+    async def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """Pass an outage on; let what the books refuse fail alone, not with its neighbours."""
         if isinstance(error, LedgerUnavailable) or len(batch) == 1:
             for waiting in batch:
@@ -106,7 +116,7 @@ class _Lane:
                     waiting.answer.set_exception(error)
             return
         for waiting in batch:
-            await self._settle([waiting])
+            await self._send([waiting])
 
 
 class Spending:
@@ -119,7 +129,7 @@ class Spending:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, database_url: str, *, lanes: int = 2, queue_max: int = 4096
+        cls, database_url: str, *, lanes: int = LANES, queue_max: int = QUEUE_MAX
     ) -> AsyncIterator["Spending"]:
         """Open `lanes` sessions for charges, with at most `queue_max` charges waiting for each.
 

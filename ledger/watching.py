@@ -32,6 +32,7 @@ class RuleEntry:
     cap_account: int | None
     cap_account_day: int | None
     expires_days: int | None
+    to_block: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,6 @@ class Position:
     indexed_number: int
     indexed_hash: bytes
     confirmed_number: int
-    confirmed_hash: bytes
 
 
 class Watching:
@@ -143,12 +143,15 @@ class Watching:
             await session.close()
 
     async def enter_rules(self, rules: Sequence[RuleEntry]) -> dict[str, int]:
-        """Enter all sources or, raising RuleConflict, none. Returns their numbers by name."""
+        """Enter all sources of the chain or, raising RuleConflict, none.
+
+        Returns their numbers by name. Others that the books have for the chain end here.
+        """
         async with self._transaction() as connection:
-            return {
+            numbers = {
                 rule.name: await _one(
                     connection,
-                    "select creditd.enter_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    "select creditd.enter_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                     (
                         self._chain_id,
                         self.epoch,
@@ -156,6 +159,7 @@ class Watching:
                         rule.contract,
                         rule.event,
                         rule.from_block,
+                        rule.to_block,
                         rule.cap_account,
                         rule.cap_account_day,
                         rule.expires_days,
@@ -163,11 +167,16 @@ class Watching:
                 )
                 for rule in rules
             }
+            await connection.execute(
+                "select creditd.leave_rules(%s, %s, %s::integer[])",
+                (self._chain_id, self.epoch, list(numbers.values())),
+            )
+            return numbers
 
     async def position(self) -> Position:
         """Return where the books stand."""
         rows = await self._session.rows(
-            "select state, reason, indexed_number, indexed_hash, confirmed_number, confirmed_hash"
+            "select state, reason, indexed_number, indexed_hash, confirmed_number"
             " from creditd.chain where chain_id = %s",
             (self._chain_id,),
         )

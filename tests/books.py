@@ -1,13 +1,11 @@
 """What the books say, read as their owner: the tables themselves, not what is told of them."""
 
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
-from conftest import on, run
 
 # Times of writing, and who led when: they differ between books that say the same.
 _CONTENTS: dict[str, LiteralString] = {
@@ -45,17 +43,6 @@ _CHAIN: LiteralString = """
 _POSITION: LiteralString = """
     select state, reason, indexed_number, confirmed_number, head_number, epoch, reorgs,
       last_reorg_depth from creditd.chain where chain_id = %s"""
-
-
-@contextmanager
-def fresh_books(server_url: str, template: str) -> Iterator[str]:
-    """Empty books besides those of the fixture `database_url`."""
-    name = f"creditd_test_{uuid.uuid4().hex[:12]}"
-    run(server_url, f"create database {name} template {template} strategy file_copy")
-    try:
-        yield on(server_url, name)
-    finally:
-        run(server_url, f"drop database {name} with (force)")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """A small set of books in which everything has happened that the books know of."""
 
-import hashlib
 import uuid
 from dataclasses import dataclass, replace
+
+from conftest import fake_hash
 
 from ledger.ids import AccountRef, MovementRef
 from ledger.operating import Operating, PriceRow
@@ -14,10 +15,6 @@ CREDIT = 1_000_000
 DAY_SECONDS = 86_400
 START_TIME = 1_700_000_000
 ALICE, BOB, CAROL = (bytes([n]) * 20 for n in (1, 2, 3))
-
-
-def fake_hash(*parts: object) -> bytes:
-    return hashlib.sha256(repr(parts).encode()).digest()
 
 
 @dataclass

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -61,34 +62,39 @@ def server_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def template(server_url: str) -> Iterator[str]:
     """The name of a migrated database that is only ever copied."""
-    name = f"creditd_template_{uuid.uuid4().hex[:12]}"
-    run(server_url, f"create database {name}")
-    migrate(on(server_url, name))
-    yield name
-    run(server_url, f"drop database {name} with (force)")
+    with fresh_database(server_url) as url:
+        migrate(url)
+        yield name_of(url)
 
 
 @pytest.fixture
 def database_url(server_url: str, template: str) -> Iterator[str]:
     """A fresh database with empty books."""
-    name = f"creditd_test_{uuid.uuid4().hex[:12]}"
-    run(server_url, f"create database {name} template {template} strategy file_copy")
-    yield on(server_url, name)
-    run(server_url, f"drop database {name} with (force)")
+    with fresh_database(server_url, template) as url:
+        yield url
 
 
 @pytest.fixture
 def empty_database_url(server_url: str) -> Iterator[str]:
     """A database without books."""
-    name = f"creditd_empty_{uuid.uuid4().hex[:12]}"
-    run(server_url, f"create database {name}")
-    yield on(server_url, name)
-    run(server_url, f"drop database {name} with (force)")
+    with fresh_database(server_url) as url:
+        yield url
 
 
-def on(server_url: str, name: str) -> str:
-    """The URL of another database of the same server."""
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+@contextmanager
+def fresh_database(server_url: str, template: str | None = None) -> Iterator[str]:
+    """The URL of a database that is empty, or a copy of the one named; dropped at the end."""
+    name = f"creditd_test_{uuid.uuid4().hex[:12]}"
+    copied = "" if template is None else f" template {template} strategy file_copy"
+    run(server_url, f"create database {name}{copied}")
+    try:
+        yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    finally:
+        run(server_url, f"drop database {name} with (force)")
+
+
+def name_of(database_url: str) -> str:
+    return str(make_url(database_url).database)
 
 
 def run(database_url: str, statement: str) -> None:

@@ -12,13 +12,16 @@ from typing import Any, Self
 import httpx2
 import psycopg
 import uvloop
+from conftest import CHAIN_ID
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from api.keys import new_api_key
 from api.prices import parse_prices
-from api.serve import QUEUE_MAX, listening
+from api.serve import listening
 from ledger.operating import Operating
+from ledger.scopes import SCOPES
+from ledger.spending import QUEUE_MAX
 
 PRICES = """
 [operations."chat.completion"]
@@ -33,9 +36,7 @@ unit = "page"
 [operations.ping]
 base = "0"
 """
-ALL_SCOPES = ("charge:write", "balance:read", "accounts:write", "accounts:attest")
 CREDIT = 1_000_000
-CHAIN_ID = 31337
 
 
 class LiveApi:
@@ -58,7 +59,7 @@ class LiveApi:
 
     def api_key(
         self,
-        scopes: Sequence[str] = ALL_SCOPES,
+        scopes: Sequence[str] = tuple(SCOPES),
         *,
         app: str = "shop",
         expires_at: datetime | None = None,

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from books import Books
@@ -133,3 +134,39 @@ async def scene(database_url: str, chain: FakeChain | None = None) -> AsyncItera
         stack.push_async_callback(made.close)
         yield made
         await made.books_balance()
+
+
+CONFIG = """
+[[chains]]
+name = "town"
+chain_id = {chain_id}
+rpc_url = "{url}"
+confirmation = {{ depth = {depth} }}
+poll_ms = 100
+span_max = 4
+blocks_remembered = 1000
+
+[[chains.sources]]
+name = "stakes"
+contract = "0x{vault}"
+event = "staking-rewards.Staked"
+from_block = 0
+rule = {{ credits = "1", per = "1", decimals = 18 }}
+
+[[chains.sources]]
+name = "mining"
+contract = "0x{mine}"
+event = "eip918.Mint"
+from_block = 0
+rule = {{ credits = "1", per = "1", decimals = 18 }}
+"""
+
+
+def write_config(folder: Path, url: str, *, chain_id: int = 31337) -> Path:
+    """Write what `stakes()` and `mining()` say, for a program of its own."""
+    path = folder / "creditd.toml"
+    text = CONFIG.format(
+        url=url, chain_id=chain_id, depth=DEPTH, vault=VAULT.hex(), mine=MINE.hex()
+    )
+    path.write_text(text, encoding="utf-8")
+    return path

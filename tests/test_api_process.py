@@ -24,9 +24,19 @@ from ledger.errors import LedgerUnavailable, SchemaMismatch
 WALLET = bytes.fromhex("11" * 20)
 STOP_SECONDS_MAX = 3  # what is promised to whoever stops the process
 PROGRAM = """
-import sys, uvloop
-from api.serve import run
-uvloop.run(run(sys.argv[1], host="127.0.0.1", port=0))
+import os, sys, uvloop
+from api.serve import listening
+from daemon.stopping import stop_event
+
+async def serve():
+    async with (
+        stop_event(os.environ) as stop,
+        listening(sys.argv[1], host="127.0.0.1", port=0) as url,
+    ):
+        print(url, flush=True)
+        await stop.wait()
+
+uvloop.run(serve())
 """
 
 

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import uuid
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from busy_book import BusyBook, Customer, fill
-from conftest import on, run
+from conftest import fresh_database, name_of
 from corruptions import IN_THE_ENTRIES, IN_THE_LOTS_AND_EVENTS, Corruption
 from corruptions_of_the_database import IN_THE_DATABASE
 
@@ -25,11 +24,9 @@ CORRUPTIONS = IN_THE_ENTRIES + IN_THE_LOTS_AND_EVENTS + IN_THE_DATABASE
 
 @pytest.fixture(scope="module")
 def busy(server_url: str, template: str) -> Iterator[tuple[str, BusyBook]]:
-    """The name of a database in which everything has happened: only ever copied."""
-    name = f"creditd_busy_{uuid.uuid4().hex[:12]}"
-    run(server_url, f"create database {name} template {template} strategy file_copy")
-    yield name, asyncio.run(fill(on(server_url, name)))
-    run(server_url, f"drop database {name} with (force)")
+    """The URL of books in which everything has happened: nothing changes them."""
+    with fresh_database(server_url, template) as url:
+        yield url, asyncio.run(fill(url))
 
 
 @pytest.fixture
@@ -40,10 +37,8 @@ def book(busy: tuple[str, BusyBook]) -> BusyBook:
 @pytest.fixture
 def books_url(server_url: str, busy: tuple[str, BusyBook]) -> Iterator[str]:
     """Busy books of one's own."""
-    name = f"creditd_test_{uuid.uuid4().hex[:12]}"
-    run(server_url, f"create database {name} template {busy[0]} strategy file_copy")
-    yield on(server_url, name)
-    run(server_url, f"drop database {name} with (force)")
+    with fresh_database(server_url, name_of(busy[0])) as url:
+        yield url
 
 
 def corrupt(books_url: str, book: BusyBook, statements: str) -> None:
@@ -93,11 +88,9 @@ def test_empty_books_balance(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda planted: planted.sentence)
-def test_the_audit_sees_that(
-    corruption: Corruption, server_url: str, busy: tuple[str, BusyBook]
-) -> None:
-    name, book = busy
-    report = asyncio.run(audited_with(on(server_url, name), book, corruption.statements))
+def test_the_audit_sees_that(corruption: Corruption, busy: tuple[str, BusyBook]) -> None:
+    url, book = busy
+    report = asyncio.run(audited_with(url, book, corruption.statements))
     assert broken(report) == corruption.found_by, render(report)
     assert not report.balanced
 

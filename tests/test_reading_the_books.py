@@ -76,7 +76,7 @@ def test_a_chain_tells_how_far_it_was_followed_and_what_was_undone(database_url:
                 head_number=9,
                 indexed_number=0,
                 confirmed_number=0,
-                indexed_at=datetime.fromtimestamp(FIRST_BLOCK_TIME, UTC),
+                indexed_time=datetime.fromtimestamp(FIRST_BLOCK_TIME, UTC),
                 confirmed_time=datetime.fromtimestamp(FIRST_BLOCK_TIME, UTC),
                 reorgs=1,
                 last_reorg_at=row.last_reorg_at,

@@ -1,13 +1,12 @@
 """The tables are what `ledger.schema` describes, and only the books' functions write them."""
 
-import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import psycopg
 import pytest
-from conftest import earn, on, run
+from conftest import earn, fresh_database, run
 from psycopg import errors as postgres
 from psycopg import sql
 from sqlalchemy import create_engine
@@ -24,7 +23,14 @@ Facts = Mapping[str, str]
 MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
     "creditd_watcher": frozenset(
         {
-            *("lead_chain", "enter_rule", "append_blocks", "see_events", "set_logs_aside"),
+            *(
+                "lead_chain",
+                "enter_rule",
+                "leave_rules",
+                "append_blocks",
+                "see_events",
+                "set_logs_aside",
+            ),
             *("confirm_blocks", "drop_blocks", "reverse_blocks", "halt_chain", "resume_chain"),
             *("see_head", "expire_idle", "release_digest"),
         }
@@ -100,11 +106,9 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def books_url(server_url: str, template: str) -> Iterator[str]:
     """Books with one account, lot and entry, for tests that change nothing."""
-    name = f"creditd_books_{uuid.uuid4().hex[:12]}"
-    run(server_url, f"create database {name} template {template} strategy file_copy")
-    earn(on(server_url, name), b"\x11" * 20, 5)
-    yield on(server_url, name)
-    run(server_url, f"drop database {name} with (force)")
+    with fresh_database(server_url, template) as url:
+        earn(url, b"\x11" * 20, 5)
+        yield url
 
 
 def facts(database_url: str, *queries: str) -> Facts:

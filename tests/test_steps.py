@@ -29,7 +29,6 @@ READ_TO_100 = Position(
     indexed_number=100,
     indexed_hash=OURS,
     confirmed_number=97,
-    confirmed_hash=OURS,
 )
 HALTED = replace(READ_TO_100, state="halted", reason="the chain left block 97")
 
@@ -148,7 +147,7 @@ def positions(draw: st.DrawFn) -> Position:
     indexed = confirmed + draw(st.integers(0, 60))
     state = draw(st.sampled_from(["syncing", "following", "halted"]))
     reason = "it parted" if state == "halted" else None
-    return Position(state, reason, indexed, OURS, confirmed, OURS)
+    return Position(state, reason, indexed, OURS, confirmed)
 
 
 @dataclass(frozen=True)

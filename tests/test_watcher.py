@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from books import fresh_books
+from conftest import fresh_database
 from fakechain import Event, FakeChain, Tx, minted, staked
 from scene import (
     ALICE,
@@ -28,7 +28,7 @@ from daemon.reading import BLOCKS_PER_READ_MAX
 @pytest.fixture
 def twin_url(server_url: str, template: str) -> Iterator[str]:
     """Other empty books, for somebody who saw less trouble."""
-    with fresh_books(server_url, template) as url:
+    with fresh_database(server_url, template) as url:
         yield url
 
 

@@ -156,8 +156,7 @@ class Metering:
     async def _admit(self, metered: Metered, key: str, charged: Charged) -> Paid | Refusal:
         """Decide whether a request may run under a charge.
 
-        A replayed one that is `ours` was made by an attempt whose answer was lost; but a request
-        that came before it under the caller's key may have failed just now.
+        A replayed charge paid for an earlier request under the caller's key: it is not run again.
         """
         if not charged.replayed or metered.key is None:
             return Paid(metered, key, charged, refundable=True)
@@ -169,10 +168,11 @@ class Metering:
             raise
         if record.undone:
             return refusals.operation_was_refunded(charged.id)
-        if charged.ours:
-            return Paid(metered, key, charged, refundable=True)
         if metered.repeatable:
             return Paid(metered, key, charged, refundable=False)
+        if charged.ours:
+            # Probably nobody has run it; but several requests under one key may each believe so.
+            self._lose(metered, key, charged, ConnectionError("the answer to the charge was lost"))
         return refusals.operation_was_charged(charged.id)
 
     async def _run(self, paid: Paid, scope: Scope, receive: Receive, send: Send) -> None:

@@ -236,6 +236,7 @@ create table creditd.rule (
   contract        bytea not null,
   event           text not null,
   from_block      bigint not null,
+  to_block        bigint,      -- how far it is, or was, followed; null: it is, without an end
   cap_account     bigint,      -- most it grants one account, ever
   cap_account_day bigint,      -- and per day (UTC, by block time)
   expires_days    integer

@@ -25,6 +25,6 @@ from entry e
 where e.seq <> e.movement and (
   f.movement is distinct from f.seq
   or b.movement is distinct from e.movement
-  or (f.kind, e.kind) not in ((1, 6), (2, 2), (3, 3), (3, 6), (4, 5))
+  or (f.kind, e.kind) not in ((1, 6), (2, 2), (3, 3), (3, 6), (4, 5), (4, 6), (5, 6), (6, 6))
   or e.refers_to is distinct from f.refers_to
   or num_nonnulls(e.total, e.app_id, e.key_hash, e.request_hash, e.operation_id, e.units, e.price_version) > 0)

@@ -91,6 +91,29 @@ begin
   return post(a, e);
 end $$;
 
+-- Pays what the account owes out of what it has, in burn order: who owes has nothing to spend.
+create or replace function creditd.repay_from_lots(a creditd.account, p_movement bigint, p_refers bigint)
+returns creditd.account
+language plpgsql set search_path = creditd, pg_temp as $$
+declare
+  v_lot lot;
+  v_debt bigint;
+begin
+  if least(a.debt, a.available) = 0 then return a; end if;
+  for v_lot in
+    select * from lot l
+    where l.root_id = a.root_id and l.account_id = a.account_id and l.remaining > 0
+    order by l.expires_at, l.lot_no
+  loop
+    v_debt := a.debt;
+    a := repay(a, v_lot.lot_no, p_movement, v_lot.remaining, p_refers);
+    update lot l set remaining = l.remaining - (v_debt - a.debt)
+      where l.root_id = a.root_id and l.account_id = a.account_id and l.lot_no = v_lot.lot_no;
+    exit when a.debt = 0;
+  end loop;
+  return a;
+end $$;
+
 -- Grants an event's credits once per incarnation: again is a no-op. Returns the lot and what was
 -- granted after caps (no lot when that is nothing).
 create or replace function creditd.grant_event(
@@ -133,7 +156,8 @@ create or replace function creditd.event_cause(p_event creditd.event) returns by
 language sql immutable
 return int8send(p_event.chain_id) || p_event.tx_hash || int4send(p_event.ordinal) || int2send(p_event.role);
 
--- Takes an orphaned grant back: what is left of it, and a debt for what was spent of it. Again is a no-op.
+-- Takes an orphaned grant back: what is left of it, and a debt for what was spent of it, which what the
+-- account has otherwise repays at once. Again is a no-op.
 create or replace function creditd.reverse_lot(p_root bigint, p_account bigint, p_lot bigint) returns void
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
@@ -145,6 +169,9 @@ begin
   select * into strict v_lot from lot l
     where l.root_id = p_root and l.account_id = p_account and l.lot_no = p_lot;
   if v_lot.state = 'reversed' then return; end if;
+  a := expire_due(a);
+  select * into strict v_lot from lot l
+    where l.root_id = p_root and l.account_id = p_account and l.lot_no = p_lot;
   v_movement := a.seq + 1;
   if v_lot.remaining > 0 then
     e := null; e.kind := 4; e.amount := v_lot.remaining; e.lot_no := p_lot; e.movement := v_movement;
@@ -158,6 +185,7 @@ begin
   end if;
   update lot l set remaining = 0, reversed = v_lot.remaining, state = 'reversed'
     where l.root_id = p_root and l.account_id = p_account and l.lot_no = p_lot;
+  a := repay_from_lots(a, v_movement, null);
   if v_lot.cap_day is not null then
     update cap_use c set granted = c.granted - v_lot.amount
       where c.root_id = p_root and c.account_id = p_account and c.rule_id = v_lot.rule_id

@@ -80,7 +80,10 @@ begin
     o.outcome := 'price_changed'; return o;
   end if;
   v_cost := v_price.base::numeric + v_price.per_unit::numeric * p_units;
-  if p_units is null or p_units < 1 or v_cost > 4000000000000000000 then o.outcome := 'too_expensive'; return o; end if;
+  -- What an account has spent, given back or not, stays within a bigint together with all its grants.
+  if p_units is null or p_units < 1 or v_cost > least(4000000000000000000, 5000000000000000000 - a.spent) then
+    o.outcome := 'too_expensive'; return o;
+  end if;
   v_seq := a.seq;
   a := expire_due(a);
   if a.available < v_cost then
@@ -214,6 +217,7 @@ begin
   if v_left <= 0 or v_left > v_charge.total - v_before then
     o.outcome := 'more_than_taken'; o.amount := v_charge.total - v_before; return o;
   end if;
+  a := expire_due(a);
   e := null; e.kind := 3; e.total := v_left; e.refers_to := p_charge; e.app_id := p_app;
   e.key_hash := p_key; e.request_hash := p_request;
   o.seq := a.seq + 1;
@@ -237,6 +241,7 @@ begin
     exit when v_left = 0;
     e := null; e.kind := 3; e.refers_to := p_charge; e.movement := o.seq;
   end loop;
+  a := repay_from_lots(a, o.seq, p_charge);
   perform keep(a);
   select * into strict e from entry x
     where x.root_id = p_root and x.account_id = p_account and x.seq = o.seq;

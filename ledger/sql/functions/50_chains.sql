@@ -53,7 +53,7 @@ end $$;
 -- one name, and a new rule starts behind the cursor's back on no account: that history was read without it.
 create or replace function creditd.enter_rule(
   p_chain bigint, p_epoch bigint, p_name text, p_contract bytea, p_event text, p_from_block bigint,
-  p_cap_account bigint, p_cap_account_day bigint, p_expires_days integer
+  p_to_block bigint, p_cap_account bigint, p_cap_account_day bigint, p_expires_days integer
 ) returns integer
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
@@ -66,8 +66,10 @@ begin
       raise exception 'source % begins at block %, and chain % has been read to block % without it',
         p_name, p_from_block, p_chain, c.indexed_number using errcode = 'CD004';
     end if;
-    insert into rule (name, chain_id, contract, event, from_block, cap_account, cap_account_day, expires_days)
-      values (p_name, p_chain, p_contract, p_event, p_from_block, p_cap_account, p_cap_account_day, p_expires_days)
+    insert into rule (name, chain_id, contract, event, from_block, to_block,
+                      cap_account, cap_account_day, expires_days)
+      values (p_name, p_chain, p_contract, p_event, p_from_block, p_to_block,
+              p_cap_account, p_cap_account_day, p_expires_days)
       returning * into r;
     return r.rule_id;
   end if;
@@ -75,9 +77,25 @@ begin
     raise exception 'source % is in the books for event % of 0x% on chain % from block %',
       p_name, r.event, encode(r.contract, 'hex'), r.chain_id, r.from_block using errcode = 'CD004';
   end if;
-  update rule x set cap_account = p_cap_account, cap_account_day = p_cap_account_day, expires_days = p_expires_days
+  -- What was read while nobody followed the source would never be granted.
+  if r.to_block < c.indexed_number and coalesce(p_to_block, c.indexed_number) > r.to_block then
+    raise exception 'source % was followed to block %, and chain % has been read to block % since without it',
+      p_name, r.to_block, p_chain, c.indexed_number using errcode = 'CD004';
+  end if;
+  update rule x set to_block = p_to_block, cap_account = p_cap_account, cap_account_day = p_cap_account_day,
+      expires_days = p_expires_days
     where x.rule_id = r.rule_id;
   return r.rule_id;
+end $$;
+
+-- Notes how far the chain's other rules were followed: they are no longer.
+create or replace function creditd.leave_rules(p_chain bigint, p_epoch bigint, p_followed integer[]) returns void
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare c chain := led_chain(p_chain, p_epoch);
+begin
+  update rule x set to_block = c.indexed_number
+    where x.chain_id = p_chain and x.rule_id <> all (p_followed)
+      and (x.to_block is null or x.to_block > c.indexed_number);
 end $$;
 
 -- Appends blocks that follow the cursor. A halted chain still shows what is pending.

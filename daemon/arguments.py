@@ -1,0 +1,264 @@
+"""What can be typed: the commands, their options, and the help that teaches them."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ledger.ids import AccountRef, parse_account
+from ledger.scopes import SCOPES
+
+APP_LENGTH_MAX: Final = 100  # the books allow no more
+# A key for longer than a decade is one that was meant never to expire.
+EXPIRES_DAYS_MAX: Final = 3_650
+
+_Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse names the type of it nowhere else
+
+_FIRST_STEPS: Final = """\
+first steps:
+  creditd demo                            the whole story, on a local chain
+  creditd config example > creditd.toml   begin a configuration
+  creditd config example --prices > prices.toml
+  creditd config check                    every mistake at once
+  creditd up                              follow the chains, serve the API
+
+The books are in the PostgreSQL that DATABASE_URL (or url under [database])
+names, else in an embedded one. Exit codes: 0 all is well, 1 something that was
+looked at is not, 2 the command cannot be carried out.
+"""
+_UP: Final = """\
+Bring the database to this release, put the configured prices in force, then run
+`creditd watch` and `creditd serve` until Ctrl-C or SIGTERM. If one of the two
+ends, so does the other, and the exit code is not 0. Where neither DATABASE_URL
+nor url under [database] names a PostgreSQL, an embedded one keeps the books in
+data_dir; it ends with its last user.
+"""
+_WATCH: Final = """\
+Follow the configured chains and grant what they earn, until Ctrl-C or SIGTERM.
+A node or a database that does not answer is waited for. Of several watchers of
+one chain one leads, and the others stand by. Exits with 2 for what cannot pass
+by itself: a node on another chain, a source that says otherwise than the books,
+a finalized tag that the node does not have, books of another release.
+"""
+_SERVE: Final = """\
+Serve the API where [api] says, until Ctrl-C or SIGTERM; what is on its way is
+answered first. Run as many as you like on one database.
+"""
+_MIGRATE: Final = """\
+Make the books in an empty database, or bring older ones to this release, in one
+transaction. Safe to run again, and beside another migration.
+"""
+_STATUS: Final = """\
+Show how far each configured chain is followed. Exits with 1 if one is not well:
+halted, never followed, or not heard of for its poll_ms and two minutes more.
+"""
+_AUDIT: Final = """\
+Replay the books and check every promise, beside live traffic; nothing is
+written. Exits with 1 if a promise is broken, and shows where.
+"""
+_DEMO: Final = """\
+Run the whole story on this machine: a local chain with earners, the books, the
+watcher, the API and an app that charges for its calls. Ctrl-C ends it, and
+nothing of it stays.
+"""
+_CONFIG: Final = "Check a configuration, or begin one."
+_CHECK: Final = """\
+Report every mistake of the configuration, and of its price list if there is
+one, each with its place and its remedy. Asks neither a node nor a database.
+Exits with 2 if there is a mistake.
+"""
+_EXAMPLE: Final = """\
+Print a configuration (with --prices, a price list) that works as it stands and
+explains every setting.
+
+examples:
+  creditd config example > creditd.toml
+  creditd config example --prices > prices.toml
+"""
+_KEY: Final = "Make API keys: apps show them as `Authorization: Bearer ck_…`."
+_KEY_CREATE: Final = f"""\
+Make an API key for an app and show it once: the books keep only its digest. An
+app may have several; they reach the same accounts.
+
+scopes:
+{chr(10).join(f"  {scope:<16} {meaning}" for scope, meaning in SCOPES.items())}
+
+examples:
+  creditd key create --app shop
+  creditd key create --app dashboard --scope balance:read --expires-days 90
+"""
+_PRICES: Final = "Say what operations cost."
+_PRICES_APPLY: Final = """\
+Put a price list in force at once, without a restart. A price that differs from
+the one in force becomes its next version; the others, and those that the list
+does not name, stay as they are.
+
+examples:
+  creditd prices apply
+  creditd prices apply sale.toml
+"""
+
+
+def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Return the parser of the command line.
+
+    What it returns has `command` ("key create"; None if none was given, then `help_of` is the
+    parser whose help says which there are) and the options of that command.
+    """
+    root = argparse.ArgumentParser(
+        prog="creditd",
+        description="Earn credits on-chain, spend them on an API.",
+        epilog=_FIRST_STEPS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_options_of_all()],
+    )
+    root.set_defaults(
+        command=None,
+        help_of=root,
+        config=Path(environ.get("CREDITD_CONFIG") or "creditd.toml"),
+        json_logs=False,
+    )
+    commands = root.add_subparsers(title="commands", metavar="COMMAND")
+    _add(commands, "up", "run it all: migrate, then watcher and API until Ctrl-C", _UP)
+    _add(commands, "watch", "follow the chains and grant what they earn", _WATCH)
+    _add(commands, "serve", "serve the API", _SERVE)
+    _add(commands, "migrate", "bring the database to this release", _MIGRATE)
+    status = _add(commands, "status", "how far each chain is followed", _STATUS)
+    _add_json(status)
+    audit = _add(commands, "audit", "replay the books, check every promise", _AUDIT)
+    audit.add_argument(
+        "--account", type=_account, metavar="acct_…", help="check this account alone"
+    )
+    _add_json(audit)
+    demo = _add(commands, "demo", "the whole story, on a local chain", _DEMO)
+    demo.add_argument("--check", action="store_true", help="tell it once, verify each step, end")
+    _add_config(commands)
+    _add_key(commands)
+    _add_prices(commands)
+    return root
+
+
+def _options_of_all() -> argparse.ArgumentParser:
+    """Return the options that may stand before the command or after it."""
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the configuration (default: CREDITD_CONFIG, else creditd.toml in this folder)",
+    )
+    options.add_argument(
+        "--json-logs",
+        action="store_true",
+        help="log JSON to a terminal as well, not only to files and pipes",
+    )
+    return options
+
+
+def _add(
+    commands: "_Commands[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    description: str,
+    *,
+    group: str = "",
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_options_of_all()],
+    )
+    command.set_defaults(command=f"{group} {name}".strip())
+    return command
+
+
+def _add_group(
+    commands: "_Commands[argparse.ArgumentParser]", name: str, summary: str, description: str
+) -> "_Commands[argparse.ArgumentParser]":
+    group = commands.add_parser(name, help=summary, description=description)
+    group.set_defaults(help_of=group)
+    return group.add_subparsers(title="commands", metavar="COMMAND")
+
+
+def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    config = _add_group(
+        commands,
+        "config",
+        "check a configuration, or begin one",
+        "Check a configuration, or begin one.",
+    )
+    _add(config, "check", "report every mistake", _CHECK, group="config")
+    example = _add(config, "example", "print one that explains itself", _EXAMPLE, group="config")
+    example.add_argument("--prices", action="store_true", help="print a price list instead")
+
+
+def _add_key(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    key = _add_group(commands, "key", "make API keys for apps", _KEY)
+    create = _add(key, "create", "make an API key, show it once", _KEY_CREATE, group="key")
+    create.add_argument(
+        "--app",
+        type=_app,
+        metavar="NAME",
+        required=True,
+        help="whose key it is; an app with a new name is entered in the books",
+    )
+    create.add_argument(
+        "--scope",
+        action="append",
+        choices=sorted(SCOPES),
+        metavar="SCOPE",
+        help="what the key may do, once for each (default: all of the above)",
+    )
+    create.add_argument(
+        "--expires-days",
+        type=_days,
+        metavar="N",
+        help=f"end it after so many days, 1 to {EXPIRES_DAYS_MAX} (default: it does not expire)",
+    )
+    _add_json(create)
+
+
+def _add_prices(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    prices = _add_group(commands, "prices", "say what operations cost", _PRICES)
+    apply = _add(prices, "apply", "put a price list in force", _PRICES_APPLY, group="prices")
+    apply.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="the price list (default: prices under [api], a prices.toml beside the configuration)",
+    )
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def _account(text: str) -> AccountRef:
+    try:
+        return parse_account(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{error}: give it as the API did, acct_ and 13 or 26 letters and digits"
+        ) from error
+
+
+def _app(text: str) -> str:
+    if not 1 <= len(text) <= APP_LENGTH_MAX or not text.isprintable() or text != text.strip():
+        raise argparse.ArgumentTypeError(
+            f"must be 1 to {APP_LENGTH_MAX} printable characters without a blank at either end"
+        )
+    return text
+
+
+def _days(text: str) -> int:
+    digits = text.isascii() and text.isdecimal() and len(text) <= len(str(EXPIRES_DAYS_MAX))
+    days = int(text) if digits else 0
+    if not 1 <= days <= EXPIRES_DAYS_MAX:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of days from 1 to {EXPIRES_DAYS_MAX};"
+            " leave it out for a key that does not expire"
+        )
+    return days

@@ -1,0 +1,133 @@
+"""The books at their edges: the largest numbers they hold, and who holds on to an account."""
+
+import asyncio
+import time
+
+import psycopg
+import pytest
+from busy_book import ALICE, BOB, CREDIT, Chain, entry_of, follow
+from conftest import fake_hash
+
+from ledger.audit import audit
+from ledger.connecting import CONNECT_TIMEOUT_SECONDS, LOCK_WAIT_SECONDS, connect
+from ledger.credits import MICRO_MAX
+from ledger.errors import LedgerUnavailable
+from ledger.ids import AccountRef
+from ledger.operating import Operating, PriceRow
+from ledger.outcomes import Charged, ChargeOutcome, Refunded, TooExpensive
+from ledger.spending import Spending
+from ledger.watching import Watching
+
+GRANT = MICRO_MAX // 4
+CYCLES_MAX = 20  # many more than the totals of an account have room for
+
+
+async def open_shop(database_url: str) -> int:
+    async with Operating.open(database_url) as operating:
+        await operating.create_app_key(
+            app="shop", scopes=["charge:write"], digest=fake_hash("key"), hint="cd_…x"
+        )
+        await operating.apply_prices(
+            [PriceRow("all", GRANT, 0, ""), PriceRow("one", CREDIT, 0, "")]
+        )
+    return 1
+
+
+async def charged(
+    spending: Spending, account: AccountRef, key: str, operation: str
+) -> ChargeOutcome:
+    return await spending.charge(app_id=1, account=account, key=key, operation=operation, units=1)
+
+
+async def wallet_account(spending: Spending, wallet: bytes) -> AccountRef:
+    opened = await spending.open_wallet_account(app_id=1, chain_id=1, address=wallet)
+    return opened.account
+
+
+async def spend_and_give_back(spending: Spending, account: AccountRef) -> int:
+    """Charge all there is and give it back, until a charge is refused. Returns how often."""
+    for cycle in range(CYCLES_MAX):
+        outcome = await charged(spending, account, f"charge {cycle}", "all")
+        if not isinstance(outcome, Charged):
+            assert outcome == TooExpensive()
+            return cycle
+        back = await spending.refund(
+            app_id=1, charge=outcome.charge.movement, key=f"refund {cycle}", amount=None
+        )
+        assert isinstance(back, Refunded)
+    return CYCLES_MAX
+
+
+def test_an_account_that_has_spent_all_the_books_hold_stops_neither_its_chain_nor_its_refunds(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        await open_shop(database_url)
+        async with (
+            Watching.lead(database_url, entry_of(1), "test") as watching,
+            Spending.open(database_url) as spending,
+        ):
+            chain: Chain = await follow(watching, 1)
+            alice = await wallet_account(spending, ALICE)
+            bob = await wallet_account(spending, BOB)
+            start = await chain.block(chain.event("plain", ALICE, GRANT))
+            assert await spend_and_give_back(spending, alice) == 5
+            for _ in range(5):  # more than one account is ever granted
+                await chain.block(chain.event("plain", ALICE, GRANT))
+            await chain.block(chain.event("plain", BOB, CREDIT))
+            assert isinstance(await charged(spending, bob, "bob's", "one"), Charged)
+            await chain.leave(start, confirmed=True)
+        assert (await audit(database_url)).balanced
+
+    asyncio.run(main())
+
+
+def test_a_session_that_hangs_with_an_account_holds_up_charges_for_a_bounded_time(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        await open_shop(database_url)
+        async with (
+            Watching.lead(database_url, entry_of(1), "test") as watching,
+            Spending.open(database_url, lanes=1) as spending,
+            await psycopg.AsyncConnection.connect(database_url) as hanging,
+        ):
+            chain = await follow(watching, 1)
+            await chain.block(*(chain.event("plain", wallet, CREDIT) for wallet in (ALICE, BOB)))
+            alice = await wallet_account(spending, ALICE)
+            bob = await wallet_account(spending, BOB)
+            await hanging.execute(
+                "select from creditd.account where account_id = %s for update", (alice.account_id,)
+            )
+            began = time.monotonic()
+            held = asyncio.create_task(charged(spending, alice, "alice's", "one"))
+            await asyncio.sleep(0.1)  # its batch is on its way before the next charge arrives
+            behind = asyncio.create_task(charged(spending, bob, "bob's", "one"))
+            with pytest.raises(LedgerUnavailable, match="lock timeout"):
+                await held
+            await asyncio.wait({behind}, timeout=2 * LOCK_WAIT_SECONDS)
+            assert time.monotonic() - began < 2 * LOCK_WAIT_SECONDS + 1
+            await hanging.rollback()
+            made = await charged(spending, alice, "alice's", "one")
+            assert isinstance(made, Charged)
+            assert not made.replayed
+            assert isinstance(await behind, Charged)
+        assert (await audit(database_url)).balanced
+
+    asyncio.run(main())
+
+
+def test_sessions_notice_a_database_that_went_without_a_word(database_url: str) -> None:
+    async def main() -> None:
+        connection = await connect(database_url, "creditd_api")
+        try:
+            told = connection.info.get_parameters()
+        finally:
+            await connection.close()
+        silence = int(told["keepalives_idle"]) + int(told["keepalives_interval"]) * int(
+            told["keepalives_count"]
+        )
+        assert silence < 3 * CONNECT_TIMEOUT_SECONDS
+        assert int(told["tcp_user_timeout"]) < 3_000 * CONNECT_TIMEOUT_SECONDS
+
+    asyncio.run(main())
