@@ -36,7 +36,7 @@ def test_a_source_is_not_taken_up_again_after_blocks_were_read_without_it(
             await chain.grow()
         async with history.following(source("mints", from_block=1)) as chain:
             await chain.grow()
-        with pytest.raises(RuleConflict, match="followed to block 0, .* read to block 1 since"):
+        with pytest.raises(RuleConflict, match=r"followed to block 0, .* read to block 1 since"):
             async with history.following(source("stakes")):
                 pass
 
