@@ -94,6 +94,8 @@ def translated(error: psycopg.Error) -> errors.LedgerError | None:
     ours = _OURS.get(error.sqlstate or "")
     if ours is not None:
         return ours(error.diag.message_primary or str(error))
+    if error.sqlstate == "55P03":
+        return errors.LedgerBusy("the account is held by another session: try again in a moment")
     is_gone = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     # 25006: the server has become a standby, and another one is the primary now.
     if is_gone or error.sqlstate == "25006":

@@ -95,8 +95,7 @@ class _Lane:
         finally:
             closed = LedgerUnavailable("the ledger was closed before it answered")
             for waiting in (*batch, *self._queue):
-                if not waiting.answer.done():
-                    waiting.answer.set_exception(closed)
+                _tell(waiting, closed)
 
     async def _send(self, batch: Sequence[_Waiting]) -> None:
         try:
@@ -112,11 +111,22 @@ class _Lane:
         """Pass an outage on; let what the books refuse fail alone, not with its neighbours."""
         if isinstance(error, LedgerUnavailable) or len(batch) == 1:
             for waiting in batch:
-                if not waiting.answer.done():
-                    waiting.answer.set_exception(error)
+                _tell(waiting, error)
             return
+        held: set[AccountRef] = set()
         for waiting in batch:
+            if waiting.account in held:  # its first charge has waited long enough for both
+                _tell(waiting, error)
+                continue
             await self._send([waiting])
+            gone = waiting.answer.cancelled()
+            if not gone and isinstance(waiting.answer.exception(), LedgerBusy):
+                held.add(waiting.account)
+
+
+def _tell(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)
 
 
 class Spending:

@@ -11,6 +11,7 @@ import pytest
 from books import Books
 from conftest import earn
 from live_api import CREDIT, LiveApi, enter_prices, waits_for_lock
+from scene import until
 from selling_app import SellingApp
 from test_api_process import process
 
@@ -168,8 +169,7 @@ def test_charges_that_wait_when_the_books_are_closed_are_told(database_url: str)
                 other.execute("select from creditd.account for update")
                 async with Spending.open(database_url) as spending:
                     on_its_way = charge("one")
-                    while not waits_for_lock(database_url):
-                        await asyncio.sleep(0.01)
+                    await until("the lock", lambda: waits_for_lock(database_url), 10)
                     queued = charge("two")
                     await asyncio.sleep(0)
                 async with asyncio.timeout(5):

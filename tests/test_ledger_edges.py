@@ -11,7 +11,7 @@ from conftest import fake_hash
 from ledger.audit import audit
 from ledger.connecting import CONNECT_TIMEOUT_SECONDS, LOCK_WAIT_SECONDS, connect
 from ledger.credits import MICRO_MAX
-from ledger.errors import LedgerUnavailable
+from ledger.errors import LedgerBusy
 from ledger.ids import AccountRef
 from ledger.operating import Operating, PriceRow
 from ledger.outcomes import Charged, ChargeOutcome, Refunded, TooExpensive
@@ -103,7 +103,7 @@ def test_a_session_that_hangs_with_an_account_holds_up_charges_for_a_bounded_tim
             held = asyncio.create_task(charged(spending, alice, "alice's", "one"))
             await asyncio.sleep(0.1)  # its batch is on its way before the next charge arrives
             behind = asyncio.create_task(charged(spending, bob, "bob's", "one"))
-            with pytest.raises(LedgerUnavailable, match="lock timeout"):
+            with pytest.raises(LedgerBusy, match="held by another session"):
                 await held
             await asyncio.wait({behind}, timeout=2 * LOCK_WAIT_SECONDS)
             assert time.monotonic() - began < 2 * LOCK_WAIT_SECONDS + 1
@@ -112,6 +112,36 @@ def test_a_session_that_hangs_with_an_account_holds_up_charges_for_a_bounded_tim
             assert isinstance(made, Charged)
             assert not made.replayed
             assert isinstance(await behind, Charged)
+        assert (await audit(database_url)).balanced
+
+    asyncio.run(main())
+
+
+def test_a_held_account_does_not_fail_its_neighbours_in_the_batch(database_url: str) -> None:
+    async def main() -> None:
+        await open_shop(database_url)
+        async with (
+            Watching.lead(database_url, entry_of(1), "test") as watching,
+            Spending.open(database_url, lanes=1) as spending,
+            await psycopg.AsyncConnection.connect(database_url) as hanging,
+        ):
+            chain = await follow(watching, 1)
+            await chain.block(*(chain.event("plain", wallet, CREDIT) for wallet in (ALICE, BOB)))
+            alice = await wallet_account(spending, ALICE)
+            bob = await wallet_account(spending, BOB)
+            await hanging.execute(
+                "select from creditd.account where account_id = %s for update", (alice.account_id,)
+            )
+            one, two, bobs = await asyncio.gather(
+                charged(spending, alice, "one", "one"),
+                charged(spending, alice, "two", "one"),
+                charged(spending, bob, "bob's", "one"),
+                return_exceptions=True,
+            )
+            assert isinstance(one, LedgerBusy)
+            assert isinstance(two, LedgerBusy)
+            assert isinstance(bobs, Charged)
+            await hanging.rollback()
         assert (await audit(database_url)).balanced
 
     asyncio.run(main())

@@ -50,18 +50,20 @@ create or replace function creditd.charge_one(
 ) returns creditd.charge_outcome
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
-  a account := locked_account(p_root, p_account);
+  a account;
   o charge_outcome;
   e entry;
   v_price price;
   v_cost numeric;
   v_seq bigint;
 begin
-  if a.account_id is null or not exists (
+  -- Before the lock: nobody makes an account wait that he may not reach.
+  if not exists (
     select from account_access x where x.root_id = p_root and x.account_id = p_account and x.app_id = p_app
   ) then
     o.outcome := 'no_account'; return o;
   end if;
+  a := locked_account(p_root, p_account);
   -- A replay is answered before anything may refuse: the first answer stands whatever has changed.
   select * into e from entry x
     where x.root_id = p_root and x.account_id = p_account and x.app_id = p_app and x.key_hash = p_key;
@@ -186,7 +188,7 @@ create or replace function creditd.refund(
 ) returns creditd.refund_outcome
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
-  a account := locked_account(p_root, p_account);
+  a account;
   o refund_outcome;
   v_charge entry;
   v_leg entry;
@@ -196,11 +198,12 @@ declare
   v_left bigint;
   v_end bigint;
 begin
-  if a.account_id is null or not exists (
+  if not exists (
     select from account_access x where x.root_id = p_root and x.account_id = p_account and x.app_id = p_app
   ) then
     o.outcome := 'no_charge'; return o;
   end if;
+  a := locked_account(p_root, p_account);
   select * into e from entry x
     where x.root_id = p_root and x.account_id = p_account and x.app_id = p_app and x.key_hash = p_key;
   if found then
