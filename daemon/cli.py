@@ -113,9 +113,8 @@ def _up(options: Namespace) -> int:
 
 
 def _watch(options: Namespace) -> int:
-    from daemon.watch import watch  # noqa: PLC0415 - web3 takes a second that the others save
-
     config = _config(options)
+    from daemon.watch import watch  # noqa: PLC0415 - web3 takes a second that the others save
 
     async def run(url: str) -> None:
         async with stop_event(os.environ) as stop:

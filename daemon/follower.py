@@ -102,7 +102,11 @@ class Follower:
         """Post the expiry of idle accounts, if this program leads the chain."""
         async with self._turn:
             if self._watching is not None:
-                lots = await self._watching.expire_idle(accounts_max)
+                try:
+                    lots = await self._watching.expire_idle(accounts_max)
+                except LedgerUnavailable:
+                    await self._step_down()  # the lock of the lead went with the session
+                    raise
                 if lots:
                     log.info("expired", lots=lots)
 

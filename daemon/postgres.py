@@ -111,10 +111,20 @@ def _explained(data_dir: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         raise EmbeddedFailed(
-            f"the embedded PostgreSQL in {data_dir} does not start: {error}\n"
+            f"the embedded PostgreSQL in {data_dir} does not start: {_reason(error)}\n"
             f"its own log may say more ({data_dir / 'log'});"
             " DATABASE_URL names a PostgreSQL of yours instead"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case subprocess.CalledProcessError(cmd=command, returncode=code):
+            return f"{Path(command[0]).name} failed with exit code {code}"
+        case subprocess.TimeoutExpired(cmd=command, timeout=seconds):
+            return f"{Path(command[0]).name} took longer than {seconds} s"
+        case _:
+            return str(error) or type(error).__name__
 
 
 def _is_last(users: IO[bytes]) -> bool:

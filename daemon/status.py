@@ -66,7 +66,7 @@ class StatusReport:
         for row in self.rows:
             table.add_row(
                 f"{row.name} ({row.chain_id})",
-                row.state if self._chain(row) else f"{row.state}, not configured",
+                row.state,
                 *(str(number) for number in (row.head_number, row.indexed_number)),
                 str(row.confirmed_number),
                 str(_lag(row)),
@@ -82,6 +82,9 @@ class StatusReport:
         names |= {row.chain_id: row.name for row in self.rows}
         for chain_id, trouble in self._troubles().items():
             console.print(Text(f"{names[chain_id]}: {trouble}"))
+        for row in self.rows:
+            if self._chain(row) is None:
+                console.print(Text(f"{row.name}: not in this configuration"))
         return text.getvalue().rstrip()
 
     def _troubles(self) -> dict[int, str]:

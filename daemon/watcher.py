@@ -5,6 +5,7 @@ History and tip take the same path, so there is no hand-over between them to los
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 import structlog
@@ -43,6 +44,8 @@ Step = Wait | Extend | Confirm | Drop | Reverse | Halt
 
 # A fork is searched by halving: 2^32 blocks are more than can be remembered or pending.
 SEARCH_STEPS_MAX: Final = 32
+# A step is one transaction, and holds the accounts it grants to until it commits: charges wait.
+LOGS_PER_STEP_MAX: Final = 1_000
 
 log = structlog.get_logger()
 
@@ -121,7 +124,7 @@ async def _do(
     match step:
         case Extend(first, last):
             blocks = await read_blocks(node, first, last, followings.contracts)
-            await _extend(watching, followings, sight, blocks)
+            await _extend(watching, followings, sight, fitting(blocks))
         case Confirm(number):
             await _confirm(watching, chain, sight, number)
         case Drop(to_number):
@@ -139,6 +142,13 @@ async def _do(
             if halted and agrees:
                 await watching.resume()
             await watching.see_head(sight.head.number)
+
+
+def fitting(blocks: Sequence[Block]) -> Sequence[Block]:
+    """Return as many of the blocks, one at least, as have no more logs than one step may write."""
+    logs = accumulate(len(block.logs) for block in blocks)
+    count = sum(so_far <= LOGS_PER_STEP_MAX for so_far in logs)
+    return blocks[: max(1, count)]
 
 
 async def _extend(

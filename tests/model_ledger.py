@@ -1,4 +1,7 @@
-"""What the books must come to, told once more in the simplest words: lists of lots, in memory."""
+"""What the books must come to, told once more in the simplest words.
+
+An account has what it was granted and what it spent. Where that is less than nothing it is a debt.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -22,63 +25,27 @@ class Earned:
 
 
 @dataclass
-class Lot:
-    amount: int
-    remaining: int
-    of: Earned | None = None  # None: a refund that found its grant gone
-    is_live: bool = True
-
-
-@dataclass
 class Account:
-    """Lots in the order of their burning. A charge is a list of what it took from which lot."""
+    granted: dict[Cause, tuple[Earned, int]] = field(default_factory=dict)
+    spent: int = 0
 
-    lots: list[Lot] = field(default_factory=list)
-    debt: int = 0
+    @property
+    def balance(self) -> int:
+        return sum(amount for _, amount in self.granted.values()) - self.spent
 
     @property
     def available(self) -> int:
-        return sum(lot.remaining for lot in self.lots)
+        return max(0, self.balance)
 
-    def grant(self, earned: Earned, amount: int) -> None:
-        repaid = min(self.debt, amount)
-        self.debt -= repaid
-        self.lots.append(Lot(amount, amount - repaid, earned))
+    @property
+    def debt(self) -> int:
+        return max(0, -self.balance)
 
-    def reverse(self, earned: Earned) -> None:
-        for lot in self.lots:
-            if lot.of == earned and lot.is_live:
-                self.debt += lot.amount - lot.remaining
-                lot.remaining, lot.is_live = 0, False
-
-    def charge(self, cost: int) -> list[tuple[Lot, int]] | None:
-        """Take the cost and say from where; None, and nothing taken, if it is not there."""
-        if self.available < cost:
-            return None
-        legs = []
-        for lot in list(self.lots):
-            part = min(cost, lot.remaining)
-            if part > 0:
-                lot.remaining -= part
-                cost -= part
-                legs.append((lot, part))
-        return legs
-
-    def refund(self, legs: list[tuple[Lot, int]], amount: int) -> None:
-        """Give back to the last legs first; what was given back leaves the legs."""
-        while amount > 0:
-            lot, taken = legs.pop()
-            part = min(taken, amount)
-            amount -= part
-            if part < taken:
-                legs.append((lot, taken - part))
-            if lot.is_live:
-                lot.remaining += part
-                continue
-            repaid = min(self.debt, part)
-            self.debt -= repaid
-            if part > repaid:
-                self.lots.append(Lot(part - repaid, part - repaid))
+    def charge(self, cost: int) -> bool:
+        """Take the cost and say so; or nothing, if it is not there."""
+        covered = cost <= self.available
+        self.spent += cost if covered else 0
+        return covered
 
 
 class ModelLedger:
@@ -100,7 +67,7 @@ class ModelLedger:
             common += 1
         for block in reversed(self._confirmed[common:]):
             for earned in reversed(self.earnings(block)):
-                self.accounts[earned.wallet].reverse(earned)
+                self.accounts[earned.wallet].granted.pop(earned.cause, None)
         for block in path[common:]:
             for earned in self.earnings(block):
                 self._grant(earned)
@@ -131,9 +98,7 @@ class ModelLedger:
         """What each confirmed event was granted."""
         granted = {earned.cause: 0 for block in self._confirmed for earned in self.earnings(block)}
         for account in self.accounts.values():
-            for lot in account.lots:
-                if lot.of is not None and lot.is_live:
-                    granted[lot.of.cause] = lot.amount
+            granted |= {cause: amount for cause, (_, amount) in account.granted.items()}
         return granted
 
     def pending(self, block_hash: bytes) -> dict[Cause, int]:
@@ -144,11 +109,8 @@ class ModelLedger:
     def _grant(self, earned: Earned) -> None:
         account, amount = self.accounts[earned.wallet], earned.credits
         if earned.day is not None:
-            used = sum(
-                lot.amount
-                for lot in account.lots
-                if lot.is_live and lot.of is not None and lot.of.day == earned.day
-            )
+            others = account.granted.values()
+            used = sum(granted for other, granted in others if other.day == earned.day)
             amount = min(amount, self.stakes_per_day - used)
         if amount > 0:
-            account.grant(earned, amount)
+            account.granted[earned.cause] = earned, amount

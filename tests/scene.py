@@ -1,6 +1,7 @@
 """A chain that grows, a node that shows it over HTTP, and followers of it that write real books."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +135,14 @@ async def scene(database_url: str, chain: FakeChain | None = None) -> AsyncItera
         stack.push_async_callback(made.close)
         yield made
         await made.books_balance()
+
+
+async def until(what: str, is_so: Callable[[], bool], seconds_max: float) -> None:
+    for _ in range(round(seconds_max * 100)):
+        if is_so():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{what} did not happen within {seconds_max} s")
 
 
 CONFIG = """

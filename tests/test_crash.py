@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import fresh_database
 from living_chain import LivingChain
-from scene import DEPTH, Scene, mining, scene, stakes, write_config
+from scene import DEPTH, Scene, mining, scene, stakes, until, write_config
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS_MAX = 30
@@ -48,14 +48,6 @@ async def watching(config: Path, database_url: str, log: Path) -> AsyncIterator[
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-async def until(what: str, is_so: Callable[[], bool], seconds_max: float) -> None:
-    for _ in range(round(seconds_max * 100)):
-        if is_so():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{what} did not happen within {seconds_max} s")
 
 
 def epoch(here: Scene) -> int:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fakechain import Tx
+from fakechain import FakeChain, Tx
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene, stakes
 from selling_app import SellingApp
 
@@ -278,6 +278,24 @@ def test_another_chain_under_the_same_address_is_never_a_reorg(database_url: str
                 assert "no remembered block in common" in standing.reason
             after = here.books.contents()
             assert {name for name in before if after[name] != before[name]} == {"chain"}
+
+    asyncio.run(main())
+
+
+def test_blocks_that_do_not_link_to_ours_take_nothing_back(database_url: str) -> None:
+    async def main() -> None:
+        async with confirmed_stake(database_url, "reverse") as (here, follower, tx):
+            before = here.books.contents()
+            stranger = FakeChain(chain_id=5)
+            stranger.mine_empty(10)
+            ours = list(here.chain.branch.blocks)
+            here.chain.branch.blocks[1:] = stranger.branch.blocks[1:]
+            await follower.turn()
+            assert here.books.contents() == before
+            here.chain.branch.blocks[:] = ours
+            here.chain.mine()
+            await follower.turn()
+            assert here.books.confirmed() == {(tx.hash, 0): 10 * CREDIT}
 
     asyncio.run(main())
 

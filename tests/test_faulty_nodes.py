@@ -259,6 +259,7 @@ def test_a_chain_that_moves_while_it_is_read_is_read_again(database_url: str, mo
 
             here.faults.before_request = before_request
             await follower.turn()
+            assert here.books.standing().state != "halted"
             here.chain.switch_to(other)
             here.faults.before_request = None
             await follower.turn()
@@ -411,16 +412,26 @@ def test_a_finalized_tag_that_is_gone_for_a_while_is_waited_for(database_url: st
     asyncio.run(main())
 
 
-def test_the_same_log_twice_on_one_chain_halts_it(database_url: str) -> None:
+@pytest.mark.parametrize("before", [0, 1, DEPTH])
+def test_the_same_log_twice_on_one_chain_halts_it(database_url: str, before: int) -> None:
     async def main() -> None:
-        async with three_stakes(database_url) as (here, follower, truth):
-            again = here.chain.block(1).txs[0]
-            here.chain.mine(again)
+        async with scene(database_url) as here:
+            follower = await here.follow()
+            tx = here.stake(ALICE, 1)
+            here.chain.mine(tx)
+            here.chain.mine_empty(before)
+            if before:  # it is pending, or confirmed, when it comes again
+                await follower.turn()
+            here.chain.mine(tx)
+            here.chain.mine_empty(DEPTH + 1)
             for _ in range(2):
                 await follower.turn()
                 assert here.books.standing().state == "halted"
-            nothing_is_wrong(here, truth)
-            here.chain.fork_from(here.chain.head.number - 1)
-            await all_comes_right(here, follower, truth)
+            assert len(here.books.entry_kinds(ALICE)) == (1 if before == DEPTH else 0)
+            here.chain.fork_from(1)
+            here.chain.mine_empty(2 * DEPTH)
+            await follower.turn()
+            assert here.books.standing().state == "following"
+            assert here.books.entry_kinds(ALICE) == [("grant", CREDIT)]
 
     asyncio.run(main())

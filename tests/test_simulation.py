@@ -1,5 +1,5 @@
 """The whole by chance: staking, mining, reorgs, flips, outages, restarts, charges and refunds, and
-after each the books are those of a model that knows only lists of lots."""
+after each the books are those of a model that only adds and subtracts."""
 
 import asyncio
 import random
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 from fakechain import Branch
-from fakenode import Reset, Says, Status, Truncated
+from fakenode import Failure, Reset, Says, Status, Truncated
 from living_chain import WALLETS, LivingChain
-from model_ledger import Account, Lot, ModelLedger
+from model_ledger import Account, ModelLedger
 from scene import CREDIT, DEPTH, Scene, mining, scene, stakes
 from selling_app import SellingApp
 
@@ -40,7 +40,6 @@ class Sale:
     key: str
     wallet: bytes
     outcome: Charged
-    legs: list[tuple[Lot, int]]
     left: int
     refunds: int = 0
 
@@ -114,7 +113,13 @@ class Simulation:
         )
 
     def lose_answers(self) -> None:
-        failures = [Reset(), Truncated(), Status(503), Says(b"{}"), Status(429, "60")]
+        failures: list[Failure] = [
+            Reset(),
+            Truncated(),
+            Status(503),
+            Says(b"{}"),
+            Status(429, "60"),
+        ]
         many = self.rng.choices(failures, k=self.rng.randint(1, 6))
         self.here.faults.failures.extend(many)
 
@@ -123,19 +128,19 @@ class Simulation:
         self.here.faults.lag_every = self.rng.randint(1, 3)
 
     async def charge(self) -> None:
-        wallet, units = self.rng.choice(WALLETS), self.rng.randint(0, 30 * CREDIT) or 1
+        wallet, units = self.rng.choice(WALLETS), self.rng.randint(1, 90 * CREDIT)
         self.charges += 1
         key = f"charge {self.charges}"
         account: Account = self.model.accounts[wallet]
         available, debt = account.available, account.debt
-        legs = account.charge(units)
+        is_covered = account.charge(units)
         outcome = await self._charged(key, wallet, units)
-        if legs is None:
+        if not is_covered:
             assert outcome == Insufficient(units, available, debt, 1)
             return
         assert isinstance(outcome, Charged)
         assert (outcome.charge.cost, outcome.charge.available) == (units, account.available)
-        self.sales.append(Sale(key, wallet, outcome, legs, units))
+        self.sales.append(Sale(key, wallet, outcome, units))
 
     async def _charged(self, key: str, wallet: bytes, units: int) -> ChargeOutcome:
         for _ in range(TRIES_MAX):
@@ -181,7 +186,7 @@ class Simulation:
             return
         account = self.model.accounts[sale.wallet]
         debt = account.debt
-        account.refund(sale.legs, wanted)
+        account.spent -= wanted
         sale.left -= wanted
         assert isinstance(outcome, Refunded)
         assert outcome.refund.amount == wanted
