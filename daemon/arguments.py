@@ -75,7 +75,7 @@ examples:
   creditd config example > creditd.toml
   creditd config example --prices > prices.toml
 """
-_KEY: Final = "Make API keys: apps show them as `Authorization: Bearer ck_…`."
+_KEY: Final = "Make and end API keys: apps show them as `Authorization: Bearer ck_…`."
 _KEY_CREATE: Final = f"""\
 Make an API key for an app and show it once: the books keep only its digest. An
 app may have several; they reach the same accounts.
@@ -86,6 +86,13 @@ scopes:
 examples:
   creditd key create --app shop
   creditd key create --app dashboard --scope balance:read --expires-days 90
+"""
+_KEY_REVOKE: Final = """\
+End an API key, for one that leaked or is not needed any more. Running API
+processes refuse it within a few seconds. The app's other keys stay good.
+
+example:
+  creditd key revoke 7
 """
 _PRICES: Final = "Say what operations cost."
 _PRICES_APPLY: Final = """\
@@ -195,7 +202,7 @@ def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 
 def _add_key(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    key = _add_group(commands, "key", "make API keys for apps", _KEY)
+    key = _add_group(commands, "key", "make API keys for apps, and end them", _KEY)
     create = _add(key, "create", "make an API key, show it once", _KEY_CREATE, group="key")
     create.add_argument(
         "--app",
@@ -218,6 +225,10 @@ def _add_key(commands: "_Commands[argparse.ArgumentParser]") -> None:
         help=f"end it after so many days, 1 to {EXPIRES_DAYS_MAX} (default: it does not expire)",
     )
     _add_json(create)
+    revoke = _add(key, "revoke", "end an API key", _KEY_REVOKE, group="key")
+    revoke.add_argument(
+        "number", type=int, metavar="NUMBER", help="the key's number, as `key create` said it"
+    )
 
 
 def _add_prices(commands: "_Commands[argparse.ArgumentParser]") -> None:

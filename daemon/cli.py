@@ -219,6 +219,20 @@ def _key_create(options: Namespace) -> int:
     return 0
 
 
+def _key_revoke(options: Namespace) -> int:
+    async def run(url: str) -> bool:
+        async with Operating.open(url) as operating:
+            return await operating.revoke_api_key(options.number)
+
+    with database(_config(options).database, os.environ) as url:
+        revoked = asyncio.run(run(url))
+    if not revoked:
+        print(f"creditd: no API key {options.number} is in force", file=sys.stderr)
+        return 1
+    print(f"API key {options.number} is revoked")
+    return 0
+
+
 def _prices_apply(options: Namespace) -> int:
     config = _config(options)
     prices = read_prices(options.file or config.api.prices)
@@ -255,6 +269,7 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
         "config check": _config_check,
         "config example": _config_example,
         "key create": _key_create,
+        "key revoke": _key_revoke,
         "prices apply": _prices_apply,
     }
 )

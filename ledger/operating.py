@@ -66,6 +66,11 @@ class Operating:
             raise LedgerError("an app's name has 1 to 100 characters") from error
         return int(rows[0][0])
 
+    async def revoke_api_key(self, key_id: int) -> bool:
+        """End an API key. Returns whether it was in the books and good until now."""
+        rows = await self._session.rows("select creditd.revoke_api_key(%s)", (key_id,))
+        return bool(rows[0][0])
+
     async def apply_prices(self, prices: Sequence[PriceRow]) -> list[PriceChange]:
         """Make a new version of each price that differs from the one in force, all at once."""
         rows = await self._session.rows(

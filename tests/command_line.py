@@ -23,6 +23,7 @@ from fakechain import FakeChain
 
 CONTRACT = b"\xc1" * 20
 CHAIN_ID = 31337
+SHUT = "http://127.0.0.1:1"  # nobody listens there
 # Python takes a second to start, several on a machine that is busy.
 PATIENCE_SECONDS = 40
 # What is promised to whoever stops a program.

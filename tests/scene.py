@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import pytest
 from books import Books
 from fakechain import FakeChain, Tx, staked
 from fakenode import Faults, serve
 
 from daemon.config import Chain, Confirmation, Depth, SecretUrl
 from daemon.follower import Follower
-from daemon.rpc import Node
+from daemon.rpc import ATTEMPTS_MAX, Node
 from daemon.rules import Rule
 from daemon.sources import Source
 from ledger.audit import audit, render
@@ -126,9 +127,14 @@ class Scene:
 
 @asynccontextmanager
 async def scene(database_url: str, chain: FakeChain | None = None) -> AsyncIterator[Scene]:
-    """A chain with a genesis block, and empty books; at the end the books must balance."""
+    """A chain with a genesis block, and empty books; at the end the books must balance.
+
+    There are no pauses between tries here, and none of the tests needs them.
+    """
     chain, faults = chain or FakeChain(), Faults()
     async with AsyncExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr("daemon.rpc.BACKOFF_SECONDS", (0.0,) * (ATTEMPTS_MAX - 1))
         url = await stack.enter_async_context(serve(chain, faults))
         books = stack.enter_context(Books.open(database_url))
         made = Scene(chain, faults, database_url, url, books)

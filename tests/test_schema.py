@@ -40,7 +40,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
     ),
     "creditd_operator": frozenset(
         {
-            *("create_api_key", "apply_prices", "release_digest"),
+            *("create_api_key", "revoke_api_key", "apply_prices", "release_digest"),
             *("first_hash", "entry_hash", "event_cause"),
         }
     ),

@@ -27,12 +27,6 @@ PER_DAY = 60 * CREDIT
 TRIES_MAX = 5
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the pauses between tries."""
-    monkeypatch.setattr("daemon.rpc.BACKOFF_SECONDS", (0.0, 0.0, 0.0))
-
-
 @dataclass
 class Sale:
     """A charge that went through, and what of it was not given back."""

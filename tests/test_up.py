@@ -14,6 +14,7 @@ import psutil
 import pytest
 from command_line import (
     CONTRACT,
+    SHUT,
     STOP_SECONDS_MAX,
     Running,
     Said,
@@ -121,7 +122,7 @@ def test_a_part_that_cannot_start_ends_the_other_and_says_why(
 
 def test_new_prices_are_charged_from_the_next_request_on(database_url: str, tmp_path: Path) -> None:
     earn(database_url, ALICE, 100 * CREDIT)
-    config = write_config(tmp_path, {"fake": "http://127.0.0.1:1"})
+    config = write_config(tmp_path, {"fake": SHUT})
     prices = config.with_name("prices.toml")
 
     def applied(base: str) -> str:

@@ -13,6 +13,14 @@ begin
   return v_key;
 end $$;
 
+-- Ends an API key. Says whether it was good until now.
+create or replace function creditd.revoke_api_key(p_key integer) returns boolean
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+begin
+  update api_key k set revoked_at = clock_timestamp() where k.key_id = p_key and k.revoked_at is null;
+  return found;
+end $$;
+
 -- Makes a new version of each price that differs from the one in force; the others stay.
 create or replace function creditd.apply_prices(
   p_operations text[], p_bases bigint[], p_per_units bigint[], p_units text[]

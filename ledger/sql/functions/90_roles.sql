@@ -36,4 +36,4 @@ grant execute on function
 grant execute on function
   creditd.charge_batch, creditd.refund, creditd.open_account, creditd.open_wallet_account
   to creditd_api;
-grant execute on function creditd.create_api_key, creditd.apply_prices to creditd_operator;
+grant execute on function creditd.create_api_key, creditd.revoke_api_key, creditd.apply_prices to creditd_operator;
