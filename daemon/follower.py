@@ -69,8 +69,15 @@ class Follower:
                 f"chains.{self.chain.name}: the node at {self._node.endpoint} is on chain {found},"
                 f" the configuration says {self.chain.chain_id}: correct chain_id or rpc_url"
             )
-        if not isinstance(self.chain.confirmation, Depth):
+        if isinstance(self.chain.confirmation, Depth):
+            return
+        try:
             await read_finalized(self._node)
+        except UnsupportedTag as error:
+            raise UnsupportedTag(
+                f"{error.reason} (chains.{self.chain.name}: set confirmation = {{ depth = … }}"
+                " where the chain has none)"
+            ) from error
 
     async def turn(self) -> None:
         """Go along the chain until there is nothing to do: one turn of the scheduler's job.

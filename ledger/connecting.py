@@ -1,6 +1,6 @@
 """How a program reaches the database: which role it takes, and what an error of Postgres means."""
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import psycopg
 from psycopg import AsyncConnection
@@ -84,7 +84,8 @@ def unreachable(error: psycopg.Error) -> errors.LedgerError:
         return errors.LedgerError(
             f"the database login may not act for this program: {error} Grant it that role."
         )
-    if 'role "creditd_' in str(error):
+    # One of our own roles is missing, not a login.
+    if any(f'role "{role}" does not exist' in str(error) for role in get_args(Role)):
         return errors.SchemaMismatch("the database has no books yet: run `creditd migrate`")
     return errors.LedgerUnavailable(f"the database cannot be reached: {error}")
 

@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from ledger.connecting import sqlalchemy_url
+from ledger.connecting import CONNECT_TIMEOUT_SECONDS, sqlalchemy_url
 from ledger.errors import LedgerUnavailable, SchemaMismatch
 
 _HERE: Final = Path(__file__).parent
@@ -52,7 +52,9 @@ def migrate(database_url: str) -> tuple[str | None, str]:
     Raises SchemaMismatch if the database is newer than this release or not PostgreSQL 15 or later,
     LedgerUnavailable if it cannot be reached.
     """
-    engine = create_engine(sqlalchemy_url(database_url))
+    engine = create_engine(
+        sqlalchemy_url(database_url), connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    )
     try:
         with engine.begin() as connection:
             return _migrate(connection)

@@ -216,7 +216,8 @@ def _told(error: DBAPIError) -> Exception:
     cause = error.orig
     if isinstance(cause, _OTHER_BOOKS):
         return SchemaMismatch(
-            f"the database does not hold the books of this creditd: run `creditd migrate` ({cause})"
+            "the database does not hold the books of this creditd: run `creditd migrate`"
+            f" ({cause.diag.message_primary})"
         )
     if isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None:
         return unreachable(cause)

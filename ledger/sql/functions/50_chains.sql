@@ -26,7 +26,8 @@ begin
   if not pg_try_advisory_lock(hashtextextended('creditd leads chain ' || p_chain, 0)) then return null; end if;
   select * into c from chain x where x.name = p_name and x.chain_id <> p_chain;
   if found then
-    raise exception 'in the books the name % stands for chain %, not for chain %', p_name, c.chain_id, p_chain
+    raise exception 'in the books the name % stands for chain %, not for chain %: choose another name',
+      p_name, c.chain_id, p_chain
       using errcode = 'CD003';
   end if;
   insert into chain (chain_id, name, genesis, head_number, indexed_number, indexed_hash,
@@ -40,7 +41,7 @@ begin
   end if;
   select * into strict c from chain x where x.chain_id = p_chain for no key update;
   if c.genesis <> p_genesis then
-    raise exception 'the books follow chain % with genesis 0x%, the node shows genesis 0x%',
+    raise exception 'the books follow chain % with genesis 0x%, the node shows genesis 0x%: correct rpc_url, or give a chain that began anew a database of its own',
       p_chain, encode(c.genesis, 'hex'), encode(p_genesis, 'hex') using errcode = 'CD003';
   end if;
   update chain x set epoch = x.epoch + 1, leader = p_leader, leader_seen_at = clock_timestamp(),
