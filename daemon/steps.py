@@ -94,7 +94,8 @@ def next_step(
     if head_number > position.indexed_number:
         first = position.indexed_number + 1
         return Extend(first, min(head_number, position.indexed_number + span_max))
-    confirm = min(final_number, position.indexed_number)
+    # After a pause of finality thousands of blocks are final at once: one transaction a span.
+    confirm = min(final_number, position.indexed_number, position.confirmed_number + span_max)
     if confirm > position.confirmed_number:
         return Confirm(confirm)
     return Wait(f"block {head_number} is the newest", agrees=True)

@@ -156,22 +156,22 @@ async def _extend(
 ) -> None:
     if not blocks or blocks[0].parent != sight.position.indexed_hash:
         raise Moved(f"block {sight.position.indexed_number} has another block on top now")
-    name, last = followings.chain.name, blocks[-1].number
+    chain, last = followings.chain, blocks[-1].number
     earnings = earnings_of(blocks, followings.followed)
     confirmed = await watching.append(
         head_number=sight.head.number,
         blocks=[SeenBlock(block.number, block.hash, block.parent, block.time) for block in blocks],
         events=earnings.events,
         set_aside=earnings.set_aside,
-        confirm=await _final_block(watching, followings.chain, sight, blocks),
-        remember=followings.chain.blocks_remembered,
+        confirm=await _to_confirm(watching, sight, _final_after(chain, sight, last), blocks),
+        remember=chain.blocks_remembered,
         resume=sight.position.state == "halted",
     )
     for aside in earnings.set_aside:
-        log.error("log set aside", chain=name, block=aside.block_number, reason=aside.reason)
+        log.error("log set aside", chain=chain.name, block=aside.block_number, reason=aside.reason)
     log.info(
         "read",
-        chain=name,
+        chain=chain.name,
         first=blocks[0].number,
         last=last,
         head=sight.head.number,
@@ -180,27 +180,36 @@ async def _extend(
     )
 
 
-async def _final_block(
-    watching: Watching, chain: Chain, sight: Sight, blocks: Sequence[Block]
-) -> tuple[int, bytes] | None:
-    """Return number and hash of the block to confirm up to, None if that is done already."""
+def _final_after(chain: Chain, sight: Sight, last: int) -> int:
+    """Return the height that may be confirmed in the step that reads up to block `last`."""
     # Only blocks that were read count as being on top: the head may be of another fork.
     on_top = chain.confirmation.blocks if isinstance(chain.confirmation, Depth) else 0
-    number = min(sight.final.number, blocks[-1].number - on_top)
-    if number <= sight.position.confirmed_number:
-        return None
-    if number >= blocks[0].number:
-        return _final(sight, number, blocks[number - blocks[0].number].hash)
-    return _final(sight, number, await watching.hash_at(number))
+    bound = sight.position.confirmed_number + chain.span_max
+    return min(sight.final.number, last - on_top, bound)
 
 
-def _final(sight: Sight, number: int, known: bytes | None) -> tuple[int, bytes]:
-    """Require the block that is called final to be the one on the chain that was followed."""
-    if known is None:
-        raise Moved(f"block {number} is not in the books any more")
-    if number == sight.final.number and sight.final.hash not in {None, known}:
-        raise Violated(number, "the node calls another block final than its chain has there")
-    return number, known
+async def _to_confirm(
+    watching: Watching, sight: Sight, number: int, blocks: Sequence[Block] = ()
+) -> tuple[int, bytes] | None:
+    """Return number and hash of the block to confirm up to, None if that is done already.
+
+    `blocks` are about to follow the last one in the books.
+    """
+    just_read = {block.number: block.hash for block in blocks}
+    last = max(just_read, default=sight.position.indexed_number)
+    final, confirmed = sight.final, sight.position.confirmed_number
+
+    async def known(number: int) -> bytes:
+        found = just_read.get(number) or await watching.hash_at(number)
+        if found is None:
+            raise Moved(f"block {number} is not in the books any more")
+        return found
+
+    # The head and the final block may come from two nodes, on two forks.
+    comparable = final.hash is not None and confirmed < final.number <= last
+    if comparable and await known(final.number) != final.hash:
+        raise Violated(final.number, "the node calls another block final than its chain has there")
+    return (number, await known(number)) if number > confirmed else None
 
 
 async def _confirm(watching: Watching, chain: Chain, sight: Sight, number: int) -> None:
@@ -209,7 +218,7 @@ async def _confirm(watching: Watching, chain: Chain, sight: Sight, number: int) 
         blocks=[],
         events=[],
         set_aside=[],
-        confirm=_final(sight, number, await watching.hash_at(number)),
+        confirm=await _to_confirm(watching, sight, number),
         remember=chain.blocks_remembered,
         resume=sight.position.state == "halted",
     )

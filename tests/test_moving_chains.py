@@ -112,12 +112,13 @@ def test_blocks_on_top_are_counted_on_the_fork_that_is_read(database_url: str) -
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("span_max", [1, 10])
 def test_a_final_block_of_another_fork_than_the_heads_confirms_nothing(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, monkeypatch: pytest.MonkeyPatch, span_max: int
 ) -> None:
     async def main() -> None:
         async with scene(database_url) as here:
-            follower = await here.follow(confirmation=Finalized())
+            follower = await here.follow(confirmation=Finalized(), span_max=span_max)
             here.chain.mine()
             here.chain.mine(here.stake(BOB, 100))  # where the head is, on a fork that will lose
             here.chain.mine_empty(3)

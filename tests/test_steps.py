@@ -81,6 +81,11 @@ def test_no_more_is_confirmed_than_has_been_read() -> None:
     assert decided(head=100, final=120) == Confirm(100)
 
 
+def test_what_became_final_in_a_long_pause_is_confirmed_one_span_at_a_time() -> None:
+    assert decided(head=100, final=100, span_max=2) == Confirm(99)
+    assert decided(head=100, final=100, span_max=3) == Confirm(100)
+
+
 @pytest.mark.parametrize("final", [-3, 0, 96, 97])
 def test_at_the_newest_block_with_nothing_more_final_there_is_nothing_to_do(final: int) -> None:
     step = decided(head=100, final=final)
@@ -229,6 +234,7 @@ def test_confirming_only_goes_up_and_only_over_blocks_both_have(
     if isinstance(step, Confirm):
         assert sight.node == sight.books
         assert sight.position.confirmed_number < step.number <= sight.final
+        assert step.number - sight.position.confirmed_number <= sight.span_max
         assert step.number <= shared_height(sight.position, sight.head)
 
 
@@ -237,11 +243,12 @@ def test_steps_along_a_still_chain_come_to_its_end_and_rest(
     position: Position, span: int, depth: int, ahead: int
 ) -> None:
     head = position.indexed_number + ahead
-    for _ in range(ahead // span + 3):
+    for _ in range((ahead + head - position.confirmed_number) // span + 5):
         step = decided(position, head=head, final=head - depth, span_max=span)
         match step:
             case Extend(_, last):
-                confirmed = max(position.confirmed_number, min(head - depth, last))
+                final = min(head - depth, last, position.confirmed_number + span)
+                confirmed = max(position.confirmed_number, final)
                 position = replace(position, indexed_number=last, confirmed_number=confirmed)
             case Confirm(number):
                 position = replace(position, confirmed_number=number)

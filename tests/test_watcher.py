@@ -23,6 +23,7 @@ from scene import (
 
 from daemon.config import Finalized
 from daemon.reading import BLOCKS_PER_READ_MAX
+from daemon.watcher import advance
 
 
 @pytest.fixture
@@ -104,6 +105,28 @@ def test_a_chain_with_finality_goes_by_its_tag_and_not_by_depth(database_url: st
             here.chain.mine_empty(2)
             await follower.turn()
             assert here.books.standing().confirmed == 1
+
+    asyncio.run(main())
+
+
+def test_a_long_pause_of_finality_is_caught_up_one_span_at_a_time(database_url: str) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            for _ in range(25):
+                here.chain.mine(here.stake(ALICE, 1))
+            follower = await here.follow(confirmation=Finalized(), span_max=10)
+            assert here.books.standing().indexed == 25
+            here.chain.finalize(25)
+            watching, followings = follower._watching, follower._followings
+            assert watching is not None
+            assert followings is not None
+            for confirmed in (10, 20):
+                await advance(follower._node, watching, followings)
+                assert here.books.standing().confirmed == confirmed
+            here.chain.mine_empty(1)  # the rest, with a block that is read
+            await advance(follower._node, watching, followings)
+            assert here.books.standing().confirmed == 25
+            assert here.books.account(ALICE).available == 25 * CREDIT
 
     asyncio.run(main())
 
