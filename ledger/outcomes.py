@@ -81,6 +81,15 @@ class Frozen:
     """The account is frozen; nothing was written."""
 
 
+@dataclass(frozen=True, slots=True)
+class OverBudget:
+    """The member's budget leaves less than the price; nothing was written."""
+
+    required: int
+    left: int
+    price_version: int
+
+
 ChargeOutcome = (
     Charged
     | Insufficient
@@ -90,6 +99,7 @@ ChargeOutcome = (
     | TooExpensive
     | NoSuchAccount
     | Frozen
+    | OverBudget
 )
 
 

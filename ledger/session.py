@@ -32,7 +32,9 @@ class Session:
         self._connection: AsyncConnection[TupleRow] | None = None
         self._opening = asyncio.Lock()
 
-    async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[TupleRow]:
+    async def rows(
+        self, statement: str, parameters: Sequence[object] = (), *, binary: bool = False
+    ) -> list[TupleRow]:
         """Run one statement in a transaction of its own and return its rows.
 
         Raises LedgerUnavailable if it is not known to have happened: its key tells later.
@@ -41,7 +43,8 @@ class Session:
         while True:
             tries_left -= 1
             try:
-                cursor = await (await self.connection()).execute(statement, parameters)
+                connection = await self.connection()
+                cursor = await connection.execute(statement, parameters, binary=binary)
                 return await cursor.fetchall()
             except psycopg.Error as error:
                 if error.sqlstate in _ANOTHER_TRY_HELPS and tries_left > 0:

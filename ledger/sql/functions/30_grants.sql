@@ -1,38 +1,5 @@
 -- Grants come, expire, and are taken back. An account is locked before its lots are touched.
 
-create or replace function creditd.locked_account(p_root bigint, p_account bigint) returns creditd.account
-language plpgsql set search_path = creditd, pg_temp as $$
-declare a account;
-begin
-  select * into a from account x
-    where x.root_id = p_root and x.account_id = p_account for no key update;
-  return a;
-end $$;
-
--- Posts the expiry of what is due. A lot ends at its `expires_at`, that moment excluded.
-create or replace function creditd.expire_due(a creditd.account) returns creditd.account
-language plpgsql set search_path = creditd, pg_temp as $$
-declare
-  v_lot lot;
-  e entry;
-  v_now timestamptz := clock_timestamp();
-begin
-  if a.next_expiry > v_now then return a; end if;
-  for v_lot in
-    select * from lot l
-    where l.root_id = a.root_id and l.account_id = a.account_id and l.remaining > 0 and l.expires_at <= v_now
-    order by l.expires_at, l.lot_no
-  loop
-    e := null; e.kind := 7; e.amount := v_lot.remaining; e.lot_no := v_lot.lot_no;
-    a := post(a, e);
-    update lot l set remaining = 0, expired = l.expired + v_lot.remaining
-      where l.root_id = a.root_id and l.account_id = a.account_id and l.lot_no = v_lot.lot_no;
-  end loop;
-  select coalesce(min(l.expires_at), 'infinity') into a.next_expiry from lot l
-    where l.root_id = a.root_id and l.account_id = a.account_id and l.remaining > 0;
-  return a;
-end $$;
-
 -- Posts the expiry of accounts that nobody touches, at most `p_limit` of them. Returns how many lots ended.
 create or replace function creditd.expire_idle(p_limit integer) returns integer
 language plpgsql security definer set search_path = creditd, pg_temp as $$
@@ -43,7 +10,7 @@ declare
   v_count integer := 0;
 begin
   for v_due in
-    select x.root_id, x.account_id from account x where x.next_expiry <= clock_timestamp()
+    select x.root_id, x.account_id from account x where x.valid_until <= clock()
     order by x.root_id, x.account_id limit p_limit for no key update skip locked
   loop
     a := locked_account(v_due.root_id, v_due.account_id);
@@ -103,7 +70,8 @@ begin
   for v_lot in
     select * from lot l
     where l.root_id = a.root_id and l.account_id = a.account_id and l.remaining > 0
-    order by l.expires_at, l.lot_no
+      and l.source <> 'overdraft'
+    order by l.priority, l.expires_at, l.lot_no
   loop
     v_debt := a.debt;
     a := repay(a, v_lot.lot_no, p_movement, v_lot.remaining, p_refers);
@@ -128,26 +96,26 @@ declare
   v_day date := case when r.cap_account is null and r.cap_account_day is null then null
                      else (p_event.block_time at time zone 'UTC')::date end;
   v_expires timestamptz := coalesce(p_event.block_time + make_interval(days => r.expires_days), 'infinity');
+  v_key uuid := digest128('grant'::bytea || int8send(p_account) || int4send(r.rule_id) || v_cause || int4send(p_event.incarnation));
   v_repaid bigint;
 begin
-  select l.lot_no, l.amount into o_lot, o_granted from lot l
-    where l.root_id = p_root and l.account_id = p_account and l.rule_id = r.rule_id
-      and l.cause = v_cause and l.incarnation = p_event.incarnation;
+  select x.seq, x.amount into o_lot, o_granted from entry x where x.root_id = p_root and x.key_hash = v_key;
   if found then return; end if;
   -- The books' own cap keeps every balance within a bigint: one account must not stop a chain.
   o_granted := take_from_caps(a, r, v_day, least(p_event.credits, 4000000000000000000 - a.granted));
   if o_granted = 0 then return; end if;
-  e.kind := 1; e.amount := o_granted; e.lot_no := a.seq + 1;
+  e.kind := 1; e.amount := o_granted; e.lot_no := a.seq + 1; e.total := o_granted; e.key_hash := v_key; e.request_hash := v_key;
   a := post(a, e);
   o_lot := a.seq;
   v_repaid := a.debt;
   a := repay(a, o_lot, o_lot, o_granted, null);
   v_repaid := v_repaid - a.debt;
   insert into lot (root_id, account_id, lot_no, source, rule_id, cause, incarnation, amount, remaining,
-                   cap_day, expires_at, created_at)
-    values (p_root, p_account, o_lot, 'chain', r.rule_id, v_cause, p_event.incarnation, o_granted,
-            o_granted - v_repaid, v_day, v_expires, a.last_at);
-  a.next_expiry := least(a.next_expiry, v_expires);
+                   cap_day, expires_at, priority, operations, created_at)
+    values (p_root, p_account, o_lot, r.source, r.rule_id, v_cause, p_event.incarnation, o_granted,
+            o_granted - v_repaid, v_day, v_expires, r.priority, r.operations, a.last_at);
+  a.valid_until := least(a.valid_until, v_expires);
+  a.is_special := a.is_special or r.operations is not null;
   perform keep(a);
 end $$;
 

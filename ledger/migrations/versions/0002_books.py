@@ -1,4 +1,4 @@
-"""The first books."""
+"""The books."""
 
 from pathlib import Path
 
@@ -6,17 +6,18 @@ from alembic import op
 
 from ledger.migrate import run_script
 
-revision = "0001"
+revision = "0002"
 down_revision = None
 
-SQL = Path(__file__).parents[2] / "sql" / "0001_books.sql"
+TABLES = Path(__file__).parents[2] / "sql" / "tables"
 
 
 def upgrade() -> None:
     """Make the tables."""
-    run_script(op.get_bind(), SQL)
+    for file in sorted(TABLES.glob("*.sql")):
+        run_script(op.get_bind(), file)
 
 
 def downgrade() -> None:
     """Refuse: what would have to go is the books."""
-    raise NotImplementedError("the first books have nothing before them")
+    raise NotImplementedError("there are no books before these")

@@ -1,0 +1,238 @@
+-- The hot path. A batch of charges is one round trip: accounts are locked, keys looked up and prices
+-- read in bulk, every charge is decided in memory in the order it came, and what was decided is
+-- written in bulk. Single charges go the same way, as a batch of one.
+
+-- Outcomes as numbers, for arrays of a fixed width: 1 charged, 2 replayed, 3 insufficient, 4 key_reused,
+-- 5 no_account, 6 unknown_operation, 7 price_changed, 8 too_expensive, 9 frozen, 10 over_budget.
+create or replace function creditd.outcome_number(p_outcome text) returns smallint
+language sql immutable
+return array_position(array['charged', 'replayed', 'insufficient', 'key_reused', 'no_account',
+  'unknown_operation', 'price_changed', 'too_expensive', 'frozen', 'over_budget'], p_outcome);
+
+-- The price of an operation that is in force.
+create or replace function creditd.price_in_force(p_operation text) returns setof creditd.price
+language sql stable
+begin atomic
+  select p.* from creditd.operation x join creditd.price p using (operation_id)
+    where x.name = p_operation and p.effective_at <= clock_timestamp()
+    order by p.version desc limit 1;
+end;
+
+-- Locks the accounts of a batch, and the pools of the organisations they belong to, in their order:
+-- two batches never wait for each other in a circle.
+create or replace function creditd.lock_accounts(p_roots bigint[], p_accounts bigint[]) returns void
+language plpgsql set search_path = creditd, pg_temp as $$
+begin
+  if cardinality(p_roots) = 1 and p_roots[1] = p_accounts[1] then
+    perform from account a where a.root_id = p_roots[1] and a.account_id = p_accounts[1] for no key update;
+    return;
+  end if;
+  perform from (
+      select t.root, t.account from unnest(p_roots, p_accounts) t (root, account)
+      union select t.root, t.root from unnest(p_roots, p_accounts) t (root, account) where t.root <> t.account
+      order by 1, 2
+    ) k join account a on a.root_id = k.root and a.account_id = k.account
+    for no key update of a;
+end $$;
+
+-- Charges a batch. Its roots all live on `p_route`'s shard. `p_operation_of` says which of the names in
+-- `p_operations` each charge is for, and `p_versions` which price version it expects (0: any). The
+-- answers are in the order of the charges; where one has no number, it is 0.
+create or replace function creditd.charge_batch(
+  p_route bigint, p_roots bigint[], p_accounts bigint[], p_apps integer[], p_keys uuid[], p_requests uuid[],
+  p_operations text[], p_operation_of integer[], p_units bigint[], p_versions integer[],
+  out o_outcomes smallint[], out o_payers bigint[], out o_seqs bigint[], out o_versions integer[],
+  out o_amounts bigint[], out o_availables bigint[], out o_debts bigint[], out o_times timestamptz[]
+)
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare
+  c_charge constant bytea := int8send(2);
+  c_null constant bytea := int8send(-1);
+  c_null_4 constant bytea := c_null || c_null || c_null || c_null;
+  c_null_9 constant bytea := c_null || c_null_4 || c_null_4;
+  c_zero_32 constant bytea := uuid_send('00000000-0000-0000-0000-000000000000')
+    || uuid_send('00000000-0000-0000-0000-000000000000');
+  n constant integer := cardinality(p_roots);
+  i record; l record; k integer; c charge_outcome;
+  -- The prices in force, by the place of the operation's name.
+  v_operation integer[]; v_base bigint[]; v_per_unit bigint[]; v_version integer[]; v_units_max bigint[];
+  -- The account at hand.
+  v_root bigint; v_account bigint; v_seq bigint; v_seq_before bigint; v_available bigint; v_spent bigint;
+  v_alert bigint; v_available_before bigint;
+  v_head bigint; v_left bigint; v_priority smallint; v_expires timestamptz;  -- the head, and its place in burn order
+  v_hash bytea; v_last timestamptz; v_prefix bytea;
+  v_careful boolean;  -- whatever comes next of it is for charge_with_care
+  -- The charge at hand and its legs.
+  v_op integer; v_cost bigint; v_need bigint; v_movement bigint; v_said bytea; v_asked bytea;
+  v_lots bigint[]; v_takes bigint[];
+  -- What is to be written: w accounts, m entries, the lots used up; and what is for charge_with_care.
+  w integer := 0; w_root bigint[]; w_account bigint[]; w_seq bigint[]; w_available bigint[]; w_spent bigint[];
+  w_head bigint[]; w_left bigint[]; w_hash bytea[]; w_last timestamptz[];
+  m integer := 0; m_item integer[]; m_root bigint[]; m_account bigint[]; m_seq bigint[]; m_amount bigint[];
+  m_available bigint[]; m_held bigint[]; m_debt bigint[]; m_lot bigint[]; m_movement bigint[];
+  m_at timestamptz[]; m_hash bytea[]; m_cost bigint[]; m_operation integer[]; m_version integer[];
+  u integer := 0; u_root bigint[]; u_account bigint[]; u_lot bigint[];
+  v_later integer[] := '{}'; v_low bigint[] := '{}';
+begin
+  select array_agg(p.operation_id order by o.no), array_agg(p.base order by o.no),
+      array_agg(p.per_unit order by o.no), array_agg(p.version order by o.no),
+      -- A charge takes at most 4e18: with all that an account may be granted it stays within a bigint.
+      array_agg((4000000000000000000 - p.base) / nullif(p.per_unit, 0) order by o.no)
+    into v_operation, v_base, v_per_unit, v_version, v_units_max
+    from unnest(p_operations) with ordinality o (name, no) left join lateral price_in_force(o.name) p on true;
+  perform lock_accounts(p_roots, p_accounts);
+  o_outcomes := array_fill(0::smallint, array[n]); o_payers := array_fill(0::bigint, array[n]);
+  o_seqs := o_payers; o_amounts := o_payers; o_availables := o_payers; o_debts := o_payers;
+  o_versions := array_fill(0, array[n]); o_times := array_fill('epoch'::timestamptz, array[n]);
+
+  for i in
+    -- A statement of its own: it sees what the locks were waited for. Past the last charge there is
+    -- one row more, which ends the last account.
+    select t.no, t.root, t.account, t.app, t.key, t.request, t.op, t.units, t.version,
+      a.status, a.kind, a.available, a.held, a.debt, a.spent, a.seq, a.head_lot, a.head_left, a.valid_until,
+      a.is_special, a.alert_below, a.head_hash, a.last_at, x.seq as known, x.account_id as known_account,
+      exists (select from account_access s
+              where s.root_id = t.root and s.account_id = t.account and s.app_id = t.app) as reaches
+    from unnest(p_roots || null::bigint, p_accounts, p_apps, p_keys, p_requests, p_operation_of, p_units, p_versions)
+        with ordinality t (root, account, app, key, request, op, units, version, no)
+      left join account a on a.root_id = t.root and a.account_id = t.account
+      left join entry x on x.root_id = t.root and x.key_hash = t.key
+    order by t.root nulls last, t.account, t.no
+  loop
+    if i.root is distinct from v_root or i.account is distinct from v_account then
+      if v_seq > v_seq_before then
+        w := w + 1; w_root[w] := v_root; w_account[w] := v_account; w_seq[w] := v_seq;
+        w_available[w] := v_available; w_spent[w] := v_spent; w_head[w] := v_head; w_left[w] := v_left;
+        w_hash[w] := v_hash; w_last[w] := v_last;
+        if v_available < v_alert and v_available_before >= v_alert then v_low := v_low || w::bigint; end if;
+      end if;
+      exit when i.root is null;
+      v_root := i.root; v_account := i.account; v_seq := i.seq; v_seq_before := i.seq;
+      v_available := i.available; v_available_before := i.available; v_alert := i.alert_below;
+      v_spent := i.spent; v_head := i.head_lot; v_left := i.head_left; v_priority := null;
+      v_hash := i.head_hash; v_last := i.last_at; v_prefix := int8send(v_root) || int8send(v_account);
+      v_careful := i.is_special or i.kind = 'member';
+    end if;
+
+    -- What may refuse: no access before all else, then a known key before whatever has changed since.
+    if not i.reaches then o_outcomes[i.no] := 5; continue; end if;
+    if i.known is not null then
+      select (charge_as_made(x, i.request)).* into c from entry x
+        where x.root_id = v_root and x.account_id = i.known_account and x.seq = i.known;
+      o_outcomes[i.no] := outcome_number(c.outcome);
+      if c.outcome = 'replayed' then
+        o_payers[i.no] := c.payer; o_seqs[i.no] := c.seq; o_versions[i.no] := c.price_version;
+        o_amounts[i.no] := c.amount; o_availables[i.no] := c.available; o_debts[i.no] := c.debt;
+        o_times[i.no] := c.at;
+      end if;
+      continue;
+    end if;
+    if i.status <> 'open' then o_outcomes[i.no] := 9; continue; end if;
+    v_op := i.op;
+    if v_operation[v_op] is null then o_outcomes[i.no] := 6; continue; end if;
+    o_versions[i.no] := v_version[v_op];
+    if i.version <> 0 and i.version <> v_version[v_op] then o_outcomes[i.no] := 7; continue; end if;
+    if i.units < 1 or i.units > v_units_max[v_op] then o_outcomes[i.no] := 8; continue; end if;
+    v_cost := v_base[v_op] + v_per_unit[v_op] * i.units;
+    if v_cost > 4000000000000000000 or v_cost > 5000000000000000000 - v_spent then
+      o_outcomes[i.no] := 8; continue;
+    end if;
+    o_amounts[i.no] := v_cost;
+    if v_careful or i.valid_until <= clock() or (v_available < v_cost and i.held > 0) then
+      v_careful := true; v_later := v_later || i.no::integer; continue;
+    end if;
+    if v_available < v_cost then
+      o_outcomes[i.no] := 3; o_availables[i.no] := v_available; o_debts[i.no] := i.debt; continue;
+    end if;
+
+    -- The legs: the head's, and where it does not cover the cost, those of the lots that come next.
+    v_need := v_cost - least(v_left, v_cost);
+    if v_need = 0 then
+      v_lots := array[case when v_cost > 0 then v_head end]; v_takes := array[v_cost];
+    else
+      v_lots := '{}'; v_takes := '{}';
+      if v_left > 0 then v_lots := array[v_head]; v_takes := array[v_left]; end if;
+      if v_head is not null and v_priority is null then
+        select y.priority, y.expires_at into strict v_priority, v_expires from lot y
+          where y.root_id = v_root and y.account_id = v_account and y.lot_no = v_head;
+      end if;
+      for l in
+        select y.lot_no, y.remaining, y.priority, y.expires_at from lot y
+        where y.root_id = v_root and y.account_id = v_account and y.remaining > 0 and y.effective_at <= clock()
+          and (y.priority, y.expires_at, y.lot_no)
+            > (coalesce(v_priority, -1), coalesce(v_expires, '-infinity'), coalesce(v_head, 0))
+        order by y.priority, y.expires_at, y.lot_no
+      loop
+        v_lots := v_lots || l.lot_no; v_takes := v_takes || least(l.remaining, v_need);
+        v_need := v_need - least(l.remaining, v_need);
+        exit when v_need = 0;
+      end loop;
+      if v_need > 0 then v_careful := true; v_later := v_later || i.no::integer; continue; end if;
+      if v_head is not null and v_left = 0 then
+        u := u + 1; u_root[u] := v_root; u_account[u] := v_account; u_lot[u] := v_head;
+      end if;
+      for k in 1 .. cardinality(v_lots) - 1 loop
+        u := u + 1; u_root[u] := v_root; u_account[u] := v_account; u_lot[u] := v_lots[k];
+      end loop;
+      v_head := l.lot_no; v_left := l.remaining; v_priority := l.priority; v_expires := l.expires_at;
+    end if;
+    v_left := v_left - v_takes[cardinality(v_takes)];
+
+    v_movement := v_seq + 1;
+    v_said := int8send(v_cost) || c_null_4 || int8send(i.app) || int8send(v_operation[v_op])
+      || int8send(i.units) || int8send(v_version[v_op]);
+    v_asked := uuid_send(i.key) || uuid_send(i.request);
+    for k in 1 .. cardinality(v_lots) loop
+      v_seq := v_seq + 1; v_available := v_available - v_takes[k]; v_spent := v_spent + v_takes[k];
+      v_last := greatest(clock(), v_last + interval '1 microsecond');  -- the clock may step back
+      v_hash := sha256(v_hash || v_prefix || int8send(v_seq) || c_charge || int8send(v_takes[k])
+        || int8send(v_available) || int8send(i.held) || int8send(i.debt)
+        || coalesce(int8send(v_lots[k]), c_null) || int8send(v_movement) || v_said || timestamptz_send(v_last)
+        || v_asked);
+      m := m + 1; m_root[m] := v_root; m_account[m] := v_account; m_seq[m] := v_seq; m_amount[m] := v_takes[k];
+      m_available[m] := v_available; m_held[m] := i.held; m_debt[m] := i.debt; m_lot[m] := v_lots[k];
+      m_movement[m] := v_movement; m_at[m] := v_last; m_hash[m] := v_hash;
+      if k = 1 then  -- the first entry says who asked for what, under which key
+        m_item[m] := i.no; m_cost[m] := v_cost; m_operation[m] := v_operation[v_op]; m_version[m] := v_version[v_op];
+        o_outcomes[i.no] := 1; o_payers[i.no] := v_account; o_seqs[i.no] := v_seq; o_debts[i.no] := i.debt;
+        o_times[i.no] := v_last; v_said := c_null_9; v_asked := c_zero_32;
+      else
+        m_item[m] := null; m_cost[m] := null; m_operation[m] := null; m_version[m] := null;
+      end if;
+    end loop;
+    o_availables[i.no] := v_available;
+  end loop;
+
+  update account a set seq = t.seq, available = t.available, spent = t.spent, head_lot = t.head,
+      head_left = t.left, head_hash = t.hash, last_at = t.last
+    from unnest(w_root, w_account, w_seq, w_available, w_spent, w_head, w_left, w_hash, w_last)
+      t (root, account, seq, available, spent, head, "left", hash, last)
+    where a.root_id = t.root and a.account_id = t.account;
+  if u > 0 then
+    update lot y set remaining = 0 from unnest(u_root, u_account, u_lot) t (root, account, lot)
+      where y.root_id = t.root and y.account_id = t.account and y.lot_no = t.lot;
+  end if;
+  insert into entry (root_id, account_id, seq, kind, amount, available_after, held_after, debt_after, lot_no,
+                     movement, total, app_id, key_hash, request_hash, operation_id, units, price_version, at, hash)
+    select t.root, t.account, t.seq, 2, t.amount, t.available, t.held, t.debt, t.lot, t.movement, t.cost,
+      p_apps[t.item], p_keys[t.item], p_requests[t.item], t.operation, p_units[t.item], t.version, t.at, t.hash
+    from unnest(m_root, m_account, m_seq, m_amount, m_available, m_held, m_debt, m_lot, m_movement, m_at, m_hash,
+                m_item, m_cost, m_operation, m_version)
+      t (root, account, seq, amount, available, held, debt, lot, movement, at, hash, item, cost, operation, version);
+  foreach k in array v_low loop
+    perform announce(w_root[k], w_account[k], 'balance.low', jsonb_build_object('available', w_available[k]));
+  end loop;
+
+  foreach k in array v_later loop
+    if p_roots[k] = p_accounts[k] then
+      c := charge_with_care(p_roots[k], p_accounts[k], p_apps[k], p_keys[k], p_requests[k], o_amounts[k],
+                            v_operation[p_operation_of[k]], p_units[k], v_version[p_operation_of[k]], null);
+    else
+      c := charge_of_member(p_roots[k], p_accounts[k], p_apps[k], p_keys[k], p_requests[k], o_amounts[k],
+                            v_operation[p_operation_of[k]], p_units[k], v_version[p_operation_of[k]]);
+    end if;
+    o_outcomes[k] := outcome_number(c.outcome); o_payers[k] := coalesce(c.payer, 0);
+    o_seqs[k] := coalesce(c.seq, 0); o_availables[k] := coalesce(c.available, 0);
+    o_debts[k] := coalesce(c.debt, 0); o_times[k] := coalesce(c.at, 'epoch');
+  end loop;
+end $$;
