@@ -115,35 +115,58 @@ class Waiting:
 
 
 class Lane:
-    """One session and the charges that wait for it."""
+    """Some sessions and the charges that wait for them.
 
-    def __init__(self, session: Session, queue_max: int) -> None:
-        self.session = session
+    While one batch is decided by the database, the answers of the one before it go to their
+    callers and the next one gathers: neither side waits for the other.
+    """
+
+    def __init__(self, sessions: Sequence[Session], queue_max: int) -> None:
+        self.sessions = sessions
         self._queue_max = queue_max
         self._queue: deque[Waiting] = deque()
-        self._arrived = asyncio.Event()
+        self._in_flight = 0
+        self._idle: list[asyncio.Future[list[Waiting]]] = []
 
     def put(self, waiting: Waiting) -> None:
         """Queue a charge. Raises LedgerBusy if the queue is full."""
         if len(self._queue) >= self._queue_max:
             raise LedgerBusy(f"{self._queue_max} charges are waiting: try again in a moment")
         self._queue.append(waiting)
-        self._arrived.set()
+        self._hand_over()
 
     async def run(self) -> None:
-        """Send batch after batch. Ends by cancellation only."""
-        batch: list[Waiting] = []
+        """Send batch after batch on every session. Ends by cancellation only."""
         try:
-            while True:
-                await self._arrived.wait()
-                batch = self._next_batch()
-                if not self._queue:
-                    self._arrived.clear()
-                await self._send(batch)
+            async with asyncio.TaskGroup() as group:
+                for session in self.sessions:
+                    group.create_task(self._run(session))
         finally:
             closed = LedgerUnavailable("the ledger was closed before it answered")
-            for waiting in (*batch, *self._queue):
+            for waiting in self._queue:
                 _tell(waiting, closed)
+
+    async def _run(self, session: Session) -> None:
+        while True:
+            handed: asyncio.Future[list[Waiting]] = asyncio.get_running_loop().create_future()
+            self._idle.append(handed)
+            self._hand_over()
+            try:
+                batch = await handed
+                await self._send(session, batch)
+                self._in_flight -= len(batch)
+            finally:
+                if handed.done() and not handed.cancelled():
+                    closed = LedgerUnavailable("the ledger was closed before it answered")
+                    for waiting in handed.result():
+                        _tell(waiting, closed)
+
+    def _hand_over(self) -> None:
+        # Half of what is on its way: batches stay about equal, and a lone charge goes at once.
+        if self._queue and self._idle and 2 * len(self._queue) >= self._in_flight:
+            batch = self._next_batch()
+            self._in_flight += len(batch)
+            self._idle.pop().set_result(batch)
 
     def _next_batch(self) -> list[Waiting]:
         batch: dict[bytes, Waiting] = {}
@@ -156,16 +179,16 @@ class Lane:
         self._queue.extendleft(reversed(again))
         return list(batch.values())
 
-    async def _send(self, batch: Sequence[Waiting]) -> None:
+    async def _send(self, session: Session, batch: Sequence[Waiting]) -> None:
         try:
-            (answers,) = await self.session.rows(_CHARGE_BATCH, _parameters(batch), binary=True)
+            (answers,) = await session.rows(_CHARGE_BATCH, _parameters(batch), binary=True)
             for waiting, *answer in zip(batch, *answers, strict=True):
                 if not waiting.answer.done():  # its caller may have gone; the charge stands
                     waiting.answer.set_result(_charge_outcome(waiting, *answer))
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
-            await self._fail(batch, error)
+            await self._fail(session, batch, error)
 
-    async def _fail(self, batch: Sequence[Waiting], error: Exception) -> None:
+    async def _fail(self, session: Session, batch: Sequence[Waiting], error: Exception) -> None:
         """Pass an outage on; let what the books refuse fail alone, not with its neighbours."""
         if isinstance(error, LedgerUnavailable) or len(batch) == 1:
             for waiting in batch:
@@ -176,7 +199,7 @@ class Lane:
             if waiting.account in held:  # its first charge has waited long enough for both
                 _tell(waiting, error)
                 continue
-            await self._send([waiting])
+            await self._send(session, [waiting])
             gone = waiting.answer.cancelled()
             if not gone and isinstance(waiting.answer.exception(), LedgerBusy):
                 held.add(waiting.account)

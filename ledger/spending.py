@@ -23,7 +23,9 @@ from ledger.outcomes import (
 )
 from ledger.session import Session
 
-LANES: Final = 2  # one sends a batch while the other's is on its way
+LANES: Final = 2  # two batches of different accounts are decided side by side
+# One batch is decided while the answers of the other go out and the next gathers.
+SESSIONS_PER_LANE: Final = 2
 # What a lane has queued takes a few tenths of a second: whoever came later is better sent away.
 QUEUE_MAX: Final = 4_096
 _BIGINT_MAX: Final = 2**63 - 1
@@ -47,12 +49,17 @@ class Spending:
     async def open(
         cls, database_url: str, *, lanes: int = LANES, queue_max: int = QUEUE_MAX
     ) -> AsyncIterator["Spending"]:
-        """Open `lanes` sessions for charges, with at most `queue_max` charges waiting for each.
+        """Open `lanes` lanes for charges, with at most `queue_max` charges waiting in each.
 
         Raises SchemaMismatch if the books are of another release, LedgerUnavailable if gone.
         """
         side = Session(database_url, "creditd_api")
-        made = [Lane(Session(database_url, "creditd_api"), queue_max) for _ in range(lanes)]
+        made = [
+            Lane(
+                [Session(database_url, "creditd_api") for _ in range(SESSIONS_PER_LANE)], queue_max
+            )
+            for _ in range(lanes)
+        ]
         try:
             await side.require_release()
             tasks = [asyncio.create_task(lane.run()) for lane in made]
@@ -63,7 +70,7 @@ class Spending:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
         finally:
-            for session in (side, *(lane.session for lane in made)):
+            for session in (side, *(session for lane in made for session in lane.sessions)):
                 await session.close()
 
     async def charge(

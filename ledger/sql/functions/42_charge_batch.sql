@@ -18,6 +18,70 @@ begin atomic
     order by p.version desc limit 1;
 end;
 
+-- `entry_hash` of a charge's leg, from what is at hand: `p_account` is root and account, `p_said` and
+-- `p_asked` are what its first entry says or, for further legs, nulls.
+create or replace function creditd.leg_hash(
+  p_before bytea, p_account bytea, p_seq bigint, p_amount bigint, p_available bigint, p_held bigint,
+  p_debt bigint, p_lot bigint, p_movement bigint, p_said bytea, p_at timestamptz, p_asked bytea
+) returns bytea
+language sql immutable
+return sha256(p_before || p_account || int8send(p_seq) || int8send(2) || int8send(p_amount)
+  || int8send(p_available) || int8send(p_held) || int8send(p_debt) || int8send(coalesce(p_lot, -1))
+  || int8send(p_movement) || p_said || timestamptz_send(p_at) || p_asked);
+
+-- What the first entry of a charge says: its cost, that it refers to nothing and nobody, and the rest.
+create or replace function creditd.charge_says(
+  p_cost bigint, p_app integer, p_operation integer, p_units bigint, p_version integer
+) returns bytea
+language sql immutable
+return int8send(p_cost) || int8send(-1) || int8send(-1) || int8send(-1) || int8send(-1)
+  || int8send(p_app) || int8send(p_operation) || int8send(p_units) || int8send(p_version);
+
+create or replace function creditd.says_nothing() returns bytea
+language sql immutable
+return decode(repeat('ff', 72), 'hex');
+
+create or replace function creditd.asks_nothing() returns bytea
+language sql immutable
+return decode(repeat('00', 32), 'hex');
+
+-- A charge that nothing stands in the way of, in one statement: the head covers it, its key is new, and
+-- nobody has to be told. Gives null otherwise; then `charge_batch` says why.
+create or replace function creditd.charge_at_once(
+  p_root bigint, p_account bigint, p_app integer, p_key uuid, p_request uuid, p_cost bigint,
+  p_operation integer, p_units bigint, p_version integer
+) returns creditd.entry
+language plpgsql set search_path = creditd, pg_temp as $$
+declare
+  v_now timestamptz := clock();  -- one moment for the row and for the hash over it
+  e entry;
+begin
+  with moved as (
+    update account a set seq = a.seq + 1, available = a.available - p_cost, spent = a.spent + p_cost,
+        head_left = a.head_left - p_cost, last_at = greatest(v_now, a.last_at + interval '1 microsecond'),
+        head_hash = leg_hash(a.head_hash, int8send(p_root) || int8send(p_account), a.seq + 1, p_cost,
+          a.available - p_cost, a.held, a.debt, a.head_lot, a.seq + 1,
+          charge_says(p_cost, p_app, p_operation, p_units, p_version),
+          greatest(v_now, a.last_at + interval '1 microsecond'), uuid_send(p_key) || uuid_send(p_request))
+    where a.root_id = p_root and a.account_id = p_account and a.status = 'open' and not a.is_special
+      and p_cost between 1 and a.head_left and p_cost <= 5000000000000000000 - a.spent
+      and a.valid_until > clock()
+      and (a.alert_below is null or a.available < a.alert_below or a.available - p_cost >= a.alert_below)
+      and exists (select from account_access s
+                  where s.root_id = p_root and s.account_id = p_account and s.app_id = p_app)
+      -- Another charge under this key may be made while the row is waited for: the unique index sees it.
+      and not exists (select from entry x where x.root_id = p_root and x.key_hash = p_key)
+    returning a.*
+  )
+  insert into entry (root_id, account_id, seq, kind, amount, available_after, held_after, debt_after, lot_no,
+                     movement, total, app_id, key_hash, request_hash, operation_id, units, price_version, at, hash)
+    select a.root_id, a.account_id, a.seq, 2, p_cost, a.available, a.held, a.debt, a.head_lot, a.seq, p_cost,
+      p_app, p_key, p_request, p_operation, p_units, p_version, a.last_at, a.head_hash
+    from moved a
+    returning * into e;
+  return e;
+end $$;
+
 -- Locks the accounts of a batch, and the pools of the organisations they belong to, in their order:
 -- two batches never wait for each other in a circle.
 create or replace function creditd.lock_accounts(p_roots bigint[], p_accounts bigint[]) returns void
@@ -46,14 +110,8 @@ create or replace function creditd.charge_batch(
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
-  c_charge constant bytea := int8send(2);
-  c_null constant bytea := int8send(-1);
-  c_null_4 constant bytea := c_null || c_null || c_null || c_null;
-  c_null_9 constant bytea := c_null || c_null_4 || c_null_4;
-  c_zero_32 constant bytea := uuid_send('00000000-0000-0000-0000-000000000000')
-    || uuid_send('00000000-0000-0000-0000-000000000000');
   n constant integer := cardinality(p_roots);
-  i record; l record; k integer; c charge_outcome;
+  i record; l record; k integer; c charge_outcome; e entry; v_price price;
   -- The prices in force, by the place of the operation's name.
   v_operation integer[]; v_base bigint[]; v_per_unit bigint[]; v_version integer[]; v_units_max bigint[];
   -- The account at hand.
@@ -74,12 +132,25 @@ declare
   u integer := 0; u_root bigint[]; u_account bigint[]; u_lot bigint[];
   v_later integer[] := '{}'; v_low bigint[] := '{}';
 begin
-  select array_agg(p.operation_id order by o.no), array_agg(p.base order by o.no),
-      array_agg(p.per_unit order by o.no), array_agg(p.version order by o.no),
-      -- A charge takes at most 4e18: with all that an account may be granted it stays within a bigint.
-      array_agg((4000000000000000000 - p.base) / nullif(p.per_unit, 0) order by o.no)
-    into v_operation, v_base, v_per_unit, v_version, v_units_max
-    from unnest(p_operations) with ordinality o (name, no) left join lateral price_in_force(o.name) p on true;
+  for k in 1 .. cardinality(p_operations) loop
+    select p.* into v_price from price_in_force(p_operations[k]) p;
+    v_operation[k] := v_price.operation_id; v_base[k] := v_price.base; v_per_unit[k] := v_price.per_unit;
+    v_version[k] := v_price.version;
+    -- A charge takes at most 4e18: with all that an account may be granted it stays within a bigint.
+    v_units_max[k] := (4000000000000000000 - v_price.base) / greatest(v_price.per_unit, 1);
+  end loop;
+  if n = 1 and p_roots[1] = p_accounts[1] and p_units[1] between 1 and v_units_max[1]
+     and p_versions[1] in (0, v_version[1]) then
+    v_cost := v_base[1] + v_per_unit[1] * p_units[1];
+    e := charge_at_once(p_roots[1], p_accounts[1], p_apps[1], p_keys[1], p_requests[1], v_cost,
+                        v_operation[1], p_units[1], v_version[1]);
+    if e.seq is not null then
+      o_outcomes := '{1}'; o_payers := p_accounts; o_seqs := array[e.seq]; o_versions := v_version;
+      o_amounts := array[v_cost]; o_availables := array[e.available_after]; o_debts := array[e.debt_after];
+      o_times := array[e.at];
+      return;
+    end if;
+  end if;
   perform lock_accounts(p_roots, p_accounts);
   o_outcomes := array_fill(0::smallint, array[n]); o_payers := array_fill(0::bigint, array[n]);
   o_seqs := o_payers; o_amounts := o_payers; o_availables := o_payers; o_debts := o_payers;
@@ -88,16 +159,16 @@ begin
   for i in
     -- A statement of its own: it sees what the locks were waited for. Past the last charge there is
     -- one row more, which ends the last account.
-    select t.no, t.root, t.account, t.app, t.key, t.request, t.op, t.units, t.version,
-      a.status, a.kind, a.available, a.held, a.debt, a.spent, a.seq, a.head_lot, a.head_left, a.valid_until,
+    select t.no, p_roots[t.no] as root, p_accounts[t.no] as account, p_operation_of[t.no] as op,
+      p_units[t.no] as units, p_versions[t.no] as version, a.status, a.kind, a.available, a.held, a.debt, a.spent, a.seq, a.head_lot, a.head_left, a.valid_until,
       a.is_special, a.alert_below, a.head_hash, a.last_at, x.seq as known, x.account_id as known_account,
-      exists (select from account_access s
-              where s.root_id = t.root and s.account_id = t.account and s.app_id = t.app) as reaches
-    from unnest(p_roots || null::bigint, p_accounts, p_apps, p_keys, p_requests, p_operation_of, p_units, p_versions)
-        with ordinality t (root, account, app, key, request, op, units, version, no)
-      left join account a on a.root_id = t.root and a.account_id = t.account
-      left join entry x on x.root_id = t.root and x.key_hash = t.key
-    order by t.root nulls last, t.account, t.no
+      s.app_id is not null as reaches
+    from generate_series(1, n + 1) t (no)
+      left join account a on a.root_id = p_roots[t.no] and a.account_id = p_accounts[t.no]
+      left join account_access s
+        on s.root_id = p_roots[t.no] and s.account_id = p_accounts[t.no] and s.app_id = p_apps[t.no]
+      left join entry x on x.root_id = p_roots[t.no] and x.key_hash = p_keys[t.no]
+    order by p_roots[t.no] nulls last, p_accounts[t.no], t.no
   loop
     if i.root is distinct from v_root or i.account is distinct from v_account then
       if v_seq > v_seq_before then
@@ -117,7 +188,7 @@ begin
     -- What may refuse: no access before all else, then a known key before whatever has changed since.
     if not i.reaches then o_outcomes[i.no] := 5; continue; end if;
     if i.known is not null then
-      select (charge_as_made(x, i.request)).* into c from entry x
+      select (charge_as_made(x, p_requests[i.no])).* into c from entry x
         where x.root_id = v_root and x.account_id = i.known_account and x.seq = i.known;
       o_outcomes[i.no] := outcome_number(c.outcome);
       if c.outcome = 'replayed' then
@@ -139,7 +210,7 @@ begin
     end if;
     o_amounts[i.no] := v_cost;
     if v_careful or i.valid_until <= clock() or (v_available < v_cost and i.held > 0) then
-      v_careful := true; v_later := v_later || i.no::integer; continue;
+      v_careful := true; v_later := v_later || i.no; continue;
     end if;
     if v_available < v_cost then
       o_outcomes[i.no] := 3; o_availables[i.no] := v_available; o_debts[i.no] := i.debt; continue;
@@ -167,7 +238,7 @@ begin
         v_need := v_need - least(l.remaining, v_need);
         exit when v_need = 0;
       end loop;
-      if v_need > 0 then v_careful := true; v_later := v_later || i.no::integer; continue; end if;
+      if v_need > 0 then v_careful := true; v_later := v_later || i.no; continue; end if;
       if v_head is not null and v_left = 0 then
         u := u + 1; u_root[u] := v_root; u_account[u] := v_account; u_lot[u] := v_head;
       end if;
@@ -179,23 +250,20 @@ begin
     v_left := v_left - v_takes[cardinality(v_takes)];
 
     v_movement := v_seq + 1;
-    v_said := int8send(v_cost) || c_null_4 || int8send(i.app) || int8send(v_operation[v_op])
-      || int8send(i.units) || int8send(v_version[v_op]);
-    v_asked := uuid_send(i.key) || uuid_send(i.request);
+    v_said := charge_says(v_cost, p_apps[i.no], v_operation[v_op], p_units[i.no], v_version[v_op]);
+    v_asked := uuid_send(p_keys[i.no]) || uuid_send(p_requests[i.no]);
     for k in 1 .. cardinality(v_lots) loop
       v_seq := v_seq + 1; v_available := v_available - v_takes[k]; v_spent := v_spent + v_takes[k];
       v_last := greatest(clock(), v_last + interval '1 microsecond');  -- the clock may step back
-      v_hash := sha256(v_hash || v_prefix || int8send(v_seq) || c_charge || int8send(v_takes[k])
-        || int8send(v_available) || int8send(i.held) || int8send(i.debt)
-        || coalesce(int8send(v_lots[k]), c_null) || int8send(v_movement) || v_said || timestamptz_send(v_last)
-        || v_asked);
+      v_hash := leg_hash(v_hash, v_prefix, v_seq, v_takes[k], v_available, i.held, i.debt, v_lots[k], v_movement,
+                         v_said, v_last, v_asked);
       m := m + 1; m_root[m] := v_root; m_account[m] := v_account; m_seq[m] := v_seq; m_amount[m] := v_takes[k];
       m_available[m] := v_available; m_held[m] := i.held; m_debt[m] := i.debt; m_lot[m] := v_lots[k];
       m_movement[m] := v_movement; m_at[m] := v_last; m_hash[m] := v_hash;
       if k = 1 then  -- the first entry says who asked for what, under which key
         m_item[m] := i.no; m_cost[m] := v_cost; m_operation[m] := v_operation[v_op]; m_version[m] := v_version[v_op];
         o_outcomes[i.no] := 1; o_payers[i.no] := v_account; o_seqs[i.no] := v_seq; o_debts[i.no] := i.debt;
-        o_times[i.no] := v_last; v_said := c_null_9; v_asked := c_zero_32;
+        o_times[i.no] := v_last; v_said := says_nothing(); v_asked := asks_nothing();
       else
         m_item[m] := null; m_cost[m] := null; m_operation[m] := null; m_version[m] := null;
       end if;
@@ -203,22 +271,19 @@ begin
     o_availables[i.no] := v_available;
   end loop;
 
-  update account a set seq = t.seq, available = t.available, spent = t.spent, head_lot = t.head,
-      head_left = t.left, head_hash = t.hash, last_at = t.last
-    from unnest(w_root, w_account, w_seq, w_available, w_spent, w_head, w_left, w_hash, w_last)
-      t (root, account, seq, available, spent, head, "left", hash, last)
-    where a.root_id = t.root and a.account_id = t.account;
+  update account a set seq = w_seq[t.no], available = w_available[t.no], spent = w_spent[t.no],
+      head_lot = w_head[t.no], head_left = w_left[t.no], head_hash = w_hash[t.no], last_at = w_last[t.no]
+    from generate_series(1, w) t (no) where a.root_id = w_root[t.no] and a.account_id = w_account[t.no];
   if u > 0 then
-    update lot y set remaining = 0 from unnest(u_root, u_account, u_lot) t (root, account, lot)
-      where y.root_id = t.root and y.account_id = t.account and y.lot_no = t.lot;
+    update lot y set remaining = 0 from generate_series(1, u) t (no)
+      where y.root_id = u_root[t.no] and y.account_id = u_account[t.no] and y.lot_no = u_lot[t.no];
   end if;
   insert into entry (root_id, account_id, seq, kind, amount, available_after, held_after, debt_after, lot_no,
                      movement, total, app_id, key_hash, request_hash, operation_id, units, price_version, at, hash)
-    select t.root, t.account, t.seq, 2, t.amount, t.available, t.held, t.debt, t.lot, t.movement, t.cost,
-      p_apps[t.item], p_keys[t.item], p_requests[t.item], t.operation, p_units[t.item], t.version, t.at, t.hash
-    from unnest(m_root, m_account, m_seq, m_amount, m_available, m_held, m_debt, m_lot, m_movement, m_at, m_hash,
-                m_item, m_cost, m_operation, m_version)
-      t (root, account, seq, amount, available, held, debt, lot, movement, at, hash, item, cost, operation, version);
+    select m_root[t.no], m_account[t.no], m_seq[t.no], 2, m_amount[t.no], m_available[t.no], m_held[t.no],
+      m_debt[t.no], m_lot[t.no], m_movement[t.no], m_cost[t.no], p_apps[m_item[t.no]], p_keys[m_item[t.no]],
+      p_requests[m_item[t.no]], m_operation[t.no], p_units[m_item[t.no]], m_version[t.no], m_at[t.no], m_hash[t.no]
+    from generate_series(1, m) t (no);
   foreach k in array v_low loop
     perform announce(w_root[k], w_account[k], 'balance.low', jsonb_build_object('available', w_available[k]));
   end loop;

@@ -1,0 +1,145 @@
+"""Books to measure on: accounts that earned their credits on a chain, and an app that spends them."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import psycopg
+
+from ledger.audit import audit, render
+from ledger.ids import AccountRef
+from ledger.migrate import migrate
+from ledger.operating import Operating, PriceRow
+from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
+
+APP: Final = "bench"
+OPERATION: Final = "call"
+COST: Final = 1_000  # micro-credits a charge takes
+CREDITS_EACH: Final = 10**12
+EVENTS_PER_BLOCK: Final = 1_000  # confirmed in one transaction
+REMEMBERED: Final = 1_000_000  # blocks: all of them
+
+_CHAIN: Final = ChainEntry(1, "bench", bytes(32), 1, -1, bytes(32), 0)
+_RULE: Final = RuleEntry("given", bytes(20), "staking-rewards.Staked", 0, None, None, None)
+_FIRST_TIME: Final = 1_700_000_000
+
+
+def wallet(number: int) -> bytes:
+    """Return the address of the account of that number: spread over its table as hashes are."""
+    return hashlib.sha256(number.to_bytes(8)).digest()[:20]
+
+
+def fill(url: str, accounts: int = 10_000) -> Sequence[AccountRef]:
+    """Make books with a price and accounts of one grant each; return them for app 1."""
+    return make(url, [(wallet(number), CREDITS_EACH) for number in range(accounts)])
+
+
+def make(url: str, grants: Sequence[tuple[bytes, int]]) -> Sequence[AccountRef]:
+    """Make books with a price and grants (wallet, micro-credits), in this order."""
+    migrate(url)
+    asyncio.run(_set_up(url))
+    asyncio.run(_grant(url, grants))
+    return accounts_of(url)
+
+
+def accounts_of(url: str) -> Sequence[AccountRef]:
+    """Open all wallets' accounts to the app, as each user would have, and return them."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "insert into creditd.account_access (root_id, account_id, app_id)"
+            " select root_id, account_id, 1 from creditd.wallet on conflict do nothing"
+        )
+        rows = connection.execute(
+            "select root_id, account_id from creditd.wallet order by address"
+        ).fetchall()
+        connection.execute("vacuum analyze")
+    return [AccountRef(*row) for row in rows]
+
+
+def require_balanced(url: str) -> float:
+    """Audit the books and return how many entries a second it took. Ends the run on a breach."""
+    report = asyncio.run(audit(url))
+    if not report.balanced:
+        raise SystemExit(f"the books do not balance after the run:\n{render(report)}")
+    return report.entries / report.seconds
+
+
+async def _set_up(url: str) -> None:
+    async with Operating.open(url) as operating:
+        await operating.apply_prices([PriceRow(OPERATION, COST, 0, OPERATION)])
+        await operating.create_app_key(
+            app=APP, scopes=["charge:write"], digest=bytes(32), hint="none"
+        )
+
+
+async def _grant(url: str, grants: Sequence[tuple[bytes, int]]) -> None:
+    async with leading(url) as history:
+        for first in range(0, len(grants), EVENTS_PER_BLOCK):
+            await history.append(grants[first : first + EVENTS_PER_BLOCK])
+            await history.confirm()
+
+
+class History:
+    """A chain as its watcher tells the books of it, block after block. Made by `leading`."""
+
+    def __init__(self, watching: Watching, rule_id: int, next_block: int) -> None:
+        self._watching = watching
+        self._rule_id = rule_id
+        self._next = next_block
+        self._pending: list[SeenBlock] = []
+
+    async def append(self, grants: Sequence[tuple[bytes, int]]) -> None:
+        """Append a block with an event for each of `grants` (wallet, micro-credits): pending."""
+        number = self._next
+        block = SeenBlock(number, _hash(number), _hash(number - 1), _FIRST_TIME + number)
+        events = [
+            SeenEvent(
+                block_number=number,
+                tx_hash=hashlib.sha256(b"%d %d" % (number, place)).digest(),
+                ordinal=0,
+                role=0,
+                log_index=place,
+                rule_id=self._rule_id,
+                wallet=address,
+                amount=1,
+                credits=credits,
+            )
+            for place, (address, credits) in enumerate(grants)
+        ]
+        await self._watching.append(
+            head_number=number,
+            blocks=[block],
+            events=events,
+            set_aside=[],
+            confirm=None,
+            remember=REMEMBERED,
+        )
+        self._next += 1
+        self._pending.append(block)
+
+    async def confirm(self) -> int:
+        """Confirm the oldest pending block in one transaction; return how many events it had."""
+        block = self._pending.pop(0)
+        return await self._watching.append(
+            head_number=self._next - 1,
+            blocks=[],
+            events=[],
+            set_aside=[],
+            confirm=(block.number, block.hash),
+            remember=REMEMBERED,
+        )
+
+
+@asynccontextmanager
+async def leading(url: str) -> AsyncIterator[History]:
+    """Lead the books' chain, and go on where they stand."""
+    async with Watching.lead(url, _CHAIN, APP) as watching:
+        rule_id = (await watching.enter_rules([_RULE]))[_RULE.name]
+        position = await watching.position()
+        yield History(watching, rule_id, position.indexed_number + 1)
+
+
+def _hash(number: int) -> bytes:
+    return hashlib.sha256(b"block %d" % number).digest() if number >= 0 else bytes(32)
