@@ -155,8 +155,9 @@ class Town:
             )
         )
 
-    def owe(self, account: AccountRef, amount: int, *, status: str = "open") -> None:
+    def owe(self, account: AccountRef, amount: int, *, status: str | None = None) -> None:
         """Let an account owe for what it spent of its first lot, as a reversal does."""
+        status_or_same = "a.status" if status is None else repr(status)
         self.rows(
             f"""do $$
             declare
@@ -167,7 +168,7 @@ class Town:
               a := creditd.locked_account({account.root_id}, {account.account_id});
               e.kind := 5; e.amount := {amount}; e.lot_no := 1;
               a := creditd.post(a, e);
-              a.status := '{status}';
+              a.status := {status_or_same};
               a := creditd.repay_from_lots(a, a.seq, null);
               a := creditd.forward(a, a.seq);
               perform creditd.keep(a);
