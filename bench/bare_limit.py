@@ -20,16 +20,16 @@ from time import perf_counter
 from typing import Final
 
 import psycopg
-from filled_books import COST, OPERATION
+from filled_books import COST
 from measuring import Meter, Sample
 from psycopg.pq import ExecStatus
 
 from ledger.connecting import session_options
 from ledger.ids import AccountRef, MovementRef
 from ledger.lanes import BATCH_MAX, Digests, Int8s, Lane, Waiting
-from ledger.outcomes import Charge, Charged, ChargeOutcome
+from ledger.outcomes import Charge, Charged
 from ledger.session import Session
-from ledger.spending import LANES, QUEUE_MAX, digest128, key_digest
+from ledger.spending import LANES, QUEUE_MAX, SESSIONS_PER_LANE, Spending
 
 AVAILABLE: Final = 10**15  # what a bare account has before its first charge: no rule looks at it
 ROWS_BUILT_PER_SECOND: Final = 100_000  # before the clock starts; a faster server is done sooner
@@ -49,7 +49,9 @@ def prepare(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(text)
         connection.execute("grant usage on schema bare to creditd_api")
-        connection.execute("grant select, insert, update on all tables in schema bare to creditd_api")
+        connection.execute(
+            "grant select, insert, update on all tables in schema bare to creditd_api"
+        )
         connection.execute("vacuum analyze bare.account")
 
 
@@ -141,11 +143,11 @@ def _send(
 class BareLane(Lane):
     """The ledger's lane, with a statement that writes the rows and decides nothing."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, QUEUE_MAX)
+    def __init__(self, sessions: Sequence[Session]) -> None:
+        super().__init__(sessions, QUEUE_MAX)
         self._numbers = Numbers(next(_ranges))
 
-    async def _send(self, batch: Sequence[Waiting]) -> None:
+    async def _send(self, session: Session, batch: Sequence[Waiting]) -> None:
         parameters = self._numbers.batch(
             [waiting.account for waiting in batch],
             [waiting.key for waiting in batch],
@@ -154,7 +156,7 @@ class BareLane(Lane):
         wire = [
             (Digests if place in {4, 5} else Int8s)(value) for place, value in enumerate(parameters)
         ]
-        await self.session.rows(_STATEMENT, wire, binary=True)
+        await session.rows(_STATEMENT, wire, binary=True)
         at = datetime.now(UTC)
         for waiting in batch:
             charge = Charge(
@@ -169,42 +171,23 @@ class BareLane(Lane):
             waiting.answer.set_result(Charged(charge, replayed=False))
 
 
-class BareSpending:
-    """What callers see of the bare lanes: `charge`, as the ledger has it."""
-
-    def __init__(self, lanes: Sequence[BareLane]) -> None:
-        self._lanes = lanes
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator["BareSpending"]:
-        """Open as many lanes as the ledger does."""
-        lanes = [BareLane(Session(url, "creditd_api")) for _ in range(LANES)]
-        tasks = [asyncio.create_task(lane.run()) for lane in lanes]
-        try:
-            yield cls(lanes)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for lane in lanes:
-                await lane.session.close()
-
-    async def charge(self, account: AccountRef, key: str) -> ChargeOutcome:
-        """Write a charge's rows, whatever the account has."""
-        answer = asyncio.get_running_loop().create_future()
-        waiting = Waiting(
-            app_id=1,
-            account=account,
-            key=key_digest(1, account, key),
-            request=digest128("charge", OPERATION, "1", "None"),
-            operation=OPERATION,
-            units=1,
-            price_version=None,
-            answer=answer,
-        )
-        self._lanes[account.root_id % len(self._lanes)].put(waiting)
-        return await answer
+@asynccontextmanager
+async def bare_spending(url: str) -> AsyncIterator[Spending]:
+    """Open what the ledger opens for its callers, with bare lanes in it."""
+    lanes = [
+        BareLane([Session(url, "creditd_api") for _ in range(SESSIONS_PER_LANE)])
+        for _ in range(LANES)
+    ]
+    side = Session(url, "creditd_api")
+    tasks = [asyncio.create_task(lane.run()) for lane in lanes]
+    try:
+        yield Spending(lanes, side)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for session in (side, *(session for lane in lanes for session in lane.sessions)):
+            await session.close()
 
 
 def _array(type_oid: int, size: int, code: str, elements: Sequence[object]) -> bytes:

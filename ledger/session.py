@@ -14,8 +14,6 @@ from ledger.migrate import functions_digest, newest_version
 
 # 40001 and 40P01 undo the statement and say nothing about the books: it may run again.
 _ANOTHER_TRY_HELPS: Final = {"40001", "40P01"}
-# Another session has used the key while this one waited for the account: now it is seen.
-_KEY_USED_MEANWHILE: Final = "one_key_one_movement"
 TRIES_MAX: Final = 3
 
 # What the database says of itself, to be held against this release by `require_same_release`.
@@ -34,9 +32,7 @@ class Session:
         self._connection: AsyncConnection[TupleRow] | None = None
         self._opening = asyncio.Lock()
 
-    async def rows(
-        self, statement: str, parameters: Sequence[object] = (), *, binary: bool = False
-    ) -> list[TupleRow]:
+    async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[TupleRow]:
         """Run one statement in a transaction of its own and return its rows.
 
         Raises LedgerUnavailable if it is not known to have happened: its key tells later.
@@ -45,21 +41,16 @@ class Session:
         while True:
             tries_left -= 1
             try:
-                return await self._transact(statement, parameters, binary=binary)
+                connection = await self.connection()
+                cursor = await connection.execute(statement, parameters)
+                return await cursor.fetchall()
             except psycopg.Error as error:
-                if _another_try_helps(error) and tries_left > 0:
+                if error.sqlstate in _ANOTHER_TRY_HELPS and tries_left > 0:
                     continue
                 ours = translated(error)
                 if ours is None:
                     raise
                 raise ours from error
-
-    async def _transact(
-        self, statement: str, parameters: Sequence[object], *, binary: bool
-    ) -> list[TupleRow]:
-        connection = await self.connection()
-        cursor = await connection.execute(statement, parameters, binary=binary)
-        return await cursor.fetchall()
 
     async def connection(self) -> AsyncConnection[TupleRow]:
         """Return the open connection, opening it if there is none."""
@@ -81,12 +72,6 @@ class Session:
         except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName) as error:
             raise SchemaMismatch("the database has no books yet: run `creditd migrate`") from error
         require_same_release(rows[0][0], rows[0][1])
-
-
-def _another_try_helps(error: psycopg.Error) -> bool:
-    return (
-        error.sqlstate in _ANOTHER_TRY_HELPS or error.diag.constraint_name == _KEY_USED_MEANWHILE
-    )
 
 
 def require_same_release(functions: object, version: object) -> None:
