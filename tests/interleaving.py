@@ -1,85 +1,79 @@
-"""Connections that take turns as a seed says: each asks, holds its locks for a while, then commits.
+"""Sessions that take turns as a seed says: each asks, is held at its commit, then ends.
 
-A statement is answered when its transaction ends, so whoever asks next may wait for the locks of
-whoever has not ended, and the order of the commits is the order that the books must have.
+Whoever is held keeps its locks, so whoever asks next may have to wait for it; and the order in
+which they are let go is the order that the books must have.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 from typing import LiteralString
 
 import psycopg
-from model_of_lots import Answer, ModelAccount
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from requests_to_the_books import Give, Known, Party, Request, accounts_of, draw
-from stage import START, Stage
+from requests_to_the_books import Answer, Give, Known, Party, Request, draw
+from specification.books import Books
+from sqlalchemy import make_url
+from stage import Stage
 
-from ledger.connecting import Role
 from ledger.errors import LedgerUnavailable
-from ledger.ids import AccountRef
-from ledger.session import Session
+from ledger.spending import Spending
 
 SETTLE_SECONDS_MAX = 20.0
 LOOK_AGAIN_SECONDS = 0.0005  # who waits for a lock is only seen by looking
 SAME_AGAIN = 0.25  # how often a request is one that another session has under way
 LOST_AGAIN = 0.5
 
+# A session that calls itself actor 1 waits at each commit for the lock (77, 1).
+_HOLD: LiteralString = """
+create function by_hand.hold() returns trigger
+language plpgsql set lock_timeout = 0 as $$
+declare v_who text := current_setting('application_name');
+begin
+  if v_who like 'actor-%' then
+    perform pg_advisory_xact_lock_shared(77, split_part(v_who, '-', 2)::integer);
+  end if;
+  return null;
+end $$;
+create constraint trigger held after insert or update on creditd.account
+  deferrable initially deferred for each row execute function by_hand.hold();
+create constraint trigger held after insert or update on creditd.entry
+  deferrable initially deferred for each row execute function by_hand.hold();
+create constraint trigger held after insert or update on creditd.lot
+  deferrable initially deferred for each row execute function by_hand.hold();
+"""
+_WAITING: LiteralString = """
+select split_part(a.application_name, '-', 2)::integer,
+  bool_or(l.locktype = 'advisory' and l.classid = 77)
+from pg_locks l join pg_stat_activity a using (pid)
+where not l.granted and a.datname = current_database() and a.application_name like 'actor-%'
+group by 1"""
+_CUT_OFF: LiteralString = """
+select pg_terminate_backend(pid, 5000) from pg_stat_activity
+where datname = current_database() and application_name = %s and state <> 'idle'"""
+
 
 class Verdict(Enum):
-    COMMIT = "commit"
-    FORGET = "commit, but the answer is lost"
-    LOSE = "rollback"
-
-
-class HeldSession(Session):
-    """A session whose every transaction ends when it is told how."""
-
-    def __init__(self, database_url: str, role: Role) -> None:
-        super().__init__(database_url, role)
-        self.pid = 0
-        self.verdict: asyncio.Future[Verdict] | None = None
-
-    async def _transact(
-        self, statement: str, parameters: Sequence[object], *, binary: bool
-    ) -> list[TupleRow]:
-        connection = await self.connection()
-        self.pid = connection.info.backend_pid
-        try:
-            await connection.execute("set lock_timeout = 0")
-            await connection.execute("begin")
-            cursor = await connection.execute(statement, parameters, binary=binary)
-            rows = await cursor.fetchall()
-            self.verdict = asyncio.get_running_loop().create_future()
-            verdict = await self.verdict
-            self.verdict = None
-            if verdict is Verdict.LOSE:
-                raise psycopg.OperationalError("the connection was lost before the commit")
-            await connection.execute("commit")
-        finally:
-            await connection.rollback()
-        if verdict is Verdict.FORGET:
-            raise psycopg.OperationalError("the connection was lost after the commit")
-        return rows
+    COMMIT = "commits"
+    FORGET = "commits, and its answer is lost"
+    LOSE = "is cut off before it commits"
 
 
 @dataclass(eq=False)
 class Actor:
-    """Whoever asks on one session: one request at a time."""
+    """Whoever asks on sessions of one name: one request at a time."""
 
+    number: int
     party: Party
-    session: HeldSession
     request: Request | None = None
     task: asyncio.Task[list[Answer]] | None = None
 
-    @property
-    def holds(self) -> bool:
-        verdict = self.session.verdict
-        return verdict is not None and not verdict.done()
+    def __str__(self) -> str:
+        return f"actor-{self.number}"
 
     def ask(self, request: Request) -> None:
         self.request = request
@@ -92,31 +86,35 @@ class Interleaving:
 
     actors: Sequence[Actor]
     control: AsyncConnection[TupleRow]
-    models: Sequence[ModelAccount]
+    model: Books
     known: Known
     rng: Random
     story: list[str] = field(default_factory=list)
-    waited: int = 0  # how often somebody waited for another's locks
+    holding: set[Actor] = field(default_factory=set)
+    waits: int = 0  # how often somebody was seen to wait for another's locks
     again: list[Request] = field(default_factory=list)  # what was lost, to be asked again
-    heard: dict[object, Answer] = field(default_factory=dict)
 
     async def play(self, requests: int) -> None:
         """Let so many requests be made. Raises AssertionError if the books answer otherwise."""
+        for actor in self.actors:
+            await self.control.execute("select pg_advisory_lock(77, %s)", (actor.number,))
         while True:
             idle = [actor for actor in self.actors if actor.task is None and requests > 0]
-            holding = [actor for actor in self.actors if actor.holds]
-            if not idle and not holding:
-                if all(actor.task is None for actor in self.actors):
-                    return
-                raise AssertionError("all wait and nobody holds: " + "; ".join(self.story[-12:]))
-            actor = self.rng.choice(idle * 2 + holding)
-            if actor.holds:
+            moves = idle * 2 + sorted(self.holding, key=lambda actor: actor.number)
+            if not moves:
+                assert all(actor.task is None for actor in self.actors), self.told()
+                return
+            actor = self.rng.choice(moves)
+            if actor in self.holding:
                 await self._end(actor)
             else:
                 requests -= 1
                 actor.ask(self._next_request())
-                self.story.append(f"{self._name(actor)} asks {actor.request}")
+                self.story.append(f"{actor} asks {actor.request}")
             await self._settle()
+
+    def told(self) -> str:
+        return "\n".join(self.story[-15:])
 
     def _next_request(self) -> Request:
         under_way = [actor.request for actor in self.actors if actor.request is not None]
@@ -128,63 +126,75 @@ class Interleaving:
         return draw(self.rng, self.known)
 
     async def _end(self, actor: Actor) -> None:
-        request, task, waits = actor.request, actor.task, actor.session.verdict
-        assert request is not None
-        assert task is not None
-        assert waits is not None
-        verdict = self.rng.choice(list(Verdict) + [Verdict.COMMIT] * 5)
-        self.story.append(f"{self._name(actor)}: {verdict.value}")
-        waits.set_result(verdict)
-        actor.task = actor.request = None
-        answers: list[Answer] | None = None
-        try:
-            answers = await asyncio.wait_for(task, SETTLE_SECONDS_MAX)
-        except LedgerUnavailable:
-            if verdict is Verdict.COMMIT:
-                raise
-            if not isinstance(request, Give):
-                self.again.append(request)
+        verdict = self.rng.choice([*Verdict, *[Verdict.COMMIT] * 5])
+        self.story.append(f"{actor} {verdict.value}")
+        self.holding.remove(actor)
+        assert actor.request is not None
+        assert actor.task is not None
+        if verdict is not Verdict.COMMIT and not isinstance(actor.request, Give):
+            self.again.append(actor.request)
         if verdict is Verdict.LOSE:
+            await self.control.execute(_CUT_OFF, (str(actor),))
+            await asyncio.wait([actor.task], timeout=SETTLE_SECONDS_MAX)
+            assert isinstance(actor.task.exception(), LedgerUnavailable)
+            actor.task = actor.request = None
             return
-        expected = request.expected(self.models, START)
-        if answers is not None:
-            assert answers == expected, "; ".join(self.story[-12:])
-        for account, answer in zip(accounts_of(request), expected, strict=True):
-            self.known.learn(account, answer)
+        await self.control.execute("select pg_advisory_unlock(77, %s)", (actor.number,))
+        await asyncio.wait([actor.task], timeout=SETTLE_SECONDS_MAX)
+        await self.control.execute("select pg_advisory_lock(77, %s)", (actor.number,))
+        self._hear(actor)
+
+    def _hear(self, actor: Actor) -> None:
+        """Hold what an actor was answered against the model."""
+        assert actor.request is not None
+        assert actor.task is not None
+        answers = actor.task.result()
+        expected = actor.request.expected(self.model, actor.party.stage.app_id, actor.party.stage.now)
+        assert answers == expected, self.told()
+        self.known.learn(answers)
+        actor.task = actor.request = None
 
     async def _settle(self) -> None:
-        """Wait until everybody who asks holds what they asked for or waits for a lock."""
+        """Wait until everybody who asks has an answer, is held, or waits for who is held."""
         async with asyncio.timeout(SETTLE_SECONDS_MAX):
             while True:
-                for actor in self.actors:
+                for actor in self.actors:  # who wrote nothing is not held
                     if actor.task is not None and actor.task.done():
-                        actor.task.result()
-                        raise AssertionError("an answer came before its commit")
-                moving = [a for a in self.actors if a.task is not None and not a.holds]
-                if not moving:
+                        self.story.append(f"{actor} is answered")
+                        self._hear(actor)
+                asking = {actor for actor in self.actors if actor.task is not None}
+                if asking <= self.holding:
                     return
-                pids = [actor.session.pid for actor in moving]
-                cursor = await self.control.execute(_WAITING, (pids,))
-                waiting = {pid for (pid,) in await cursor.fetchall()}
-                if waiting == set(pids) and any(actor.holds for actor in self.actors):
-                    self.waited += len(waiting)
+                cursor = await self.control.execute(_WAITING)
+                waiting = dict(await cursor.fetchall())
+                self.holding |= {actor for actor in asking if waiting.get(actor.number)}
+                if self.holding and all(actor.number in waiting for actor in asking):
+                    self.waits += len(asking - self.holding)
                     return
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
-    def _name(self, actor: Actor) -> str:
-        return "ABCDEFGHIJ"[self.actors.index(actor)]
-
-
-_WAITING: LiteralString = "select distinct pid from pg_locks where not granted and pid = any (%s)"
-
 
 @asynccontextmanager
-async def actors_on(
-    stage: Stage, accounts: Sequence[AccountRef], count: int
-) -> AsyncIterator[list[Actor]]:
-    sessions = [HeldSession(stage.database_url, "creditd_api") for _ in range(count)]
-    try:
-        yield [Actor(Party(stage, session, accounts), session) for session in sessions]
-    finally:
-        for session in sessions:
-            await session.close()
+async def interleaved(
+    stage: Stage, model: Books, known: Known, rng: Random, *, actors: int
+) -> AsyncIterator[Interleaving]:
+    """Let so many actors wait at each commit. The stage's `hold_commits` must have been called."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for number in range(actors):
+            url = make_url(stage.database_url).update_query_dict(
+                {"application_name": f"actor-{number}"}
+            )
+            spending = await stack.enter_async_context(
+                Spending.open(url.render_as_string(hide_password=False), lanes=1)
+            )
+            made.append(Actor(number, Party(stage, spending)))
+        control = await stack.enter_async_context(
+            await psycopg.AsyncConnection.connect(stage.database_url, autocommit=True)
+        )
+        yield Interleaving(made, control, model, known, rng)
+
+
+def hold_commits(stage: Stage) -> None:
+    """Let sessions that call themselves actors wait at their commits."""
+    stage.rows(_HOLD)

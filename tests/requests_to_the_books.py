@@ -1,70 +1,53 @@
 """What may be asked of the books, and what a model of them answers: one class for each request.
 
-`DRAWN` lists how each comes up in a random history; whoever adds a function that writes adds a row.
+`DRAWN` says how often each comes up in a random history: a function that writes is one row more.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Protocol
 
-from model_of_lots import Answer, ModelAccount
-from stage import GIVE, LotSpec, Stage
+from specification import charging
+from specification.accounts import Terms, moment
+from specification.books import Books
+from specification.chains import take_back
+from specification.granting import receive
+from stage import GIVE, PLAIN, REVERSE, Stage
 
 from ledger.ids import AccountRef, MovementRef
-from ledger.lanes import Lane, Waiting
-from ledger.outcomes import (
-    Charged,
-    ChargeOutcome,
-    Insufficient,
-    KeyReused,
-    MoreThanTaken,
-    NoSuchCharge,
-    Refunded,
-    RefundOutcome,
-    TooExpensive,
-)
-from ledger.session import Session
+from ledger.lanes import Waiting
+from ledger.outcomes import Charged, ChargeOutcome, Refunded, RefundOutcome
 from ledger.spending import Spending, digest128, key_digest
 
 KEYS = 12  # so few that several connections come to use the same at once
-QUEUE_MAX = 1_000
+Answer = object
+ANY_TIME = moment(0)
 
 
 @dataclass
 class Party:
-    """Somebody who asks, on one session of their own."""
+    """Somebody who asks, one request at a time. Its `spending` has one lane."""
 
     stage: Stage
-    session: Session
-    accounts: Sequence[AccountRef]
-
-    @property
-    def spending(self) -> Spending:
-        return Spending([], self.session)
+    spending: Spending
 
     async def charge_together(self, charges: "Sequence[Charge]") -> list[Answer]:
         """Charge a batch in one statement, in the order given."""
-        lane = Lane([self.session], QUEUE_MAX)
+        (lane,) = self.spending._lanes
         batch = [self._waiting(charge) for charge in charges]
-        await lane._send(self.session, batch)
-        outcomes = await asyncio.gather(
-            *(waiting.answer for waiting in batch), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return [told_charge(outcome) for outcome in outcomes if not isinstance(outcome, BaseException)]
+        lane._queue.extend(batch[:-1])
+        lane.put(batch[-1])
+        outcomes = await asyncio.gather(*(each.answer for each in batch), return_exceptions=True)
+        return [timeless(outcome) for outcome in outcomes]
 
     def _waiting(self, charge: "Charge") -> Waiting:
-        account = self.accounts[charge.account]
         asked = "charge", charge.operation, str(charge.units), "None"
         return Waiting(
             app_id=self.stage.app_id,
-            account=account,
-            key=key_digest(self.stage.app_id, account, charge.key),
+            account=charge.account,
+            key=key_digest(self.stage.app_id, charge.account, charge.key),
             request=digest128(*asked),
             operation=charge.operation,
             units=charge.units,
@@ -75,15 +58,15 @@ class Party:
 
 class Request(Protocol):
     async def ask(self, party: Party) -> list[Answer]:
-        """Ask the books; the answers as the model tells them."""
+        """Ask the books."""
 
-    def expected(self, accounts: Sequence[ModelAccount], now: datetime) -> list[Answer]:
-        """Do the same to the model."""
+    def expected(self, books: Books, app_id: int, now: int) -> list[Answer]:
+        """Do the same to a model of them."""
 
 
 @dataclass(frozen=True)
 class Charge:
-    account: int
+    account: AccountRef
     key: str
     operation: str
     units: int
@@ -91,8 +74,17 @@ class Charge:
     async def ask(self, party: Party) -> list[Answer]:
         return await party.charge_together([self])
 
-    def expected(self, accounts: Sequence[ModelAccount], now: datetime) -> list[Answer]:
-        return [accounts[self.account].charge(self.key, self.operation, self.units, now)]
+    def expected(self, books: Books, app_id: int, now: int) -> list[Answer]:
+        outcome = charging.charge(
+            books,
+            now,
+            app=app_id,
+            account=self.account,
+            key=self.key,
+            operation=self.operation,
+            units=self.units,
+        )
+        return [timeless(outcome)]
 
 
 @dataclass(frozen=True)
@@ -104,117 +96,110 @@ class Batch:
     async def ask(self, party: Party) -> list[Answer]:
         return await party.charge_together(self.charges)
 
-    def expected(self, accounts: Sequence[ModelAccount], now: datetime) -> list[Answer]:
-        return [answer for each in self.charges for answer in each.expected(accounts, now)]
+    def expected(self, books: Books, app_id: int, now: int) -> list[Answer]:
+        return [answer for each in self.charges for answer in each.expected(books, app_id, now)]
 
 
 @dataclass(frozen=True)
 class Refund:
-    account: int
+    charge: MovementRef
     key: str
-    charge: int
     amount: int | None
 
     async def ask(self, party: Party) -> list[Answer]:
         outcome = await party.spending.refund(
-            app_id=party.stage.app_id,
-            charge=MovementRef(party.accounts[self.account], self.charge),
-            key=self.key,
-            amount=self.amount,
+            app_id=party.stage.app_id, charge=self.charge, key=self.key, amount=self.amount
         )
-        return [told_refund(outcome)]
+        return [timeless(outcome)]
 
-    def expected(self, accounts: Sequence[ModelAccount], now: datetime) -> list[Answer]:
-        return [accounts[self.account].refund(self.key, self.charge, self.amount, now)]
+    def expected(self, books: Books, app_id: int, now: int) -> list[Answer]:
+        outcome = charging.refund(
+            books, now, app=app_id, charge=self.charge, key=self.key, amount=self.amount
+        )
+        return [timeless(outcome)]
 
 
 @dataclass(frozen=True)
 class Give:
     """A grant, by hand: it has no key, so it is not asked twice."""
 
-    account: int
-    lot: LotSpec
+    account: AccountRef
+    amount: int
+    terms: Terms = PLAIN
 
     async def ask(self, party: Party) -> list[Answer]:
-        account = party.accounts[self.account]
-        rows = await party.session.rows(GIVE, party.stage.lot_parameters(account, self.lot))
-        return [("given", rows[0][0])]
+        parameters = party.stage.lot_parameters(self.account, self.amount, self.terms)
+        rows = await party.spending._side.rows(GIVE, parameters)
+        return [MovementRef(self.account, rows[0][0])]
 
-    def expected(self, accounts: Sequence[ModelAccount], now: datetime) -> list[Answer]:
-        return [("given", accounts[self.account].give(self.lot, now))]
+    def expected(self, books: Books, app_id: int, now: int) -> list[Answer]:
+        del app_id
+        account = books.accounts[self.account]
+        lot = receive(books, account, self.amount, self.terms, now).lot
+        return [MovementRef(self.account, lot.no)]
 
 
 @dataclass(frozen=True)
 class Reverse:
-    account: int
-    lot_no: int
+    """A grant is taken back, by hand: again has no effect."""
+
+    lot: MovementRef
 
     async def ask(self, party: Party) -> list[Answer]:
-        account = party.accounts[self.account]
-        await party.session.rows(
-            "select by_hand.reverse(%s, %s, %s)", (*account, self.lot_no)
-        )
-        return [("reversed",)]
+        await party.spending._side.rows(REVERSE, (*self.lot.account, self.lot.seq))
+        return [None]
 
-    def expected(self, accounts: Sequence[ModelAccount], now: datetime) -> list[Answer]:
-        accounts[self.account].reverse(self.lot_no, now)
-        return [("reversed",)]
+    def expected(self, books: Books, app_id: int, now: int) -> list[Answer]:
+        del app_id
+        account = books.accounts[self.lot.account]
+        lot = account.lots[self.lot.seq]
+        if lot.reversed_as is None:
+            take_back(books, account, lot, "debt", now)
+        return [None]
 
 
-def told_charge(outcome: ChargeOutcome) -> Answer:
+def timeless(outcome: ChargeOutcome | RefundOutcome | BaseException) -> Answer:
+    """The outcome without its time, which a model knows nothing of. Raises what is an error."""
     match outcome:
-        case Charged(charge, replayed):
-            told = "charged", charge.movement.seq, charge.cost, charge.available
-            return ("replayed" if replayed else "new", *told)
-        case Insufficient(required, available, debt):
-            return "insufficient", required, available, debt
-        case KeyReused():
-            return ("key_reused",)
-        case TooExpensive():
-            return ("too_expensive",)
-    raise AssertionError(outcome)
+        case BaseException():
+            raise outcome
+        case Charged(charge):
+            return replace(outcome, charge=replace(charge, at=ANY_TIME))
+        case Refunded(refund):
+            return replace(outcome, refund=replace(refund, at=ANY_TIME))
+    return outcome
 
 
-def told_refund(outcome: RefundOutcome) -> Answer:
-    match outcome:
-        case Refunded(refund, replayed):
-            told = refund.movement.seq, refund.amount, refund.repaid, refund.available
-            return ("replayed" if replayed else "new", "refunded", *told)
-        case KeyReused():
-            return ("key_reused",)
-        case NoSuchCharge():
-            return ("no_charge",)
-        case MoreThanTaken(refundable):
-            return "more_than_taken", refundable
-    raise AssertionError(outcome)
+def some_terms(rng: Random) -> Terms:
+    return replace(PLAIN, priority=rng.choice((0, 100, 100)))
 
 
 @dataclass
 class Known:
-    """What whoever draws a request knows of the books so far: by account, charges and lots."""
+    """What whoever draws a request knows of the books so far."""
 
-    charges: list[list[int]]
-    lots: list[list[int]]
-    lot_kinds: Callable[[Random], LotSpec] = field(
-        default=lambda rng: LotSpec(rng.randint(1, 60), priority=rng.choice((0, 100)))
-    )
+    accounts: Sequence[AccountRef]
+    charges: list[MovementRef] = field(default_factory=list)
+    lots: list[MovementRef] = field(default_factory=list)
+    terms: Callable[[Random], Terms] = some_terms
 
-    def learn(self, account: int, answer: Answer) -> None:
-        match answer:
-            case ("new", "charged", seq, *_):
-                self.charges[account].append(seq)
-            case ("given", lot_no):
-                self.lots[account].append(lot_no)
+    def learn(self, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            match answer:
+                case Charged(charge, replayed=False):
+                    self.charges.append(charge.movement)
+                case MovementRef():
+                    self.lots.append(answer)
 
 
 def a_charge(rng: Random, known: Known) -> Charge:
     """Mostly one request per key, sometimes another."""
-    account = rng.randrange(len(known.charges))
     number = rng.randrange(KEYS)
     drawn = rng if rng.random() < 0.1 else Random(number)
     operation = drawn.choice(("unit", "unit", "unit", "draw", "look", "free"))
     units = drawn.choice((1, 2, 5, 9, 20, 45))
-    return Charge(account, f"c{number}-{rng.randrange(3)}", operation, units)
+    key = f"c{number}-{rng.randrange(3)}"
+    return Charge(rng.choice(known.accounts), key, operation, units)
 
 
 def a_batch(rng: Random, known: Known) -> Batch:
@@ -223,21 +208,20 @@ def a_batch(rng: Random, known: Known) -> Batch:
 
 
 def a_refund(rng: Random, known: Known) -> Refund:
-    account = rng.randrange(len(known.charges))
-    charge = rng.choice(known.charges[account] or [1])
-    drawn = rng if rng.random() < 0.1 else Random(charge)
-    key = f"c{rng.randrange(KEYS)}-0" if rng.random() < 0.05 else f"r{charge}-{rng.randrange(2)}"
-    return Refund(account, key, charge, drawn.choice((None, 1, 2, 7)))
+    charge = rng.choice(known.charges or [MovementRef(known.accounts[0], 1)])
+    drawn = rng if rng.random() < 0.1 else Random(charge.seq)
+    key = f"c{rng.randrange(KEYS)}-0"  # a charge's
+    if rng.random() < 0.95:
+        key = f"r{charge.seq}-{rng.randrange(2)}"
+    return Refund(charge, key, drawn.choice((None, 1, 2, 7)))
 
 
 def a_gift(rng: Random, known: Known) -> Give:
-    return Give(rng.randrange(len(known.lots)), known.lot_kinds(rng))
+    return Give(rng.choice(known.accounts), rng.randint(1, 60), known.terms(rng))
 
 
 def a_reversal(rng: Random, known: Known) -> Reverse | Give:
-    account = rng.randrange(len(known.lots))
-    lots = known.lots[account]
-    return Reverse(account, rng.choice(lots)) if lots else a_gift(rng, known)
+    return Reverse(rng.choice(known.lots)) if known.lots else a_gift(rng, known)
 
 
 # How often each comes up.
@@ -253,13 +237,3 @@ DRAWN: Mapping[Callable[[Random, Known], Request], int] = {
 def draw(rng: Random, known: Known) -> Request:
     drawn = rng.choices(list(DRAWN), list(DRAWN.values()))[0]
     return drawn(rng, known)
-
-
-def accounts_of(request: Request) -> list[int]:
-    """The account of each of its answers."""
-    match request:
-        case Batch(charges):
-            return [charge.account for charge in charges]
-        case Charge(account) | Refund(account) | Give(account) | Reverse(account):
-            return [account]
-    raise AssertionError(request)

@@ -1,17 +1,19 @@
-"""Accounts with lots of any kind, an app that may spend from them, and a clock that can be set."""
+"""Accounts with lots of any kind, an app that may spend from them, and the same in a model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 import psycopg
+from specification.accounts import ALWAYS, NEVER, Terms, moment
+from specification.books import Books
+from specification.granting import receive
 
 from ledger.ids import AccountRef
 
-START = datetime(2030, 1, 1, tzinfo=UTC)
-FOREVER = timedelta(days=1_000_000)
+SECOND = 1_000_000  # times are microseconds since 1970
+START = int(datetime(2040, 1, 1, tzinfo=UTC).timestamp()) * SECOND
 
 # Base and per unit, in micro-credits.
 PRICES = {"free": (0, 0), "look": (3, 0), "unit": (0, 1), "draw": (2, 3)}
@@ -19,6 +21,7 @@ PRICES = {"free": (0, 0), "look": (3, 0), "unit": (0, 1), "draw": (2, 3)}
 _BY_HAND: LiteralString = """
 create schema by_hand;
 create table by_hand.time (at timestamptz not null);
+insert into by_hand.time values ('2040-01-01Z');
 
 create function by_hand.give(
   p_root bigint, p_account bigint, p_amount bigint, p_effective timestamptz, p_expires timestamptz,
@@ -42,7 +45,7 @@ begin
     values (p_root, p_account, v_lot, 'promotional', p_amount, p_amount - (v_debt - a.debt),
             p_effective, p_expires, p_priority, p_operations, a.last_at);
   a.valid_until := least(a.valid_until, p_expires,
-                         case when p_effective > a.last_at then p_effective end);
+                         case when p_effective > clock() then p_effective end);
   a.is_special := a.is_special or p_operations is not null;
   perform keep(a);
   return v_lot;
@@ -58,39 +61,27 @@ grant usage on schema by_hand to creditd_api;
 """
 
 _PRETEND: LiteralString = """
-insert into by_hand.time values ('2030-01-01Z');
 create or replace function creditd.clock() returns timestamptz
 language sql volatile begin atomic select at from by_hand.time; end;
 """
 
-
-@dataclass(frozen=True)
-class LotSpec:
-    """A lot to be: times from the stage's start, None is no bound."""
-
-    amount: int
-    priority: int = 100
-    effective: timedelta | None = None
-    expires: timedelta | None = None
-    operations: tuple[str, ...] | None = None
-
-    @property
-    def effective_at(self) -> datetime:
-        return datetime.min.replace(tzinfo=UTC) if self.effective is None else START + self.effective
-
-    @property
-    def expires_at(self) -> datetime:
-        return datetime.max.replace(tzinfo=UTC) if self.expires is None else START + self.expires
+GIVE: LiteralString = (
+    "select by_hand.give(%s::bigint, %s::bigint, %s::bigint, %s::timestamptz, %s::timestamptz,"
+    " %s::integer, %s::integer[])"
+)
+REVERSE: LiteralString = "select by_hand.reverse(%s::bigint, %s::bigint, %s::bigint)"
+PLAIN = Terms("promotional")
 
 
 class Stage:
-    """The owner's hand on a set of books. Made by `Stage.on`."""
+    """The owner's hand on a set of books, and on a model of them. Made by `Stage.on`."""
 
     def __init__(self, database_url: str, owner: psycopg.Connection) -> None:
         self.database_url = database_url
         self.owner = owner
         self.operations: dict[str, int] = {}
         self.app_id = 0
+        self.now = START
 
     @classmethod
     @contextmanager
@@ -115,48 +106,68 @@ class Stage:
             yield stage
 
     def rows(self, statement: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
-        cursor = self.owner.execute(statement, parameters)
+        cursor = self.owner.execute(statement, parameters or None)
         return cursor.fetchall() if cursor.description else []
 
-    def account(self, name: str, *lots: LotSpec) -> AccountRef:
+    def account(self, name: str, *amounts: int) -> AccountRef:
+        """Open an account with a plain lot of each amount."""
         ((root_id, account_id, _),) = self.rows(
             "select * from creditd.open_account(%s, %s)", self.app_id, name
         )
         account = AccountRef(root_id, account_id)
-        for lot in lots:
-            self.give(account, lot)
+        for amount in amounts:
+            self.give(account, amount)
         return account
 
-    def give(self, account: AccountRef, lot: LotSpec) -> int:
-        ((lot_no,),) = self.rows(GIVE, *self.lot_parameters(account, lot))
+    def give(self, account: AccountRef, amount: int, terms: Terms = PLAIN) -> int:
+        ((lot_no,),) = self.rows(GIVE, *self.lot_parameters(account, amount, terms))
         return int(lot_no)
 
-    def lot_parameters(self, account: AccountRef, lot: LotSpec) -> tuple[object, ...]:
+    def lot_parameters(
+        self, account: AccountRef, amount: int, terms: Terms
+    ) -> tuple[object, ...]:
+        named = terms.operations
         return (
             *account,
-            lot.amount,
-            "-infinity" if lot.effective is None else lot.effective_at,
-            "infinity" if lot.expires is None else lot.expires_at,
-            lot.priority,
-            None if lot.operations is None else [self.operations[name] for name in lot.operations],
+            amount,
+            "-infinity" if terms.effective_at == ALWAYS else moment(terms.effective_at),
+            "infinity" if terms.expires_at == NEVER else moment(terms.expires_at),
+            terms.priority,
+            None if named is None else sorted(self.operations[name] for name in named),
         )
 
-    def reverse(self, account: AccountRef, lot_no: int) -> None:
-        self.rows("select by_hand.reverse(%s, %s, %s)", *account, lot_no)
+    def model_of(self, *accounts: AccountRef, amounts: tuple[int, ...] = ()) -> Books:
+        """A model of books in which there are these accounts, each with plain lots."""
+        books = Books()
+        for operation, (base, per_unit) in PRICES.items():
+            books.set_price(operation, base, per_unit, 0)
+        for ref in accounts:
+            account = books.open(ref, app=self.app_id)
+            for amount in amounts:
+                receive(books, account, amount, PLAIN, self.now)
+        return books
 
-    def set_time(self, at: datetime) -> None:
+    def wait(self, microseconds: int) -> None:
+        """Let the pretended time go on."""
+        self.now += microseconds
+        at = moment(START) + timedelta(microseconds=self.now - START)
         self.rows("update by_hand.time set at = %s", at)
 
     def entries(self, account: AccountRef) -> list[tuple[Any, ...]]:
         """What the account's entries say but times, hashes and whose they are."""
         return self.rows(
-            "select seq, kind, amount, available_after, debt_after, lot_no, movement, total,"
-            " refers_to from creditd.entry where root_id = %s and account_id = %s order by seq",
+            "select seq, kind::integer, amount, lot_no, movement, available_after, held_after,"
+            " debt_after from creditd.entry where root_id = %s and account_id = %s order by seq",
             *account,
         )
 
 
-GIVE: LiteralString = (
-    "select by_hand.give(%s::bigint, %s::bigint, %s::bigint, %s::timestamptz, %s::timestamptz,"
-    " %s::integer, %s::integer[])"
-)
+def entries_of(books: Books, account: AccountRef) -> list[tuple[Any, ...]]:
+    """The same of a model's account."""
+    return [
+        (
+            *(entry.no, int(entry.kind), entry.amount, entry.lot, entry.movement),
+            *(entry.available_after, entry.held_after, entry.debt_after),
+        )
+        for entry in books.accounts[account].entries
+    ]
