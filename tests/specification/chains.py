@@ -47,6 +47,7 @@ class Event:
     rule: str
     wallet: Wallet
     block: int
+    place: int  # among the block's logs
     at: int
     credits: int
 
@@ -75,8 +76,7 @@ class Chains:
             lots = [] if record is None else record.lots
             record = Record(event, self._earner(event.wallet), lots=lots)
             self.records[event.cause] = record
-        assert not record.is_confirmed or not record.granted
-        record.event, record.granted = event, 0
+        record.event = event
         credits_left = self._within_caps(event, record.account)
         record.is_confirmed, record.granted = True, credits_left
         if credits_left > 0:
@@ -94,7 +94,7 @@ class Chains:
             for record in self.records.values()
             if record.is_confirmed and record.event.cause[0] == chain and record.event.block > above
         ]
-        for record in reversed(left):
+        for record in sorted(left, key=lambda r: (r.event.block, r.event.place), reverse=True):
             record.is_confirmed = False
             if record.granted > 0:
                 self._take_back(record.lots[-1], self.rules[record.event.rule].on_reversal, now)

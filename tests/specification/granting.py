@@ -67,7 +67,6 @@ def receive(
     books: Books, account: Account, amount: int, terms: Terms, now: int, *, recover: int = 0
 ) -> Received:
     """Enter a grant: it makes up for what is lost, owed or drawn; the rest can be spent."""
-    account.expire(now)
     lot = account.add_lot(Kind.GRANT, amount, terms, now)
     if recover > 0:
         account.post(Kind.RECOVERY, min(recover, amount), lot, now, lot.no)
