@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
+from uuid import UUID
 
 from psycopg.rows import TupleRow
 
@@ -114,8 +115,8 @@ class Spending:
                 account_id,
                 charge.seq,
                 app_id,
-                key_digest(app_id, charge.account, key),
-                digest128("refund", str(charge.seq), str(amount)),
+                UUID(bytes=key_digest(app_id, charge.account, key)),
+                UUID(bytes=digest128("refund", str(charge.seq), str(amount))),
                 amount,
             ),
         )

@@ -37,6 +37,7 @@ class Wire:
         self._types = list(types)
         self._formats = [Format.BINARY] * len(types)
         self._connection: AsyncConnection[TupleRow] | None = None
+        self._socket = -1  # a connection that is lost no longer knows its own
         self._answered: Callable[[Answer], None] | None = None
         self._result: PGresult | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -54,9 +55,9 @@ class Wire:
         except BaseException:
             await connection.close()
             raise
-        self._connection = connection
+        self._connection, self._socket = connection, connection.fileno()
         connection.pgconn.nonblocking = 1
-        asyncio.get_running_loop().add_reader(connection.fileno(), self._readable)
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
 
     async def _prepare(self, connection: AsyncConnection[TupleRow]) -> None:
         connection.pgconn.send_prepare(_NAME, self._statement, self._types)
@@ -89,13 +90,12 @@ class Wire:
 
     def _flush(self, connection: PGconn) -> None:
         if connection.flush() == 1:  # the socket takes no more for now
-            asyncio.get_running_loop().add_writer(connection.socket, self._writable)
+            asyncio.get_running_loop().add_writer(self._socket, self._writable)
 
     def _writable(self) -> None:
-        connection = self._pgconn()
-        asyncio.get_running_loop().remove_writer(connection.socket)
+        asyncio.get_running_loop().remove_writer(self._socket)
         try:
-            self._flush(connection)
+            self._flush(self._pgconn())
         except psycopg.Error as error:
             self._fail(error)
 
@@ -126,8 +126,8 @@ class Wire:
         connection, self._connection = self._connection, None
         if connection is not None:
             loop = asyncio.get_running_loop()
-            loop.remove_reader(connection.pgconn.socket)
-            loop.remove_writer(connection.pgconn.socket)
+            loop.remove_reader(self._socket)
+            loop.remove_writer(self._socket)
             connection.pgconn.finish()
         self._tell(error)
 
