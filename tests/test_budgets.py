@@ -22,8 +22,9 @@ from ledger.sharing import Period
 
 TOLD = """
 create table told (root bigint, account bigint, topic text, body jsonb);
-create or replace function creditd.announce(p_root bigint, p_account bigint, p_topic text, p_body jsonb)
-returns void language sql as $$ insert into public.told values ($1, $2, $3, $4) $$
+create or replace function creditd.announce(
+  p_root bigint, p_account bigint, p_topic text, p_body jsonb
+) returns void language sql as $$ insert into public.told values ($1, $2, $3, $4) $$
 """
 
 
@@ -58,7 +59,8 @@ def at(town: Town, moment: str) -> None:
 def used(town: Town, member: AccountRef) -> dict[str, int]:
     return dict(
         town.rows(
-            "select day::text, used from creditd.budget_use where account_id = %s", member.account_id
+            "select day::text, used from creditd.budget_use where account_id = %s",
+            member.account_id,
         )
     )
 
@@ -238,7 +240,9 @@ def test_what_is_given_back_is_the_budgets_of_the_day_it_was_taken(database_url:
                 town.rows(give_back, root, member, 4, "2024-05-03Z")
             with pytest.raises(psycopg.errors.CheckViolation, match="budget_use_is_never"):
                 town.rows(give_back, root, member, 7, made.charge.at)
-            town.rows("select creditd.budget_take(%s, %s, 4::bigint, %s)", root, member, made.charge.at)
+            town.rows(
+                "select creditd.budget_take(%s, %s, 4::bigint, %s)", root, member, made.charge.at
+            )
 
     asyncio.run(main())
 

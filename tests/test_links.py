@@ -74,9 +74,7 @@ def test_a_moved_lot_keeps_its_terms_and_where_it_began(database_url: str) -> No
                 " values (%s, %s, %s, %s)",
                 *(CHAIN_ID, BOB, *first),
             )
-            await town.linking.unlink(
-                app_id=1, chain_id=CHAIN_ID, address=ALICE, account=first
-            )
+            await town.linking.unlink(app_id=1, chain_id=CHAIN_ID, address=ALICE, account=first)
             await town.linked(BOB, second)
             assert town.rows(lots, second.account_id) == moved
             town.rows("update creditd.account set kind = 'user' where account_id = %s", b)
@@ -305,12 +303,19 @@ def test_an_app_links_only_to_accounts_it_reaches(database_url: str) -> None:
             await town.operating.create_app_key(
                 app="other", scopes=[], digest=b"\x01" * 32, hint=""
             )
-            told = {"chain_id": CHAIN_ID, "address": ALICE}
-            assert await town.linking.link(app_id=2, account=user, **told) == NoSuchAccount()
-            nobody = AccountRef(1, 1)
-            assert await town.linking.link(app_id=1, account=nobody, **told) == NoSuchAccount()
+
+            async def link(app_id: int, account: AccountRef) -> object:
+                return await town.linking.link(
+                    app_id=app_id, chain_id=CHAIN_ID, address=ALICE, account=account
+                )
+
+            assert await link(2, user) == NoSuchAccount()
+            assert await link(1, AccountRef(1, 1)) == NoSuchAccount()
             await town.linked(ALICE, user)
-            assert await town.linking.unlink(app_id=2, account=user, **told) == NoSuchAccount()
+            unlinked = await town.linking.unlink(
+                app_id=2, chain_id=CHAIN_ID, address=ALICE, account=user
+            )
+            assert unlinked == NoSuchAccount()
             with pytest.raises(ValueError, match="an address has 20 bytes, this one 19"):
                 await town.link(ALICE[1:], user)
 

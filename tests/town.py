@@ -32,7 +32,8 @@ begin
                            effective_at, expires_at, operations, created_at)
     values ({root}, {account}, a.seq, {source}, {amount}, {amount}, {priority},
             {effective_at}, {expires_at}, {operations}, a.last_at);
-  a.valid_until := least(a.valid_until, {expires_at}::timestamptz, nullif({effective_at}, '-infinity')::timestamptz);
+  a.valid_until := least(a.valid_until, {expires_at}::timestamptz,
+                         nullif({effective_at}, '-infinity')::timestamptz);
   a.is_special := a.is_special or {operations}::integer[] is not null;
   a := creditd.repay_from_lots(a, e.lot_no, null);
   a := creditd.refill_line(a, e.lot_no, e.lot_no);
@@ -138,9 +139,13 @@ class Town:
         operations: list[str] | None = None,
     ) -> None:
         """Grant credits behind the front door, with any terms."""
-        numbers = "null" if operations is None else (
-            "(select array_agg(operation_id) from creditd.operation where name in"
-            f" ({', '.join(repr(name) for name in operations)}))"
+        numbers = (
+            "null"
+            if operations is None
+            else (
+                "(select array_agg(operation_id) from creditd.operation where name in"
+                f" ({', '.join(repr(name) for name in operations)}))"
+            )
         )
         self.rows(
             _GRANT.format(
@@ -164,7 +169,8 @@ class Town:
               a creditd.account;
               e creditd.entry;
             begin
-              perform creditd.lock_with_links(array[{account.root_id}], array[{account.account_id}]);
+              perform creditd.lock_with_links(
+                array[{account.root_id}], array[{account.account_id}]);
               a := creditd.locked_account({account.root_id}, {account.account_id});
               e.kind := 5; e.amount := {amount}; e.lot_no := 1;
               a := creditd.post(a, e);
@@ -194,7 +200,8 @@ class Town:
         return [
             (name, amount)
             for name, amount in self.rows(
-                "select k.name, e.amount from creditd.entry e join creditd.entry_kind k using (kind)"
+                "select k.name, e.amount from creditd.entry e"
+                " join creditd.entry_kind k using (kind)"
                 " where e.root_id = %s and e.account_id = %s order by e.seq",
                 *account,
             )
