@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Final
 
 import uvloop
-from bare_limit import BareSpending
+from bare_limit import bare_spending
 from filled_books import OPERATION
 from measuring import Meter, Sample
 from references import alone
@@ -38,8 +38,8 @@ def bare_charges(url: str, accounts: Sequence[AccountRef], seconds: float) -> Sa
     """Let the same callers charge through lanes that write the rows and decide nothing."""
 
     async def run() -> Sample:
-        async with BareSpending.open(url) as bare:
-            return (await metered(url, bare.charge, accounts, seconds, IN_FLIGHT))[0]
+        async with bare_spending(url) as bare:
+            return (await metered(url, through(bare), accounts, seconds, IN_FLIGHT))[0]
 
     return uvloop.run(run())
 

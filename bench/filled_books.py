@@ -1,4 +1,4 @@
-"""Books to measure on: accounts that earned their credits on a chain, and an app that spends them."""
+"""Books to measure on: accounts that earned their credits on a chain, and an app to spend them."""
 
 import asyncio
 import hashlib
@@ -7,18 +7,19 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import psycopg
+from measuring import Meter, Sample
 
 from ledger.audit import audit, render
 from ledger.ids import AccountRef
 from ledger.migrate import migrate
 from ledger.operating import Operating, PriceRow
-from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
+from ledger.watching import ChainEntry, Position, RuleEntry, SeenBlock, SeenEvent, Watching
 
 APP: Final = "bench"
 OPERATION: Final = "call"
 COST: Final = 1_000  # micro-credits a charge takes
 CREDITS_EACH: Final = 10**12
-EVENTS_PER_BLOCK: Final = 1_000  # confirmed in one transaction
+EVENTS_PER_BLOCK: Final = 1_000  # confirmed in one transaction: what a step of the watcher has
 REMEMBERED: Final = 1_000_000  # blocks: all of them
 
 _CHAIN: Final = ChainEntry(1, "bench", bytes(32), 1, -1, bytes(32), 0)
@@ -58,12 +59,13 @@ def accounts_of(url: str) -> Sequence[AccountRef]:
     return [AccountRef(*row) for row in rows]
 
 
-def require_balanced(url: str) -> float:
-    """Audit the books and return how many entries a second it took. Ends the run on a breach."""
+def audited(url: str) -> Sample:
+    """Audit the books: entries a second. Ends the run on a breach."""
+    meter = Meter(url)
     report = asyncio.run(audit(url))
     if not report.balanced:
-        raise SystemExit(f"the books do not balance after the run:\n{render(report)}")
-    return report.entries / report.seconds
+        raise SystemExit(f"the books do not balance:\n{render(report)}")
+    return meter.sample(report.entries)
 
 
 async def _set_up(url: str) -> None:
@@ -84,15 +86,15 @@ async def _grant(url: str, grants: Sequence[tuple[bytes, int]]) -> None:
 class History:
     """A chain as its watcher tells the books of it, block after block. Made by `leading`."""
 
-    def __init__(self, watching: Watching, rule_id: int, next_block: int) -> None:
+    def __init__(self, watching: Watching, rule_id: int, position: Position) -> None:
         self._watching = watching
         self._rule_id = rule_id
-        self._next = next_block
-        self._pending: list[SeenBlock] = []
+        self._indexed = position.indexed_number
+        self._confirmed = position.confirmed_number
 
     async def append(self, grants: Sequence[tuple[bytes, int]]) -> None:
         """Append a block with an event for each of `grants` (wallet, micro-credits): pending."""
-        number = self._next
+        number = self._indexed + 1
         block = SeenBlock(number, _hash(number), _hash(number - 1), _FIRST_TIME + number)
         events = [
             SeenEvent(
@@ -104,9 +106,9 @@ class History:
                 rule_id=self._rule_id,
                 wallet=address,
                 amount=1,
-                credits=credits,
+                credits=micro,
             )
-            for place, (address, credits) in enumerate(grants)
+            for place, (address, micro) in enumerate(grants)
         ]
         await self._watching.append(
             head_number=number,
@@ -116,20 +118,22 @@ class History:
             confirm=None,
             remember=REMEMBERED,
         )
-        self._next += 1
-        self._pending.append(block)
+        self._indexed = number
 
     async def confirm(self) -> int:
-        """Confirm the oldest pending block in one transaction; return how many events it had."""
-        block = self._pending.pop(0)
-        return await self._watching.append(
-            head_number=self._next - 1,
-            blocks=[],
-            events=[],
-            set_aside=[],
-            confirm=(block.number, block.hash),
-            remember=REMEMBERED,
-        )
+        """Confirm all pending blocks, one in a transaction; return how many events they had."""
+        events = 0
+        while self._confirmed < self._indexed:
+            self._confirmed += 1
+            events += await self._watching.append(
+                head_number=self._indexed,
+                blocks=[],
+                events=[],
+                set_aside=[],
+                confirm=(self._confirmed, _hash(self._confirmed)),
+                remember=REMEMBERED,
+            )
+        return events
 
 
 @asynccontextmanager
@@ -137,8 +141,7 @@ async def leading(url: str) -> AsyncIterator[History]:
     """Lead the books' chain, and go on where they stand."""
     async with Watching.lead(url, _CHAIN, APP) as watching:
         rule_id = (await watching.enter_rules([_RULE]))[_RULE.name]
-        position = await watching.position()
-        yield History(watching, rule_id, position.indexed_number + 1)
+        yield History(watching, rule_id, await watching.position())
 
 
 def _hash(number: int) -> bytes:

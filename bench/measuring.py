@@ -41,7 +41,8 @@ class Sample:
     """One round of one work: its figure, and the CPU microseconds of one operation.
 
     `client_us` is spent by whoever asks, `postgres_us` by all processes of the server. `others` is
-    the share of the machine that neither of them used. `more` has further figures by name.
+    the share of the machine that neither of them used. `more` has further figures by name;
+    `wal_bytes` and `page_images` are of one operation, `checkpoints` of the whole round.
     """
 
     value: float
@@ -101,14 +102,13 @@ class Meter:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._written = _written(url)
         self._server = server_cpu_seconds(url)
         self._busy = _machine_busy_seconds()
         self._client = _client_cpu_seconds()
         self._began = time.perf_counter()
 
-    def sample(
-        self, operations: float, *, client_seconds: float = 0.0, **more: float
-    ) -> Sample:
+    def sample(self, operations: float, *, client_seconds: float = 0.0, **more: float) -> Sample:
         """Return operations per second until now, and what each took.
 
         `client_seconds` is CPU of clients that this process does not count as its own.
@@ -118,12 +118,20 @@ class Meter:
         busy = _machine_busy_seconds() - self._busy
         server = server_cpu_seconds(self._url) - self._server
         others = max(0.0, busy - client - server) / (elapsed * (os.cpu_count() or 1))
+        wal, images, checkpoints = (
+            after - before for after, before in zip(_written(self._url), self._written, strict=True)
+        )
         return Sample(
             value=operations / elapsed,
             client_us=client * 1e6 / max(operations, 1),
             postgres_us=server * 1e6 / max(operations, 1),
             others=others,
-            more=more,
+            more={
+                **more,
+                "wal_bytes": wal / max(operations, 1),
+                "page_images": images / max(operations, 1),
+                "checkpoints": checkpoints,
+            },
         )
 
 
@@ -210,19 +218,19 @@ def compare(
 
 def write(area: str, rows: Sequence[Measurement]) -> None:
     """Write an area's rows, and what machine they were measured on."""
-    write_document(area, {"measurements": [asdict(row) for row in rows]})
+    write_document(RESULTS / f"{area}.json", {"measurements": [asdict(row) for row in rows]})
 
 
-def write_document(area: str, document: Mapping[str, object]) -> None:
-    """Write an area's document, led by what machine it was measured on."""
-    RESULTS.mkdir(exist_ok=True)
+def write_document(path: Path, document: Mapping[str, object]) -> None:
+    """Write a document of results, led by what machine they were measured on."""
+    path.parent.mkdir(exist_ok=True)
     machine = {
         "cores": os.cpu_count(),
         "memory_gib": psutil.virtual_memory().total >> 30,
         "python": platform.python_version(),
     }
     text = json.dumps({"machine": machine, **document}, indent=2)
-    (RESULTS / f"{area}.json").write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -274,6 +282,27 @@ def _postmaster(url: str) -> int:
     if row is None:
         raise RuntimeError("the server does not say its process id")
     return int(row[0].split()[0])
+
+
+def _written(url: str) -> tuple[int, int, int]:
+    """Return the WAL's length in bytes, and how many page images and checkpoints there were.
+
+    Images are counted with up to a second's delay.
+    """
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "select (pg_current_wal_lsn() - '0/0')::bigint, w.wal_fpi,"
+            " c.num_timed + c.num_requested from pg_stat_wal w, pg_stat_checkpointer c"
+        ).fetchone()
+    if row is None:
+        raise RuntimeError("the server does not say what it has written")
+    return row
+
+
+def checkpoint(url: str) -> None:
+    """Write all that is dirty: from here the first change of a page puts its image into the WAL."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("checkpoint")
 
 
 def _seconds(process: psutil.Process) -> float:

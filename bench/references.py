@@ -1,4 +1,4 @@
-"""What the ledger is measured against, on the same server: pgbench, and double entry in plain SQL."""
+"""What the ledger is held against, on the same server: pgbench, and double entry in plain SQL."""
 
 import re
 import statistics

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-from charging import fill
+from filled_books import fill
 from measuring import Sample, compare, postgres, write
 
 from api.keys import new_api_key
@@ -53,7 +53,7 @@ def main() -> None:
     with postgres() as url, tempfile.TemporaryDirectory(prefix="creditd-bench-") as name:
         folder = Path(name)
         migrate(url)
-        accounts = asyncio.run(fill(url))
+        accounts = fill(url)
         api_key = asyncio.run(enter_key(url))
         rows = [
             compare(

@@ -1,22 +1,23 @@
 """Group commit: charges that arrive while a batch is on its way go together in the next one.
 
 A lone charge goes at once, and a busy account costs one round trip per batch instead of one per
-charge. An account always takes the same lane, so its charges keep their order within a process.
+charge. An account always takes the same lane.
 """
 
 import asyncio
-import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 import psycopg
-from psycopg.adapt import Buffer, Dumper
-from psycopg.pq import Format
+from psycopg.pq.abc import PGresult
 
-from ledger.errors import LedgerBusy, LedgerUnavailable
+from ledger import arrays
+from ledger.connecting import translated
+from ledger.errors import LedgerBusy, LedgerError, LedgerUnavailable
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import (
     Charge,
@@ -31,73 +32,23 @@ from ledger.outcomes import (
     TooExpensive,
     UnknownOperation,
 )
-from ledger.session import Session
+from ledger.session import TRIES_MAX
+from ledger.wire import Answer, Wire
 
 BATCH_MAX: Final = 256  # a batch holds its accounts' locks until it commits: a few ms, not more
 
-_CHARGE_BATCH: Final = (
-    "select * from creditd.charge_batch("
-    "%b::bigint, %b, %b, %b, %b, %b, %b::text[], %b, %b, %b)"
+CHARGE_BATCH: Final = "select * from creditd.charge_batch($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)"
+CHARGE_BATCH_TYPES: Final = (
+    arrays.INT8,
+    *(arrays.INT8_ARRAY, arrays.INT8_ARRAY, arrays.INT4_ARRAY),
+    *(arrays.UUID_ARRAY, arrays.UUID_ARRAY, arrays.TEXT_ARRAY),
+    *(arrays.INT4_ARRAY, arrays.INT8_ARRAY, arrays.INT4_ARRAY),
 )
 
-
-class Int8s(bytes):
-    """A bigint[] as it goes over the wire."""
-
-
-class Int4s(bytes):
-    """An integer[] as it goes over the wire."""
-
-
-class Digests(bytes):
-    """A uuid[] as it goes over the wire."""
-
-
-class _WireDumper(Dumper):
-    format = Format.BINARY
-
-    def dump(self, obj: Buffer) -> Buffer:
-        return obj
-
-
-class _Int8sDumper(_WireDumper):
-    oid = psycopg.adapters.types["int8"].array_oid
-
-
-class _Int4sDumper(_WireDumper):
-    oid = psycopg.adapters.types["int4"].array_oid
-
-
-class _DigestsDumper(_WireDumper):
-    oid = psycopg.adapters.types["uuid"].array_oid
-
-
-psycopg.adapters.register_dumper(Int8s, _Int8sDumper)
-psycopg.adapters.register_dumper(Int4s, _Int4sDumper)
-psycopg.adapters.register_dumper(Digests, _DigestsDumper)
-
-# An array: how many dimensions, whether it has nulls, its elements' type, how many, the first one's
-# number; then every element behind its length.
-_HEADER: Final = struct.Struct(">iiIii")
-
-
-def _array(type_oid: int, size: int, code: str, elements: Sequence[object]) -> bytes:
-    flat: list[object] = [size] * (2 * len(elements))
-    flat[1::2] = elements
-    header = _HEADER.pack(1, 0, type_oid, len(elements), 1)
-    return header + struct.pack(">" + f"i{code}" * len(elements), *flat)
-
-
-def _int8s(elements: Sequence[int]) -> Int8s:
-    return Int8s(_array(20, 8, "q", elements))
-
-
-def _int4s(elements: Sequence[int]) -> Int4s:
-    return Int4s(_array(23, 4, "i", elements))
-
-
-def _digests(elements: Sequence[bytes]) -> Digests:
-    return Digests(_array(2950, 16, "16s", elements))
+# 40001 and 40P01 undo the statement and say nothing about the books. 23505: another process made
+# a charge under the same key in the same moment, and asking again gives its answer.
+_ANOTHER_TRY_HELPS: Final = {"40001", "40P01", "23505"}
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # Postgres counts microseconds from here
 
 
 @dataclass(slots=True, eq=False)
@@ -121,52 +72,44 @@ class Lane:
     callers and the next one gathers: neither side waits for the other.
     """
 
-    def __init__(self, sessions: Sequence[Session], queue_max: int) -> None:
-        self.sessions = sessions
+    def __init__(self, wires: Sequence[Wire], queue_max: int) -> None:
+        self._wires = wires
         self._queue_max = queue_max
         self._queue: deque[Waiting] = deque()
         self._in_flight = 0
-        self._idle: list[asyncio.Future[list[Waiting]]] = []
+        self._idle = list(wires)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def put(self, waiting: Waiting) -> None:
-        """Queue a charge. Raises LedgerBusy if the queue is full."""
+        """Send a charge, or queue it behind those on their way. Raises LedgerBusy if it is full."""
         if len(self._queue) >= self._queue_max:
             raise LedgerBusy(f"{self._queue_max} charges are waiting: try again in a moment")
         self._queue.append(waiting)
         self._hand_over()
 
-    async def run(self) -> None:
-        """Send batch after batch on every session. Ends by cancellation only."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                for session in self.sessions:
-                    group.create_task(self._run(session))
-        finally:
-            closed = LedgerUnavailable("the ledger was closed before it answered")
-            for waiting in self._queue:
-                _tell(waiting, closed)
-
-    async def _run(self, session: Session) -> None:
-        while True:
-            handed: asyncio.Future[list[Waiting]] = asyncio.get_running_loop().create_future()
-            self._idle.append(handed)
-            self._hand_over()
-            try:
-                batch = await handed
-                await self._send(session, batch)
-                self._in_flight -= len(batch)
-            finally:
-                if handed.done() and not handed.cancelled():
-                    closed = LedgerUnavailable("the ledger was closed before it answered")
-                    for waiting in handed.result():
-                        _tell(waiting, closed)
+    async def close(self) -> None:
+        """End the sessions. Whoever still waits is told that the same key tells what happened."""
+        self._idle.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for wire in self._wires:
+            wire.close()
+        closed = LedgerUnavailable("the ledger was closed before it answered")
+        while self._queue:
+            _tell(self._queue.popleft(), closed)
 
     def _hand_over(self) -> None:
-        # Half of what is on its way: batches stay about equal, and a lone charge goes at once.
-        if self._queue and self._idle and 2 * len(self._queue) >= self._in_flight:
-            batch = self._next_batch()
-            self._in_flight += len(batch)
-            self._idle.pop().set_result(batch)
+        # At half of what is on its way batches stay about equal, and a lone charge goes at once.
+        if not (self._queue and self._idle and 2 * len(self._queue) >= self._in_flight):
+            return
+        wire = self._idle.pop()
+        batch = self._next_batch()
+        self._in_flight += len(batch)
+        if wire.is_open:
+            wire.send(_parameters(batch), partial(self._answered, wire, batch, 1))
+        else:
+            self._begin(self._open_for(wire, batch))
 
     def _next_batch(self) -> list[Waiting]:
         batch: dict[bytes, Waiting] = {}
@@ -179,30 +122,82 @@ class Lane:
         self._queue.extendleft(reversed(again))
         return list(batch.values())
 
-    async def _send(self, session: Session, batch: Sequence[Waiting]) -> None:
-        try:
-            (answers,) = await session.rows(_CHARGE_BATCH, _parameters(batch), binary=True)
-            for waiting, *answer in zip(batch, *answers, strict=True):
-                if not waiting.answer.done():  # its caller may have gone; the charge stands
-                    waiting.answer.set_result(_charge_outcome(waiting, *answer))
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
-            await self._fail(session, batch, error)
+    def _answered(self, wire: Wire, batch: list[Waiting], tries: int, answer: Answer) -> None:
+        if not isinstance(answer, Exception):
+            _tell_outcomes(batch, answer)
+            self._done(wire, batch)
+        elif tries < TRIES_MAX and _another_try_helps(answer):
+            wire.send(_parameters(batch), partial(self._answered, wire, batch, tries + 1))
+        else:
+            error = _explained(answer)
+            if isinstance(error, LedgerUnavailable) or len(batch) == 1:
+                for waiting in batch:
+                    _tell(waiting, error)
+                self._done(wire, batch)
+            else:  # what the books refuse fails alone, not with its neighbours
+                self._begin(self._one_by_one(wire, batch))
 
-    async def _fail(self, session: Session, batch: Sequence[Waiting], error: Exception) -> None:
-        """Pass an outage on; let what the books refuse fail alone, not with its neighbours."""
-        if isinstance(error, LedgerUnavailable) or len(batch) == 1:
+    def _done(self, wire: Wire, batch: Sequence[Waiting]) -> None:
+        self._in_flight -= len(batch)
+        self._idle.append(wire)
+        self._hand_over()
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _open_for(self, wire: Wire, batch: list[Waiting]) -> None:
+        try:
+            await wire.open()
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
             for waiting in batch:
                 _tell(waiting, error)
-            return
-        held: set[AccountRef] = set()
-        for waiting in batch:
-            if waiting.account in held:  # its first charge has waited long enough for both
-                _tell(waiting, error)
-                continue
-            await self._send(session, [waiting])
-            gone = waiting.answer.cancelled()
-            if not gone and isinstance(waiting.answer.exception(), LedgerBusy):
-                held.add(waiting.account)
+            self._done(wire, batch)
+        except asyncio.CancelledError:
+            for waiting in batch:
+                _tell(waiting, LedgerUnavailable("the ledger was closed before it answered"))
+            raise
+        else:
+            wire.send(_parameters(batch), partial(self._answered, wire, batch, 1))
+
+    async def _one_by_one(self, wire: Wire, batch: list[Waiting]) -> None:
+        held: dict[AccountRef, Exception] = {}
+        try:
+            for waiting in batch:
+                # Of a held account the first charge has waited long enough for all.
+                error = held.get(waiting.account) or await self._alone(wire, waiting)
+                if isinstance(error, LedgerBusy):
+                    held[waiting.account] = error
+                if error is not None:
+                    _tell(waiting, error)
+        finally:
+            for waiting in batch:  # has no effect on those that have their answer
+                _tell(waiting, LedgerUnavailable("the ledger was closed before it answered"))
+        self._done(wire, batch)
+
+    async def _alone(self, wire: Wire, waiting: Waiting) -> Exception | None:
+        """Send one charge by itself. Returns the error to tell, if there is one."""
+        try:
+            if not wire.is_open:
+                await wire.open()
+            answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            wire.send(_parameters([waiting]), answered.set_result)
+            answer = await answered
+        except LedgerError as error:
+            return error
+        if isinstance(answer, Exception):
+            return _explained(answer)
+        _tell_outcomes([waiting], answer)
+        return None
+
+
+def _another_try_helps(error: Exception) -> bool:
+    return isinstance(error, psycopg.Error) and error.sqlstate in _ANOTHER_TRY_HELPS
+
+
+def _explained(error: Exception) -> Exception:
+    return (translated(error) or error) if isinstance(error, psycopg.Error) else error
 
 
 def _tell(waiting: Waiting, error: Exception) -> None:
@@ -210,34 +205,35 @@ def _tell(waiting: Waiting, error: Exception) -> None:
         waiting.answer.set_exception(error)
 
 
-def _parameters(batch: Sequence[Waiting]) -> tuple[object, ...]:
+def _tell_outcomes(batch: Sequence[Waiting], answer: PGresult) -> None:
+    decoded = [
+        arrays.read(answer.get_value(0, column) or b"", code, len(batch))
+        for column, code in enumerate("hqqiqqqq")
+    ]
+    for waiting, outcome in zip(batch, zip(*decoded, strict=True), strict=True):
+        if not waiting.answer.done():  # its caller may have gone; the charge stands
+            waiting.answer.set_result(_charge_outcome(waiting, outcome))
+
+
+def _parameters(batch: Sequence[Waiting]) -> list[bytes]:
     places: dict[str, int] = {}
     operation_of = [places.setdefault(waiting.operation, len(places) + 1) for waiting in batch]
-    return (
-        batch[0].account.root_id,
-        _int8s([waiting.account.root_id for waiting in batch]),
-        _int8s([waiting.account.account_id for waiting in batch]),
-        _int4s([waiting.app_id for waiting in batch]),
-        _digests([waiting.key for waiting in batch]),
-        _digests([waiting.request for waiting in batch]),
-        list(places),
-        _int4s(operation_of),
-        _int8s([waiting.units for waiting in batch]),
-        _int4s([waiting.price_version or 0 for waiting in batch]),
-    )
+    return [
+        batch[0].account.root_id.to_bytes(8),
+        arrays.int8s([waiting.account.root_id for waiting in batch]),
+        arrays.int8s([waiting.account.account_id for waiting in batch]),
+        arrays.int4s([waiting.app_id for waiting in batch]),
+        arrays.uuids([waiting.key for waiting in batch]),
+        arrays.uuids([waiting.request for waiting in batch]),
+        arrays.texts(list(places)),
+        arrays.int4s(operation_of),
+        arrays.int8s([waiting.units for waiting in batch]),
+        arrays.int4s([waiting.price_version or 0 for waiting in batch]),
+    ]
 
 
-def _charge_outcome(
-    waiting: Waiting,
-    outcome: int,
-    payer: int,
-    seq: int,
-    price_version: int,
-    amount: int,
-    available: int,
-    debt: int,
-    at: datetime,
-) -> ChargeOutcome:
+def _charge_outcome(waiting: Waiting, answer: tuple[int, ...]) -> ChargeOutcome:
+    outcome, payer, seq, price_version, amount, available, debt, at = answer
     if outcome in {_CHARGED, _REPLAYED}:
         charge = Charge(
             movement=MovementRef(AccountRef(waiting.account.root_id, payer), seq),
@@ -246,7 +242,7 @@ def _charge_outcome(
             price_version=price_version,
             cost=amount,
             available=available,
-            at=at,
+            at=_EPOCH + timedelta(microseconds=at),
         )
         return Charged(charge, replayed=outcome == _REPLAYED)
     if outcome == _INSUFFICIENT:

@@ -32,9 +32,7 @@ class Session:
         self._connection: AsyncConnection[TupleRow] | None = None
         self._opening = asyncio.Lock()
 
-    async def rows(
-        self, statement: str, parameters: Sequence[object] = (), *, binary: bool = False
-    ) -> list[TupleRow]:
+    async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[TupleRow]:
         """Run one statement in a transaction of its own and return its rows.
 
         Raises LedgerUnavailable if it is not known to have happened: its key tells later.
@@ -44,7 +42,7 @@ class Session:
             tries_left -= 1
             try:
                 connection = await self.connection()
-                cursor = await connection.execute(statement, parameters, binary=binary)
+                cursor = await connection.execute(statement, parameters)
                 return await cursor.fetchall()
             except psycopg.Error as error:
                 if error.sqlstate in _ANOTHER_TRY_HELPS and tries_left > 0:

@@ -5,11 +5,12 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
+from uuid import UUID
 
 from psycopg.rows import TupleRow
 
 from ledger.ids import AccountRef, MovementRef
-from ledger.lanes import Lane, Waiting
+from ledger.lanes import CHARGE_BATCH, CHARGE_BATCH_TYPES, Lane, Waiting
 from ledger.outcomes import (
     AccountOpened,
     ChargeOutcome,
@@ -22,6 +23,7 @@ from ledger.outcomes import (
     TooExpensive,
 )
 from ledger.session import Session
+from ledger.wire import Wire
 
 LANES: Final = 2  # two batches of different accounts are decided side by side
 # One batch is decided while the answers of the other go out and the next gathers.
@@ -54,24 +56,20 @@ class Spending:
         Raises SchemaMismatch if the books are of another release, LedgerUnavailable if gone.
         """
         side = Session(database_url, "creditd_api")
-        made = [
-            Lane(
-                [Session(database_url, "creditd_api") for _ in range(SESSIONS_PER_LANE)], queue_max
-            )
-            for _ in range(lanes)
-        ]
+        made: list[Lane] = []
         try:
             await side.require_release()
-            tasks = [asyncio.create_task(lane.run()) for lane in made]
-            try:
-                yield cls(made, side)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            for _ in range(lanes):
+                wires = [
+                    Wire(database_url, "creditd_api", CHARGE_BATCH, CHARGE_BATCH_TYPES)
+                    for _ in range(SESSIONS_PER_LANE)
+                ]
+                made.append(Lane(wires, queue_max))
+            yield cls(made, side)
         finally:
-            for session in (side, *(session for lane in made for session in lane.sessions)):
-                await session.close()
+            for lane in made:
+                await lane.close()
+            await side.close()
 
     async def charge(
         self,
@@ -90,7 +88,7 @@ class Spending:
         """
         if not 1 <= units <= _BIGINT_MAX:
             return TooExpensive()
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ChargeOutcome] = asyncio.get_running_loop().create_future()
         waiting = Waiting(
             app_id=app_id,
             account=account,
@@ -117,8 +115,8 @@ class Spending:
                 account_id,
                 charge.seq,
                 app_id,
-                key_digest(app_id, charge.account, key),
-                digest128("refund", str(charge.seq), str(amount)),
+                UUID(bytes=key_digest(app_id, charge.account, key)),
+                UUID(bytes=digest128("refund", str(charge.seq), str(amount))),
                 amount,
             ),
         )

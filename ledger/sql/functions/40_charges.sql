@@ -76,7 +76,8 @@ declare
   a account := locked_account(p_root, p_account);
   e entry;
   v_spendable bigint;
-  v_seq bigint;
+  v_seq bigint := a.seq;
+  v_valid_until timestamptz := a.valid_until;
 begin
   a := expire_due(a);
   v_spendable := spendable(a, p_operation);
@@ -85,12 +86,8 @@ begin
     v_spendable := spendable(a, p_operation);
   end if;
   if v_spendable < p_cost then
-    perform keep(a);
+    if a.seq > v_seq or a.valid_until > v_valid_until then perform keep(a); end if;  -- a refusal alone writes nothing
     return row('insufficient', p_account, null, p_version, p_cost, v_spendable, a.debt, null)::charge_outcome;
-  end if;
-  if p_cost > 5000000000000000000 - a.spent then
-    perform keep(a);
-    return row('too_expensive', null, null, p_version, null, null, null, null)::charge_outcome;
   end if;
   e.kind := 2; e.total := p_cost; e.app_id := p_app; e.key_hash := p_key; e.request_hash := p_request;
   e.operation_id := p_operation; e.units := p_units; e.price_version := p_version; e.member_id := p_member;

@@ -209,7 +209,9 @@ begin
       o_outcomes[i.no] := 8; continue;
     end if;
     o_amounts[i.no] := v_cost;
-    if v_careful or i.valid_until <= clock() or (v_available < v_cost and i.held > 0) then
+    if v_careful or i.valid_until <= clock() or (v_available < v_cost and i.held > 0 and exists (
+         select from reservation y where y.root_id = v_root and y.account_id = v_account and y.state = 'open'
+           and y.expires_at <= clock())) then
       v_careful := true; v_later := v_later || i.no; continue;
     end if;
     if v_available < v_cost then

@@ -1,0 +1,135 @@
+"""How good is good enough: what the ledger's figures are held against."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from granting import BESIDE, FEW, IDLE, MANY
+from hard_cases import MANY_ACCOUNTS, size_name
+from measuring import Sample, ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a work is to be, alone or as a ratio; with neither bound it is told and no more."""
+
+    name: str
+    ours: str
+    against: str | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    of: str = "value"  # of a sample: value, cpu_us, postgres_us or one of its further figures
+
+    def got(self, samples: Mapping[str, Sequence[Sample]]) -> float:
+        """Return the median, or the median of the rounds' ratios."""
+        ours = [_of(sample, self.of) for sample in samples[self.ours]]
+        if self.against is None:
+            return median(ours)
+        return ratio(ours, [_of(sample, self.of) for sample in samples[self.against]])
+
+    def wanted(self) -> str:
+        """Return the bound in words."""
+        if self.at_least is not None:
+            return f"at least {self.at_least:,}"
+        return f"at most {self.at_most:,}" if self.at_most is not None else "told only"
+
+    def holds(self, got: float) -> bool | None:
+        """Say whether the bound holds, None where there is none."""
+        if self.at_least is not None:
+            return got >= self.at_least
+        return got <= self.at_most if self.at_most is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What came of a bar."""
+
+    name: str
+    wanted: str
+    got: float
+    holds: bool | None
+
+
+_CHARGES: Final = (
+    Wanted("hot, charges/s", "charges, hot", at_least=25_000),
+    Wanted("hot, charges/s: the aim", "charges, hot", at_least=40_000),
+    Wanted("hot / plain SQL hot", "charges, hot", "plain SQL, hot", at_least=25),
+    Wanted("hot / bare limit, callers", "charges, hot", "bare limit, hot, callers"),
+    Wanted("hot / bare limit, prebuilt", "charges, hot", "bare limit, hot, prebuilt"),
+    Wanted(
+        "random / bare limit, callers",
+        "charges, random",
+        "bare limit, random, callers",
+        at_least=0.6,
+    ),
+    Wanted("random / bare limit, prebuilt", "charges, random", "bare limit, random, prebuilt"),
+    Wanted(
+        "random / bare limit, Postgres CPU of one",
+        "charges, random",
+        "bare limit, random, prebuilt",
+        of="postgres_us",
+    ),
+    Wanted("random / pgbench -N", "charges, random", "pgbench -N", at_least=2),
+    Wanted("random / pgbench -N: the aim", "charges, random", "pgbench -N", at_least=4),
+    Wanted("random / plain SQL random", "charges, random", "plain SQL, random"),
+    Wanted(
+        "a lone charge / pgbench -N, median ms",
+        "a lone charge",
+        "pgbench -N, one client",
+        at_most=1.3,
+    ),
+    Wanted(
+        "a lone charge / pgbench -N, p99",
+        "a lone charge",
+        "pgbench -N, one client",
+        of="p99_ms",
+    ),
+    Wanted("10,000 lots / random", "charges, 10,000 lots", "charges, random", at_least=0.5),
+)
+
+_GRANTS: Final = (
+    Wanted("grants/s, 2,000 accounts", FEW, at_least=30_000),
+    Wanted("grants/s, 100,000 accounts", MANY, at_least=30_000),
+    Wanted("p99 of charges while granting / idle", BESIDE, IDLE, at_most=3),
+)
+
+
+def _sizes(entries: int) -> tuple[Wanted, ...]:
+    wanted = []
+    for fresh in (False, True):
+        small, large = size_name(MANY_ACCOUNTS, fresh=fresh), size_name(entries, fresh=fresh)
+        when = "after a checkpoint" if fresh else "steady"
+        bound = None if fresh else 1.3
+        wanted += [
+            Wanted(f"time of a charge, large / small, {when}", small, large, at_most=bound),
+            Wanted(f"CPU of a charge, large / small, {when}", large, small, None, bound, "cpu_us"),
+            Wanted(f"WAL bytes of a charge, large, {when}", large, of="wal_bytes"),
+            Wanted(f"WAL bytes of a charge, small, {when}", small, of="wal_bytes"),
+        ]
+    return (
+        *wanted,
+        Wanted("audit, entries/s", f"audit, {entries:,} entries", at_least=200_000),
+    )
+
+
+def bars_of(samples: Mapping[str, Sequence[Sample]], entries: int) -> list[Bar]:
+    """Return the bars of whatever was measured."""
+    return [
+        Bar(wanted.name, wanted.wanted(), round(got, 3), wanted.holds(got))
+        for wanted in (*_CHARGES, *_GRANTS, *_sizes(entries))
+        if wanted.ours in samples and (wanted.against is None or wanted.against in samples)
+        for got in [wanted.got(samples)]
+    ]
+
+
+def _of(sample: Sample, of: str) -> float:
+    match of:
+        case "value":
+            return sample.value
+        case "cpu_us":
+            return sample.cpu_us
+        case "postgres_us":
+            return sample.postgres_us
+        case _:
+            return sample.more[of]

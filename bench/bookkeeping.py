@@ -1,0 +1,221 @@
+"""Everything of the ledger's speed in one run, beside what it is to be held against.
+
+All works run in turn, round by round, on one PostgreSQL with its durability as shipped: figures are
+medians of the rounds, ratios medians of each round's ratio. The books are audited in every round,
+and a breach ends the run.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import bare_limit
+import granting
+import hard_cases
+import references
+from bars import bars_of
+from callers import IN_FLIGHT, bare_charges, charges, lone_charge
+from filled_books import audited, fill
+from measuring import (
+    RESULTS,
+    Figure,
+    Sample,
+    Work,
+    figure,
+    fresh_database,
+    interleave,
+    postgres,
+    say,
+    settings,
+    write_document,
+)
+
+from ledger.ids import AccountRef
+
+ACCOUNTS: Final = 100_000
+
+PARTS: Final = {
+    "hot": "charges on one account, against plain SQL and the bare limit",
+    "random": f"charges on {ACCOUNTS:,} accounts, against pgbench -N, plain SQL and the bare limit",
+    "lone": "one caller's charge, against one client of pgbench -N",
+    "lots": f"charges on accounts of {hard_cases.LOTS_EACH:,} lots, each crossing into the next",
+    "grants": "grants in bulk, and the 99th percentile of charges meanwhile",
+    "size": "charges in large books against small ones, their WAL, and the audit of the large",
+    "snapshot": "one account's charges over a minute beside an idle REPEATABLE READ transaction",
+}
+TEACHING: Final = """
+parts (--only takes some of them, with commas between):
+{parts}
+
+what a line says:
+  [2/3] charges, hot: 30,000.00 charges/s (CPU µs: client 14.0, Postgres 17.0; others 3%, …)
+  Round 2 of 3; CPU of one charge in the process that asks and in all of Postgres; the share of the
+  machine that neither of them used: where it is more than a few percent, do not trust the round.
+
+the bare limit writes the rows of our charges and decides nothing. Its ratio is taken with the same
+callers and lanes on both sides; the prebuilt one has no callers and is told beside it.
+
+examples:
+  python bench/bookkeeping.py --rounds 1 --seconds 2 --only hot,random,lone
+  python bench/bookkeeping.py --only size --entries 2000000 --out size.json
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the command line asks for."""
+
+    rounds: int
+    seconds: float
+    entries: int
+    events: int
+    parts: frozenset[str]
+    out: Path
+
+
+def main() -> None:
+    """Measure and write bench/results/ledger.json."""
+    run = _arguments()
+    samples: dict[str, list[Sample]] = {}
+    figures: list[Figure] = []
+    series: dict[str, object] = {}
+    clients: dict[str, int] = {}
+    with postgres() as url:
+        server = settings(url)
+
+        def measure(works: Sequence[Work], rounds: int = run.rounds) -> None:
+            samples.update(interleave(works, rounds))
+            figures.extend(figure(work.name, work.unit, samples[work.name]) for work in works)
+
+        if run.parts & {"hot", "random", "lone", "lots"}:
+            measure(_charging(run, url, clients))
+        if "grants" in run.parts:
+            books = fresh_database(url, "grants")
+            measure([*granting.works(books, run.events, run.seconds), _audit("grants", books)])
+        if "snapshot" in run.parts:
+            books = fresh_database(url, "snapshot")
+            series["beside an old snapshot"] = hard_cases.beside_an_old_snapshot(books, fill(books))
+        if "size" in run.parts:
+            works, largest = hard_cases.at_sizes(url, run.entries, run.seconds)
+            measure(works)
+            measure([_audit(f"{run.entries:,} entries", largest)], rounds=1)
+    bars = bars_of(samples, run.entries)
+    for bar in bars:
+        verdict = {True: "holds", False: "MISSED", None: "told"}[bar.holds]
+        say(f"{verdict:<6} {bar.name}: {bar.got:,.2f} ({bar.wanted})")
+    write_document(
+        run.out,
+        {
+            "server": server,
+            "rounds": run.rounds,
+            "seconds": run.seconds,
+            "callers": IN_FLIGHT,
+            "clients": clients,
+            "bars": [asdict(bar) for bar in bars],
+            "figures": [asdict(row) for row in figures],
+            "over_time": series,
+        },
+    )
+
+
+def _charging(run: Run, url: str, clients: dict[str, int]) -> list[Work]:
+    """Make books and references; return what to measure on them."""
+    books = fresh_database(url, "books")
+    accounts = fill(books, ACCOUNTS)
+    bare_limit.prepare(books)
+    references.prepare(url, ACCOUNTS)
+    works: list[Work] = []
+    if run.parts & {"hot", "random"}:
+        works += _references(run, url, books, accounts, clients)
+    if "hot" in run.parts:
+        hot = accounts[:1]
+        works.append(Work("charges, hot", "charges/s", lambda: charges(books, hot, run.seconds)))
+    if run.parts & {"random", "lots"}:
+        works.append(
+            Work("charges, random", "charges/s", lambda: charges(books, accounts, run.seconds))
+        )
+    if "lone" in run.parts:
+        works += [
+            Work(
+                "pgbench -N, one client", "ms", lambda: references.pgbench_n_alone(url, run.seconds)
+            ),
+            Work("a lone charge", "ms", lambda: lone_charge(books, accounts, run.seconds)),
+        ]
+    if "lots" in run.parts:
+        crumbs = fresh_database(url, "lots")
+        owners = hard_cases.books_of_lots(crumbs, run.seconds, run.rounds)
+        works += [
+            Work("charges, 10,000 lots", "charges/s", lambda: charges(crumbs, owners, run.seconds)),
+            _audit("10,000 lots", crumbs),
+        ]
+    return [*works, _audit("charges", books)]
+
+
+def _references(
+    run: Run, url: str, books: str, accounts: Sequence[AccountRef], clients: dict[str, int]
+) -> list[Work]:
+    """Find each reference's best count of clients; return the references as works."""
+
+    def best(name: str, unit: str, measured: Callable[[int, float], Sample]) -> Work:
+        clients[name] = references.best_clients(name, measured)
+        return Work(name, unit, lambda: measured(clients[name], run.seconds))
+
+    works = []
+    if "random" in run.parts:
+        works.append(best("pgbench -N", "tps", lambda n, s: references.pgbench_n(url, n, s)))
+    for which, some in (("hot", accounts[:1]), ("random", accounts)):
+        if which not in run.parts:
+            continue
+        works += [
+            best(
+                f"plain SQL, {which}",
+                "charges/s",
+                lambda n, s, which=which: references.plain(url, which, ACCOUNTS, n, s),  # type: ignore[misc]
+            ),
+            best(
+                f"bare limit, {which}, prebuilt",
+                "rows/s",
+                lambda n, s, some=some: bare_limit.prebuilt(books, some, n, s),  # type: ignore[misc]
+            ),
+            Work(
+                f"bare limit, {which}, callers",
+                "rows/s",
+                lambda some=some: bare_charges(books, some, run.seconds),  # type: ignore[misc]
+            ),
+        ]
+    return works
+
+
+def _audit(name: str, books: str) -> Work:
+    return Work(f"audit, {name}", "entries/s", lambda: audited(books))
+
+
+def _arguments() -> Run:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=TEACHING.format(
+            parts="\n".join(f"  {name:<9} {says}" for name, says in PARTS.items())
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of all works (3)")
+    parser.add_argument("--seconds", type=float, default=5, help="of each work in a round (5)")
+    parser.add_argument("--only", metavar="PARTS", default=",".join(PARTS), help="parts to run")
+    parser.add_argument(
+        "--entries", type=int, default=20_000_000, help="in the large books (20000000)"
+    )
+    parser.add_argument("--events", type=int, default=100_000, help="granted in one go (100000)")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / "ledger.json", help="where the results go"
+    )
+    options = parser.parse_args()
+    parts = frozenset(options.only.split(","))
+    if unknown := parts - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: take of {', '.join(PARTS)}")
+    return Run(options.rounds, options.seconds, options.entries, options.events, parts, options.out)
+
+
+if __name__ == "__main__":
+    main()

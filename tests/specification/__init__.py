@@ -1,0 +1,1 @@
+"""The ledger in the simplest words: what its functions are held to."""

@@ -1,0 +1,142 @@
+"""All the accounts, and what connects them."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ledger.ids import AccountRef, MovementRef
+from specification.accounts import OVERDRAFT, Account, Kind, Leg, Lot, LotRef, Taken
+from specification.outcomes import Ending
+
+COST_MAX: Final = 4 * 10**18  # of one charge
+SPENT_MAX: Final = 5 * 10**18  # of one account, ever
+
+Wallet = tuple[int, bytes]  # chain and address
+
+
+@dataclass(frozen=True)
+class Price:
+    version: int
+    base: int
+    per_unit: int
+    effective_at: int
+
+    def cost(self, units: int) -> int:
+        return self.base + self.per_unit * units
+
+
+@dataclass
+class Answer:
+    """What was said to whoever came with a key."""
+
+    request: Hashable
+    outcome: object
+
+
+@dataclass
+class Reservation:
+    ref: MovementRef  # at whoever's lots hold it
+    app: int
+    member: AccountRef | None
+    operation: str
+    legs: list[Leg]
+    amount: int
+    over_max: int
+    minimum: int  # what is taken if nobody settles it in time
+    expires_at: int
+    ending: Ending | None = None
+
+
+@dataclass
+class Budget:
+    period: str  # day, week, month, ever
+    limit: int
+    used: dict[str, int] = field(default_factory=dict)  # by period
+
+
+@dataclass
+class Books:
+    accounts: dict[AccountRef, Account] = field(default_factory=dict)
+    prices: dict[str, list[Price]] = field(default_factory=dict)
+    answers: dict[Hashable, Answer] = field(default_factory=dict)
+    taken: dict[MovementRef, Taken] = field(default_factory=dict)
+    wallets: dict[Wallet, AccountRef] = field(default_factory=dict)
+    # Where wallets send what they earn; chain None: the address on every chain.
+    links: dict[tuple[int | None, bytes], AccountRef] = field(default_factory=dict)
+    reservations: dict[MovementRef, Reservation] = field(default_factory=dict)
+    budgets: dict[AccountRef, Budget] = field(default_factory=dict)
+    told: list[tuple[str, AccountRef]] = field(default_factory=list)
+
+    def open(self, ref: AccountRef, *, kind: str = "user", app: int | None = None) -> Account:
+        account = self.accounts.setdefault(ref, Account(ref, kind))
+        if app is not None:
+            account.apps.add(app)
+        return account
+
+    def reached(self, app: int, ref: AccountRef) -> Account | None:
+        account = self.accounts.get(ref)
+        return account if account is not None and app in account.apps else None
+
+    def set_price(self, operation: str, base: int, per_unit: int, now: int) -> int:
+        """Put a price in force from now on, if it differs, and return its version."""
+        versions = self.prices.setdefault(operation, [])
+        if not versions or (versions[-1].base, versions[-1].per_unit) != (base, per_unit):
+            versions.append(Price(len(versions) + 1, base, per_unit, now))
+        return versions[-1].version
+
+    def price(self, operation: str, now: int) -> Price | None:
+        in_force = [p for p in self.prices.get(operation, []) if p.effective_at <= now]
+        return in_force[-1] if in_force else None
+
+    def home_of(self, account: Account) -> Account | None:
+        """Where a wallet's own account sends everything; None if it is nobody's or no wallet's."""
+        for (chain, address), ref in self.wallets.items():
+            if ref == account.ref:
+                linked = self.links.get((chain, address), self.links.get((None, address)))
+                return None if linked is None else self.accounts[linked]
+        return None
+
+    def finish(self, account: Account, movement: int, now: int) -> None:
+        """End a movement: debts take what is there, and linked wallets keep nothing."""
+        account.repay(movement, now)
+        home = self.home_of(account)
+        if home is not None:
+            self.move_everything(account, home, now, movement)
+
+    def move_everything(
+        self, source: Account, target: Account, now: int, movement: int | None = None
+    ) -> None:
+        lots = [lot for lot in source.unspent() if lot.terms.source != OVERDRAFT]
+        self.move(source, target, [(lot, lot.remaining) for lot in lots], now, movement)
+
+    def move(
+        self,
+        source: Account,
+        target: Account,
+        parts: list[tuple[Lot, int]],
+        now: int,
+        movement: int | None = None,
+    ) -> None:
+        """Move parts of lots, and all of the debt, to another account."""
+        out = source.next_entry if movement is None else movement
+        into = target.next_entry
+        for lot, amount in parts:
+            source.post(Kind.MOVE_OUT, amount, lot, now, out)
+            origin = lot.origin or LotRef(source.ref, lot.no)
+            target.add_lot(Kind.MOVE_IN, amount, lot.terms, now, movement=into, origin=origin)
+        if source.debt > 0:
+            target.post(Kind.DEBT_IN, source.debt, None, now, into)
+            source.post(Kind.DEBT_OUT, source.debt, None, now, out)
+            source.frozen_for_debt = False
+        if target.next_entry > into:
+            self.finish(target, into, now)
+
+    def descendants(self, origin: LotRef) -> list[tuple[Account, Lot]]:
+        """A lot and all that was moved of it, wherever it is now."""
+        account = self.accounts[origin.account]
+        return [(account, account.lots[origin.no])] + [
+            (other, lot)
+            for other in self.accounts.values()
+            for lot in other.lots.values()
+            if lot.origin == origin
+        ]

@@ -1,0 +1,117 @@
+"""Grants, and the overdraft line."""
+
+from dataclasses import dataclass, replace
+
+from ledger.ids import AccountRef, MovementRef
+from ledger.outcomes import KeyReused
+from specification.accounts import (
+    LINE_PRIORITY,
+    NEVER,
+    OVERDRAFT,
+    Account,
+    Kind,
+    Lot,
+    Terms,
+    movement_ref,
+)
+from specification.books import Answer, Books
+from specification.outcomes import BeyondBreaker, Granted
+
+BREAKER = (1, 2)  # all that a charge causes to be granted is at most this part of it
+
+
+def grant(
+    books: Books,
+    now: int,
+    *,
+    account: AccountRef,
+    key: str,
+    amount: int,
+    terms: Terms,
+    cause: MovementRef | None = None,
+) -> Granted | KeyReused | BeyondBreaker:
+    """Give credits. A `cause` is the charge that they are given for."""
+    request = ("grant", amount, terms, cause)
+    answer = books.answers.get(("grant", account, key))
+    if answer is not None:
+        if answer.request != request:
+            return KeyReused()
+        assert isinstance(answer.outcome, Granted)
+        return replace(answer.outcome, replayed=True)
+    if cause is not None:
+        taken = books.taken[cause]
+        part, of = BREAKER
+        left = (taken.cost - taken.refunded) * part // of - taken.caused
+        if amount > left:
+            return BeyondBreaker(max(0, left))
+        taken.caused += amount
+    receiver = books.accounts[account]
+    received = receive(books, receiver, amount, terms, now)
+    outcome = Granted(
+        movement=movement_ref(receiver, received.lot.no),
+        amount=amount,
+        repaid=received.repaid,
+        available=receiver.available,
+    )
+    books.answers["grant", account, key] = Answer(request, outcome)
+    return outcome
+
+
+@dataclass(frozen=True)
+class Received:
+    lot: Lot
+    repaid: int
+
+
+def receive(
+    books: Books, account: Account, amount: int, terms: Terms, now: int, *, recover: int = 0
+) -> Received:
+    """Enter a grant: it makes up for what is lost, owed or drawn; the rest can be spent."""
+    lot = account.add_lot(Kind.GRANT, amount, terms, now)
+    if recover > 0:
+        account.post(Kind.RECOVERY, min(recover, amount), lot, now, lot.no)
+    repaid = min(account.debt, lot.remaining)
+    if repaid > 0:
+        account.post(Kind.REPAYMENT, repaid, lot, now, lot.no)
+    refill_line(account, lot, now)
+    books.finish(account, lot.no, now)
+    return Received(lot, repaid)
+
+
+def outstanding(account: Account) -> int:
+    """What the overdraft has put into the account and not taken back."""
+    return account.total(Kind.CREDIT_LINE) - account.total(Kind.LINE_CUT)
+
+
+def drawn(account: Account) -> int:
+    """What is spent of the overdraft."""
+    line = account.line()
+    return 0 if line is None else max(0, outstanding(account) - line.remaining - line.held)
+
+
+def refill_line(account: Account, lot: Lot, now: int) -> None:
+    """Let a new lot give back what was drawn, which can then be drawn again, up to the limit."""
+    line = account.line()
+    part = min(drawn(account), lot.remaining)
+    if line is None or part == 0:
+        return
+    account.post(Kind.LINE_CUT, part, lot, now, lot.no)
+    again = min(part, account.line_limit - outstanding(account))
+    if again > 0:
+        account.post(Kind.CREDIT_LINE, again, line, now, lot.no)
+
+
+def set_overdraft(books: Books, now: int, *, account: AccountRef, limit: int) -> None:
+    """Let the account draw up to `limit` more than it has. What is drawn already stays."""
+    owner = books.accounts[account]
+    owner.expire(now)
+    owner.line_limit = limit
+    line = owner.line()
+    more = limit - outstanding(owner)
+    if more > 0 and line is None:
+        terms = Terms(OVERDRAFT, priority=LINE_PRIORITY, expires_at=NEVER)
+        owner.add_lot(Kind.CREDIT_LINE, more, terms, now)
+    elif more > 0 and line is not None:
+        owner.post(Kind.CREDIT_LINE, more, line, now)
+    elif line is not None and min(-more, line.remaining) > 0:
+        owner.post(Kind.LINE_CUT, min(-more, line.remaining), line, now)
