@@ -53,7 +53,7 @@ class Story(Shared):
         self.include(
             [
                 Event(
-                    cause=(CHAIN, self.digest(f"{number} {place}"), 0),
+                    cause=(CHAIN, self.digest(f"{len(self.chains.records)} {place}"), 0),
                     rule=of_rule,
                     wallet=(CHAIN, self.addresses[which]),
                     block=number,
