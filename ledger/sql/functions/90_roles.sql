@@ -37,3 +37,10 @@ grant execute on function
   creditd.charge_batch, creditd.refund, creditd.open_account, creditd.open_wallet_account
   to creditd_api;
 grant execute on function creditd.create_api_key, creditd.revoke_api_key, creditd.apply_prices to creditd_operator;
+grant execute on function
+  creditd.enter_receivers, creditd.lead_receiver, creditd.due_messages, creditd.next_message_in,
+  creditd.end_messages, creditd.tidy_messages
+  to creditd_watcher;
+grant execute on function creditd.retry_dead to creditd_operator;
+grant execute on function creditd.set_alert to creditd_api, creditd_operator;
+grant execute on function creditd.balance_as_of to creditd_api, creditd_operator, creditd_reader;
