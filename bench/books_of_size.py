@@ -17,7 +17,7 @@ from ledger.spending import digest128
 WORKERS: Final = 2
 CHARGES_AT_ONCE: Final = 20  # of each account: what is under way has to fit into work_mem
 WORK_MEM: Final = "1GB"
-# Pages of an index that grew charge by charge are about this full; packed ones would all split soon.
+# An index that grew charge by charge has pages about this full; full ones would all split soon.
 FILL: Final = 70
 ROOTS_END: Final = 1 << 62  # root numbers are random below it
 
@@ -95,9 +95,10 @@ def _without_indexes(connection: psycopg.Connection) -> Iterator[None]:
     yield
     for name, constraint, says, definition in indexes:
         columns, where, condition = definition.partition(" WHERE ")
+        full = f"with (fillfactor = {FILL})"
         connection.execute(
-            f"alter table creditd.entry add constraint {constraint} {says} with (fillfactor = {FILL})"
+            f"alter table creditd.entry add constraint {constraint} {says} {full}"
             if constraint
-            else f"{columns} with (fillfactor = {FILL}){where}{condition}"
+            else f"{columns} {full}{where}{condition}"
         )
         connection.execute(f"alter index creditd.{name} reset (fillfactor)")

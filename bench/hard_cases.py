@@ -17,9 +17,10 @@ LOTS_EACH: Final = 10_000
 LOTS_PER_SECOND: Final = 30_000
 MANY_ACCOUNTS: Final = 100_000
 SETTLED: Final = 0.1  # two windows whose WAL differs by less are a steady state
-WINDOWS_MAX: Final = 8
-SNAPSHOT_WINDOWS: Final = 12  # of five seconds: a minute
+WINDOWS_MAX: Final = 16
+SNAPSHOT_SECONDS: Final = 60
 SNAPSHOT_WINDOW_SECONDS: Final = 5
+SNAPSHOT_WINDOWS_AFTER: Final = 2
 
 
 def books_of_lots(url: str, seconds: float, rounds: int) -> Sequence[AccountRef]:
@@ -81,21 +82,31 @@ def _steady(url: str, accounts: Sequence[AccountRef], seconds: float) -> Sample:
 
 
 def beside_an_old_snapshot(url: str, accounts: Sequence[AccountRef]) -> list[dict[str, float]]:
-    """Charge one account beside an idle REPEATABLE READ transaction: its rate over time."""
+    """Charge one account beside an idle REPEATABLE READ transaction: its rate over time.
+
+    The first window is before it. The books end whoever idles in a transaction after a minute: the
+    last windows are without it again.
+    """
     hot = accounts[:1]
-    series = [_window(url, hot, 0)]
+    series = [_window(url, hot)]
     with psycopg.connect(url) as connection:
         connection.execute("set transaction isolation level repeatable read")
         connection.execute("select count(*) from creditd.chain")
-        series += [_window(url, hot, 1 + number) for number in range(SNAPSHOT_WINDOWS)]
-    series.append(_window(url, hot, 1 + SNAPSHOT_WINDOWS))
+        began = perf_counter()
+        while perf_counter() < began + SNAPSHOT_SECONDS:
+            series.append({"open_seconds": round(perf_counter() - began), **_window(url, hot)})
+        try:
+            connection.rollback()
+        except psycopg.OperationalError:
+            say("the server has ended the idle transaction by itself")
+    series += [_window(url, hot) for _ in range(SNAPSHOT_WINDOWS_AFTER)]
     audited(url)
     return series
 
 
-def _window(url: str, hot: Sequence[AccountRef], number: int) -> dict[str, float]:
+def _window(url: str, hot: Sequence[AccountRef]) -> dict[str, float]:
     sample = charges(url, hot, SNAPSHOT_WINDOW_SECONDS)
-    say(f"window {number} beside an old snapshot: {sample.value:,.0f} charges/s")
+    say(f"beside an old snapshot: {sample.value:,.0f} charges/s")
     return {
         "charges_per_second": round(sample.value),
         "client_us": round(sample.client_us, 1),

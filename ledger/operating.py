@@ -1,14 +1,20 @@
-"""What operators write: API keys and prices."""
+"""What operators write: API keys and prices, and how far an account may go."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, Literal
 
 import psycopg
 
 from ledger.errors import LedgerError
+from ledger.ids import AccountRef
+from ledger.outcomes import AccountClosed, NoSuchAccount, OverdraftSet, StatusSet
 from ledger.session import Session
+
+# What all grants, moves and the overdraft of an account come to stays within a bigint.
+OVERDRAFT_MAX: Final = 1_000_000_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +90,44 @@ class Operating:
             ),
         )
         return [PriceChange(*row) for row in rows]
+
+    async def freeze(self, account: AccountRef) -> StatusSet | NoSuchAccount | AccountClosed:
+        """Refuse an account's charges and reservations; what comes in or ends goes on."""
+        return await self._set_status("freeze", account)
+
+    async def unfreeze(self, account: AccountRef) -> StatusSet | NoSuchAccount | AccountClosed:
+        """Open an account again, whether an operator or a debt froze it."""
+        return await self._set_status("unfreeze", account)
+
+    async def _set_status(
+        self, function: Literal["freeze", "unfreeze"], account: AccountRef
+    ) -> StatusSet | NoSuchAccount | AccountClosed:
+        rows = await self._session.rows(
+            f"select * from creditd.{function}(%s::bigint, %s::bigint)",  # noqa: S608 - of two names
+            tuple(account),
+        )
+        outcome, changed = rows[0]
+        match outcome:
+            case "no_account":
+                return NoSuchAccount()
+            case "closed":
+                return AccountClosed()
+            case _:
+                return StatusSet(changed=changed)
+
+    async def set_overdraft(
+        self, account: AccountRef, limit_micro: int
+    ) -> OverdraftSet | NoSuchAccount:
+        """Let an account go `limit_micro` below nothing: its charges burn that last.
+
+        What comes in pays back first what is used of it. Raises LedgerError unless the limit is
+        between 0 and 10^18.
+        """
+        if not 0 <= limit_micro <= OVERDRAFT_MAX:
+            raise LedgerError(f"an overdraft is between 0 and {OVERDRAFT_MAX} micro-credits")
+        rows = await self._session.rows(
+            "select * from creditd.set_overdraft(%s::bigint, %s::bigint, %s::bigint)",
+            (*account, limit_micro),
+        )
+        outcome, used, unused = rows[0]
+        return NoSuchAccount() if outcome == "no_account" else OverdraftSet(used, unused)

@@ -1,5 +1,18 @@
 -- Grants come, expire, and are taken back. An account is locked before its lots are touched.
 
+-- An event's identity, the same in whichever block it is included.
+create or replace function creditd.event_cause(p_event creditd.event) returns bytea
+language sql immutable
+return int8send(p_event.chain_id) || p_event.tx_hash || int4send(p_event.ordinal) || int2send(p_event.role);
+
+-- What a grant for a cause is known by, in each of its incarnations.
+create or replace function creditd.grant_key(
+  p_account bigint, p_rule integer, p_cause bytea, p_incarnation integer
+) returns uuid
+language sql immutable
+return encode(substr(sha256('grant'::bytea || int8send(p_account) || int4send(p_rule) || p_cause
+  || int4send(p_incarnation)), 1, 16), 'hex')::uuid;
+
 -- Posts the expiry of accounts that nobody touches, at most `p_limit` of them. Returns how many lots ended.
 create or replace function creditd.expire_idle(p_limit integer) returns integer
 language plpgsql security definer set search_path = creditd, pg_temp as $$
@@ -96,7 +109,7 @@ declare
   v_day date := case when r.cap_account is null and r.cap_account_day is null then null
                      else (p_event.block_time at time zone 'UTC')::date end;
   v_expires timestamptz := coalesce(p_event.block_time + make_interval(days => r.expires_days), 'infinity');
-  v_key uuid := digest128('grant'::bytea || int8send(p_account) || int4send(r.rule_id) || v_cause || int4send(p_event.incarnation));
+  v_key uuid := grant_key(p_account, r.rule_id, v_cause, p_event.incarnation);
   v_repaid bigint;
 begin
   select x.seq, x.amount into o_lot, o_granted from entry x where x.root_id = p_root and x.key_hash = v_key;
@@ -118,11 +131,6 @@ begin
   a.is_special := a.is_special or r.operations is not null;
   perform keep(a);
 end $$;
-
--- An event's identity, the same in whichever block it is included.
-create or replace function creditd.event_cause(p_event creditd.event) returns bytea
-language sql immutable
-return int8send(p_event.chain_id) || p_event.tx_hash || int4send(p_event.ordinal) || int2send(p_event.role);
 
 -- Takes an orphaned grant back: what is left of it, and a debt for what was spent of it, which what the
 -- account has otherwise repays at once. Again is a no-op.

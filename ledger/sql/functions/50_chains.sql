@@ -185,8 +185,9 @@ begin
     on conflict on constraint set_aside_pkey do nothing;
 end $$;
 
--- Confirms every pending event up to a block whose hash the caller knows to be final, and grants
--- its credits. Grants are made in the order of accounts, as charges are. Returns how many events.
+-- Confirms the pending events up to a block whose hash the caller knows to be final, and grants their
+-- credits; of more than some hundred events only those of the first blocks, for charges of their accounts
+-- wait meanwhile: the cursor says up to where. Returns how many events.
 create or replace function creditd.confirm_blocks(
   p_chain bigint, p_epoch bigint, p_number bigint, p_hash bytea, p_remember bigint
 ) returns bigint
@@ -194,32 +195,40 @@ language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
   c chain := led_chain(p_chain, p_epoch);
   b block;
-  v record;
-  g record;
-  v_count bigint := 0;
+  v_number bigint;
+  v_count bigint;
 begin
   if c.state = 'halted' or p_number <= c.confirmed_number then return 0; end if;
   select * into b from block x where x.chain_id = p_chain and x.number = p_number;
   if b.hash is null or b.hash is distinct from p_hash then
     raise exception 'chain %: block % in the books is not the final one', p_chain, p_number using errcode = 'CD002';
   end if;
-  for v in
-    select e as event, r as rule, coalesce(e.root_id, w.root_id) as root, coalesce(e.account_id, w.account_id) as account
-    from event e join rule r using (rule_id)
-      join wallet w on w.chain_id = e.chain_id and w.address = e.wallet
-    where e.chain_id = p_chain and e.state = 'pending' and e.block_number <= p_number
-    order by root, account, e.block_number, e.log_index, e.role
-  loop
-    g := grant_event(v.root, v.account, v.event, v.rule);
-    update event e set state = 'confirmed', root_id = v.root, account_id = v.account,
-        lot_no = g.o_lot, granted = g.o_granted
-      where e.event_no = (v.event).event_no;
-    v_count := v_count + 1;
-  end loop;
-  update chain x set confirmed_number = p_number, confirmed_hash = p_hash, confirmed_time = b.time
+  v_number := confirmable(c, p_number);
+  if v_number < p_number then
+    select * into strict b from block x where x.chain_id = p_chain and x.number = v_number;
+  end if;
+  v_count := grant_events(p_chain, c.confirmed_number, v_number);
+  update chain x set confirmed_number = v_number, confirmed_hash = b.hash, confirmed_time = b.time
     where x.chain_id = p_chain;
-  delete from block x where x.chain_id = p_chain and x.number < p_number - p_remember;
+  delete from block x where x.chain_id = p_chain and x.number < v_number - p_remember;
   return v_count;
+end $$;
+
+-- Up to which block, `p_number` at most, events are confirmed in one transaction: whole blocks, one at
+-- least, and no further than a thousand events go.
+create or replace function creditd.confirmable(c creditd.chain, p_number bigint) returns bigint
+language plpgsql set search_path = creditd, pg_temp as $$
+declare
+  v_first bigint;
+  v_beyond bigint;
+begin
+  select e.block_number into v_beyond from event e
+    where e.chain_id = c.chain_id and e.block_number > c.confirmed_number and e.block_number <= p_number
+    order by e.block_number offset 1000 limit 1;
+  if not found then return p_number; end if;
+  select min(e.block_number) into strict v_first from event e
+    where e.chain_id = c.chain_id and e.block_number > c.confirmed_number;
+  return greatest(v_first, v_beyond - 1);
 end $$;
 
 -- Forgets the pending blocks above `p_to`, which the chain has left. Returns how many events went.

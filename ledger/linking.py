@@ -1,0 +1,94 @@
+"""Linking: which account earns by a wallet."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ledger.ids import AccountRef
+from ledger.outcomes import (
+    AccountClosed,
+    BeyondRange,
+    Frozen,
+    LinkChained,
+    Linked,
+    LinkedElsewhere,
+    LinkOutcome,
+    NoSuchAccount,
+    Unlinked,
+    UnlinkOutcome,
+)
+from ledger.session import Session
+
+_ADDRESS_BYTES = 20
+
+
+class Linking:
+    """The links that an API process makes. Made by `Linking.open`, or on a session it has."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str) -> AsyncIterator["Linking"]:
+        """Open a session. Raises SchemaMismatch, LedgerUnavailable."""
+        session = Session(database_url, "creditd_api")
+        try:
+            await session.require_release()
+            yield cls(session)
+        finally:
+            await session.close()
+
+    async def link(
+        self, *, app_id: int, chain_id: int | None, address: bytes, account: AccountRef
+    ) -> LinkOutcome:
+        """Let an address's wallet on one chain, or (None) on every chain, earn for an account.
+
+        What is left of the wallet's credits moves there, and what it owes. The caller answers for
+        the address being its user's; on every chain only if a key holds it: a contract's address
+        may belong to others elsewhere. `address` has 20 bytes, or ValueError is raised.
+        """
+        _require_address(address)
+        rows = await self._session.rows(
+            "select * from creditd.link_wallet(%s, %s::bigint, %s, %s::bigint, %s::bigint)",
+            (app_id, chain_id, address, *account),
+        )
+        outcome, wallets, moved, debt = rows[0]
+        if outcome in {"linked", "replayed"}:
+            return Linked(account, wallets, moved, debt, replayed=outcome == "replayed")
+        return _REFUSALS[outcome]
+
+    async def unlink(
+        self, *, app_id: int, chain_id: int | None, address: bytes, account: AccountRef
+    ) -> UnlinkOutcome:
+        """End an address's link to an account, on one chain or (None) on every chain.
+
+        What is earned later is the wallet's own again; nothing moves back. `address` has 20 bytes,
+        or ValueError is raised.
+        """
+        _require_address(address)
+        rows = await self._session.rows(
+            "select creditd.unlink_wallet(%s, %s::bigint, %s, %s::bigint, %s::bigint)",
+            (app_id, chain_id, address, *account),
+        )
+        match rows[0][0]:
+            case "unlinked" | "replayed" as outcome:
+                return Unlinked(replayed=outcome == "replayed")
+            case "linked_elsewhere":
+                return LinkedElsewhere()
+            case _:
+                return NoSuchAccount()
+
+
+def _require_address(address: bytes) -> None:
+    if len(address) != _ADDRESS_BYTES:
+        raise ValueError(f"an address has {_ADDRESS_BYTES} bytes, this one {len(address)}")
+
+
+_REFUSALS: dict[str, LinkOutcome] = {
+    "no_account": NoSuchAccount(),
+    "linked_elsewhere": LinkedElsewhere(),
+    "chained": LinkChained(),
+    "closed": AccountClosed(),
+    "frozen": Frozen(),
+    "beyond_range": BeyondRange(),
+}
