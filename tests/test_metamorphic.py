@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from itertools import compress
 from random import Random
 
 import pytest
@@ -53,8 +54,17 @@ class Teller:
             expected = [bound_answer(answer, self.accounts) for answer in answers]
             request = self._bound(step)
             assert await self._ask(request) == expected, step
-            if again and not isinstance(step, Give):
-                assert await self._ask(request) == [replayed(answer) for answer in expected], step
+            if again:
+                await self._ask_again(request, expected)
+
+    async def _ask_again(self, request: Request, answers: Sequence[Answer]) -> None:
+        """Ask for what was made once more; in a batch, what was refused may be refused otherwise."""
+        if isinstance(request, Batch):
+            made = [isinstance(answer, Charged) for answer in answers]
+            request = Batch(tuple(compress(request.charges, made)))
+            answers = list(compress(answers, made))
+        if answers and not isinstance(request, Give):
+            assert await self._ask(request) == [replayed(answer) for answer in answers], request
 
     async def _ask(self, request: Request) -> list[Answer]:
         return await request.ask(self.rng.choice(self.parties))
@@ -108,4 +118,12 @@ async def tell_in_every_way(stage: Stage, seed: int) -> None:
 def test_a_history_comes_to_the_same_however_it_is_told(database_url: str, seed: int) -> None:
     with Stage.on(database_url, pretended_time=True) as stage:
         asyncio.run(tell_in_every_way(stage, seed))
+    assert_sound(database_url)
+
+
+@pytest.mark.soak
+def test_hundreds_of_histories_come_to_the_same_however_they_are_told(database_url: str) -> None:
+    with Stage.on(database_url, pretended_time=True) as stage:
+        for seed in range(1_000, 1_500):
+            asyncio.run(tell_in_every_way(stage, seed))
     assert_sound(database_url)
