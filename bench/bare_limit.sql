@@ -20,8 +20,8 @@ end $$;
 insert into bare.account select * from creditd.account order by root_id, account_id;
 
 -- Asked and answered as the ledger's own function of this name, so that callers, lanes and wire are the
--- same. An entry's number is the time, the
--- session and its place in the batch: nobody else's, and nothing is read for it.
+-- same. An entry's number is the time, the session and its place in the batch: nobody else's, and nothing
+-- is read for it.
 create function bare.charge_batch(
   p_route bigint, p_roots bigint[], p_accounts bigint[], p_apps integer[], p_keys uuid[], p_requests uuid[],
   p_operations text[], p_operation_of integer[], p_units bigint[], p_versions integer[],

@@ -8,7 +8,7 @@ from conftest import fresh_database
 from driven_books import CHAIN, DrivenBooks, NewBlock
 from driven_sharing import Shared
 from driven_story import AMOUNTS, DAY, KEYS, OPERATIONS, PICKS, SECOND
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from specification import charging
@@ -148,6 +148,8 @@ def tell(real: DrivenBooks, stories: int, steps: int) -> None:
             deadline=None,  # a busy machine is no finding
             suppress_health_check=list(HealthCheck),
             derandomize=True,
+            report_multiple_bugs=False,
+            phases=[Phase.generate, Phase.shrink],  # tracing lines would take most of the time
             database=None,
         ),
     )

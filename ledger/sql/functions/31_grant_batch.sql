@@ -3,11 +3,8 @@
 -- whatever else a grant may meet are for `grant_event`, one by one.
 
 -- Grants what is pending above block `p_after` and up to `p_to`. Returns how many events.
--- The settings: a plan made while the tables were empty must not scan them when they are full.
 create or replace function creditd.grant_events(p_chain bigint, p_after bigint, p_to bigint) returns bigint
-language plpgsql set search_path = creditd, pg_temp
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
-set jit = off as $$
+language plpgsql set search_path = creditd, pg_temp as $$
 declare
   c_null constant bytea := int8send(-1);
   c_null_8 constant bytea := c_null || c_null || c_null || c_null || c_null || c_null || c_null || c_null;
