@@ -304,6 +304,8 @@ class Watching:
     async def _transaction(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
         connection = await self._session.connection()
         try:
+            # A plan made while a table was small would read it whole when a backfill has filled it.
+            await connection.execute("discard plans")
             async with connection.transaction():
                 yield connection
         except psycopg.Error as error:
