@@ -42,3 +42,5 @@ grant execute on function
   creditd.move_member, creditd.set_budget, creditd.allocate
   to creditd_api;
 grant execute on function creditd.freeze, creditd.unfreeze, creditd.set_overdraft to creditd_operator;
+grant execute on function creditd.reserve, creditd.settle, creditd.release, creditd.extend to creditd_api;
+grant execute on function creditd.expire_reservations to creditd_watcher;
