@@ -32,7 +32,7 @@ DAY = timedelta(days=1)
 
 # Takes a grant back as when its chain has left it: what is left goes, what was spent is owed, and
 # what is held is left to whoever ends the reservation.
-_REVERSE = """do $$
+REVERSE = """do $$
 declare
   a creditd.account;
   l creditd.lot;
@@ -236,7 +236,7 @@ class ReservingShop:
                 " where l.root_id = %s and l.account_id = %s and l.lot_no = %s",
                 *(policy, policy, *account, lot),
             )
-        self.town.rows(_REVERSE.format(root=account.root_id, account=account.account_id, lot=lot))
+        self.town.rows(REVERSE.format(root=account.root_id, account=account.account_id, lot=lot))
 
     def has(self, account: AccountRef) -> tuple[int, int, int]:
         """What is available, held and owed."""

@@ -75,7 +75,7 @@ def refund(
     account = books.reached(app, charge.account)
     if account is None:
         return NoSuchCharge()
-    request = ("refund", charge.seq, amount)
+    request = ("refund", charge.seq, amount, if_over)
     answer = books.answers.get((app, charge.account, key))
     if answer is not None:
         if answer.request != request:

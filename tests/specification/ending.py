@@ -25,6 +25,8 @@ def end(books: Books, reservation: Reservation, take: int, now: int) -> int:
     """
     account = books.accounts[reservation.ref.account]
     first = account.next_entry
+    if reservation.amount == 0:  # nothing is held, and yet it ends by an entry
+        account.post(Kind.SETTLEMENT, 0, None, now, first)
     taken, rest = parted(reservation.legs, take)
     at = {leg.lot: leg.at for leg in reservation.legs}
     for leg in taken:
@@ -63,12 +65,13 @@ def parted(legs: list[Leg], take: int) -> tuple[list[Leg], list[Leg]]:
 
 
 def sweep(books: Books, account: Account, now: int) -> None:
-    """End the reservations of an account whose time is over, the earliest first."""
+    """End what holds credits of an account and whose time is over, the earliest first."""
     due = [
         reservation
         for reservation in books.reservations.values()
         if reservation.ref.account == account.ref
         and reservation.ending is None
+        and reservation.amount > 0
         and reservation.expires_at <= now
     ]
     for reservation in sorted(due, key=lambda r: (r.expires_at, r.ref.seq)):
