@@ -20,7 +20,8 @@ end $$;
 insert into bare.account select * from creditd.account order by root_id, account_id;
 
 -- Asked and answered as the ledger's own function of this name, so that callers, lanes and wire are the
--- same. An entry's number is the time and its place in the batch: nobody else's, and nothing is read for it.
+-- same. An entry's number is the time, the session and its place in the batch: nobody else's, and nothing
+-- is read for it.
 create function bare.charge_batch(
   p_route bigint, p_roots bigint[], p_accounts bigint[], p_apps integer[], p_keys uuid[], p_requests uuid[],
   p_operations text[], p_operation_of integer[], p_units bigint[], p_versions integer[],
@@ -33,7 +34,8 @@ declare
   c_some constant bigint := 1000000000;
   v_size constant integer[] := array[cardinality(p_roots)];
   v_at constant timestamptz := clock_timestamp();
-  v_seq constant bigint := (extract(epoch from v_at) * 1000000)::bigint * 512;
+  v_seq constant bigint :=
+    ((extract(epoch from v_at - timestamptz '2026-01-01 00:00Z') * 1000000)::bigint * 128 + pg_backend_pid() % 128) * 512;
 begin
   update bare.account a set seq = v_seq, available = c_some, spent = c_some, head_lot = 1, head_left = c_some,
       head_hash = c_hash, last_at = v_at

@@ -51,41 +51,35 @@ class Bar:
     holds: bool | None
 
 
+_HOT: Final = "charges, hot"
+_RANDOM: Final = "charges, random"
+_LONE: Final = "a lone charge"
+_ALONE: Final = "pgbench -N, one client"
+
 _CHARGES: Final = (
-    Wanted("hot, charges/s", "charges, hot", at_least=25_000),
-    Wanted("hot, charges/s: the aim", "charges, hot", at_least=40_000),
-    Wanted("hot / plain SQL hot", "charges, hot", "plain SQL, hot", at_least=25),
-    Wanted("hot / bare limit, callers", "charges, hot", "bare limit, hot, callers"),
-    Wanted("hot / bare limit, prebuilt", "charges, hot", "bare limit, hot, prebuilt"),
+    Wanted("hot, charges/s", _HOT, at_least=25_000),
+    Wanted("hot, charges/s: the aim", _HOT, at_least=40_000),
+    Wanted("hot / plain SQL, hot", _HOT, "plain SQL, hot", at_least=25),
+    Wanted("hot / bare limit, callers", _HOT, "bare limit, hot, callers"),
+    Wanted("hot / bare limit, prebuilt", _HOT, "bare limit, hot, prebuilt"),
+    Wanted("bare limit, prebuilt / plain SQL, hot", "bare limit, hot, prebuilt", "plain SQL, hot"),
+    Wanted("hot / plain SQL, hot: CPU of one", _HOT, "plain SQL, hot", of="cpu_us"),
+    Wanted("hot / bare limit, callers: CPU of one", _HOT, "bare limit, hot, callers", of="cpu_us"),
+    Wanted("random / bare limit, callers", _RANDOM, "bare limit, random, callers", at_least=0.6),
+    Wanted("random / bare limit, prebuilt", _RANDOM, "bare limit, random, prebuilt"),
+    Wanted("random / pgbench -N", _RANDOM, "pgbench -N", at_least=2),
+    Wanted("random / pgbench -N: the aim", _RANDOM, "pgbench -N", at_least=4),
+    Wanted("random / plain SQL, random", _RANDOM, "plain SQL, random"),
+    Wanted("random / pgbench -N: CPU of one", _RANDOM, "pgbench -N", of="cpu_us"),
     Wanted(
-        "random / bare limit, callers",
-        "charges, random",
+        "random / bare limit, callers: CPU of one",
+        _RANDOM,
         "bare limit, random, callers",
-        at_least=0.6,
+        of="cpu_us",
     ),
-    Wanted("random / bare limit, prebuilt", "charges, random", "bare limit, random, prebuilt"),
-    Wanted(
-        "random / bare limit, Postgres CPU of one",
-        "charges, random",
-        "bare limit, random, prebuilt",
-        of="postgres_us",
-    ),
-    Wanted("random / pgbench -N", "charges, random", "pgbench -N", at_least=2),
-    Wanted("random / pgbench -N: the aim", "charges, random", "pgbench -N", at_least=4),
-    Wanted("random / plain SQL random", "charges, random", "plain SQL, random"),
-    Wanted(
-        "a lone charge / pgbench -N, median ms",
-        "a lone charge",
-        "pgbench -N, one client",
-        at_most=1.3,
-    ),
-    Wanted(
-        "a lone charge / pgbench -N, p99",
-        "a lone charge",
-        "pgbench -N, one client",
-        of="p99_ms",
-    ),
-    Wanted("10,000 lots / random", "charges, 10,000 lots", "charges, random", at_least=0.5),
+    Wanted("a lone charge / pgbench -N, median", _LONE, _ALONE, at_most=1.3),
+    Wanted("a lone charge / pgbench -N, p99", _LONE, _ALONE, of="p99_ms"),
+    Wanted("10,000 lots / random", "charges, 10,000 lots", _RANDOM, at_least=0.5),
 )
 
 _GRANTS: Final = (

@@ -7,7 +7,7 @@ and a breach ends the run.
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,9 @@ from measuring import (
 from ledger.ids import AccountRef
 
 ACCOUNTS: Final = 100_000
+QUIET: Final = (
+    0.05  # share of the machine that others may use: above it a figure is not to be trusted
+)
 
 PARTS: Final = {
     "hot": "charges on one account, against plain SQL and the bare limit",
@@ -52,7 +55,8 @@ parts (--only takes some of them, with commas between):
 what a line says:
   [2/3] charges, hot: 30,000.00 charges/s (CPU µs: client 14.0, Postgres 17.0; others 3%, …)
   Round 2 of 3; CPU of one charge in the process that asks and in all of Postgres; the share of the
-  machine that neither of them used: where it is more than a few percent, do not trust the round.
+  machine that neither of them used: above {quiet:.0%} do not trust the round, and count such rounds
+  in the results (noisy_samples). WAL bytes and page images are of one charge.
 
 the bare limit writes the rows of our charges and decides nothing. Its ratio is taken with the same
 callers and lanes on both sides; the prebuilt one has no callers and is told beside it.
@@ -65,7 +69,7 @@ examples:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the command line asks for."""
+    """What the command line asks for, and how many clients each reference is best with."""
 
     rounds: int
     seconds: float
@@ -73,6 +77,7 @@ class Run:
     events: int
     parts: frozenset[str]
     out: Path
+    clients: dict[str, int] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -81,7 +86,6 @@ def main() -> None:
     samples: dict[str, list[Sample]] = {}
     figures: list[Figure] = []
     series: dict[str, object] = {}
-    clients: dict[str, int] = {}
     with postgres() as url:
         server = settings(url)
 
@@ -90,7 +94,7 @@ def main() -> None:
             figures.extend(figure(work.name, work.unit, samples[work.name]) for work in works)
 
         if run.parts & {"hot", "random", "lone", "lots"}:
-            measure(_charging(run, url, clients))
+            measure(_charging(run, url))
         if "grants" in run.parts:
             books = fresh_database(url, "grants")
             measure([*granting.works(books, run.events, run.seconds), _audit("grants", books)])
@@ -101,6 +105,9 @@ def main() -> None:
             works, largest = hard_cases.at_sizes(url, run.entries, run.seconds)
             measure(works)
             measure([_audit(f"{run.entries:,} entries", largest)], rounds=1)
+    noisy = [sample for some in samples.values() for sample in some if sample.others > QUIET]
+    if noisy:
+        say(f"others used more than {QUIET:.0%} of the machine in {len(noisy)} samples: not quiet")
     bars = bars_of(samples, run.entries)
     for bar in bars:
         verdict = {True: "holds", False: "MISSED", None: "told"}[bar.holds]
@@ -112,7 +119,9 @@ def main() -> None:
             "rounds": run.rounds,
             "seconds": run.seconds,
             "callers": IN_FLIGHT,
-            "clients": clients,
+            "clients": run.clients,
+            "noisy_samples": len(noisy),
+            "samples": sum(len(some) for some in samples.values()),
             "bars": [asdict(bar) for bar in bars],
             "figures": [asdict(row) for row in figures],
             "over_time": series,
@@ -120,29 +129,24 @@ def main() -> None:
     )
 
 
-def _charging(run: Run, url: str, clients: dict[str, int]) -> list[Work]:
-    """Make books and references; return what to measure on them."""
+def _charging(run: Run, url: str) -> list[Work]:
+    """Make books and references; return what to measure, each beside what it is held against."""
     books = fresh_database(url, "books")
     accounts = fill(books, ACCOUNTS)
     bare_limit.prepare(books)
     references.prepare(url, ACCOUNTS)
     works: list[Work] = []
-    if run.parts & {"hot", "random"}:
-        works += _references(run, url, books, accounts, clients)
-    if "hot" in run.parts:
-        hot = accounts[:1]
-        works.append(Work("charges, hot", "charges/s", lambda: charges(books, hot, run.seconds)))
-    if run.parts & {"random", "lots"}:
-        works.append(
-            Work("charges, random", "charges/s", lambda: charges(books, accounts, run.seconds))
-        )
-    if "lone" in run.parts:
-        works += [
-            Work(
-                "pgbench -N, one client", "ms", lambda: references.pgbench_n_alone(url, run.seconds)
-            ),
-            Work("a lone charge", "ms", lambda: lone_charge(books, accounts, run.seconds)),
-        ]
+    for which, some in (("hot", accounts[:1]), ("random", accounts)):
+        if which in run.parts:
+            works += _references(run, url, books, which, some)
+        if which in run.parts or (which == "random" and "lots" in run.parts):
+            works.append(
+                Work(
+                    f"charges, {which}",
+                    "charges/s",
+                    lambda some=some: charges(books, some, run.seconds),  # type: ignore[misc]
+                )
+            )
     if "lots" in run.parts:
         crumbs = fresh_database(url, "lots")
         owners = hard_cases.books_of_lots(crumbs, run.seconds, run.rounds)
@@ -150,41 +154,44 @@ def _charging(run: Run, url: str, clients: dict[str, int]) -> list[Work]:
             Work("charges, 10,000 lots", "charges/s", lambda: charges(crumbs, owners, run.seconds)),
             _audit("10,000 lots", crumbs),
         ]
+    if "lone" in run.parts:
+        works += [
+            Work(
+                "pgbench -N, one client", "ms", lambda: references.pgbench_n_alone(url, run.seconds)
+            ),
+            Work("a lone charge", "ms", lambda: lone_charge(books, accounts, run.seconds)),
+        ]
     return [*works, _audit("charges", books)]
 
 
 def _references(
-    run: Run, url: str, books: str, accounts: Sequence[AccountRef], clients: dict[str, int]
+    run: Run, url: str, books: str, which: str, accounts: Sequence[AccountRef]
 ) -> list[Work]:
     """Find each reference's best count of clients; return the references as works."""
 
     def best(name: str, unit: str, measured: Callable[[int, float], Sample]) -> Work:
-        clients[name] = references.best_clients(name, measured)
-        return Work(name, unit, lambda: measured(clients[name], run.seconds))
+        run.clients[name] = references.best_clients(name, measured)
+        return Work(name, unit, lambda: measured(run.clients[name], run.seconds))
 
-    works = []
-    if "random" in run.parts:
+    works = [
+        best(
+            f"plain SQL, {which}",
+            "charges/s",
+            lambda n, s: references.plain(url, which, ACCOUNTS, n, s),
+        ),
+        best(
+            f"bare limit, {which}, prebuilt",
+            "rows/s",
+            lambda n, s: bare_limit.prebuilt(books, accounts, n, s),
+        ),
+        Work(
+            f"bare limit, {which}, callers",
+            "rows/s",
+            lambda: bare_charges(books, accounts, run.seconds),
+        ),
+    ]
+    if which == "random":
         works.append(best("pgbench -N", "tps", lambda n, s: references.pgbench_n(url, n, s)))
-    for which, some in (("hot", accounts[:1]), ("random", accounts)):
-        if which not in run.parts:
-            continue
-        works += [
-            best(
-                f"plain SQL, {which}",
-                "charges/s",
-                lambda n, s, which=which: references.plain(url, which, ACCOUNTS, n, s),  # type: ignore[misc]
-            ),
-            best(
-                f"bare limit, {which}, prebuilt",
-                "rows/s",
-                lambda n, s, some=some: bare_limit.prebuilt(books, some, n, s),  # type: ignore[misc]
-            ),
-            Work(
-                f"bare limit, {which}, callers",
-                "rows/s",
-                lambda some=some: bare_charges(books, some, run.seconds),  # type: ignore[misc]
-            ),
-        ]
     return works
 
 
@@ -196,7 +203,7 @@ def _arguments() -> Run:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=TEACHING.format(
-            parts="\n".join(f"  {name:<9} {says}" for name, says in PARTS.items())
+            quiet=QUIET, parts="\n".join(f"  {name:<9} {says}" for name, says in PARTS.items())
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

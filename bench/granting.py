@@ -24,8 +24,8 @@ MANY_ACCOUNTS: Final = 100_000
 # Beside a backfill an API is asked by many and is not full: its callers do not wait for each other.
 PACED_PER_SECOND: Final = 1_000
 
-FEW: Final = "grants, 100,000 events of 2,000 accounts"
-MANY: Final = "grants, 100,000 events of 100,000 new accounts"
+FEW: Final = f"grants, {FEW_ACCOUNTS:,} accounts"
+MANY: Final = f"grants, {MANY_ACCOUNTS:,} new accounts"
 IDLE: Final = "charges while nothing else happens, p99"
 BESIDE: Final = "charges on accounts that are granted to meanwhile, p99"
 
@@ -36,6 +36,7 @@ def works(url: str, events: int, seconds: float) -> list[Work]:
     """Return what to measure on books of their own at `url`, `events` grants at a time."""
     accounts = make(url, [(wallet(number), CREDITS_EACH) for number in range(FEW_ACCOUNTS)])
     newcomers = itertools.count(FEW_ACCOUNTS, MANY_ACCOUNTS)
+    # Its process ends with this one: the works need it until then.
     pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
     def many() -> Sample:

@@ -1,6 +1,7 @@
 """Charges where it is hard: from crumbs of lots, in books of any size, beside an old snapshot."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from time import perf_counter
 from typing import Final
 
@@ -17,7 +18,7 @@ LOTS_EACH: Final = 10_000
 LOTS_PER_SECOND: Final = 30_000
 MANY_ACCOUNTS: Final = 100_000
 SETTLED: Final = 0.1  # two windows whose WAL differs by less are a steady state
-WINDOWS_MAX: Final = 8
+WINDOWS_MAX: Final = 16
 SNAPSHOT_SECONDS: Final = 60
 SNAPSHOT_WINDOW_SECONDS: Final = 5
 SNAPSHOT_WINDOWS_AFTER: Final = 2
@@ -89,7 +90,7 @@ def beside_an_old_snapshot(url: str, accounts: Sequence[AccountRef]) -> list[dic
     """
     hot = accounts[:1]
     series = [_window(url, hot)]
-    with psycopg.connect(url) as connection:
+    with closing(psycopg.connect(url)) as connection:
         connection.execute("set transaction isolation level repeatable read")
         connection.execute("select count(*) from creditd.chain")
         began = perf_counter()
@@ -97,7 +98,7 @@ def beside_an_old_snapshot(url: str, accounts: Sequence[AccountRef]) -> list[dic
             series.append({"open_seconds": round(perf_counter() - began), **_window(url, hot)})
         try:
             connection.rollback()
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout):
             say("the server has ended the idle transaction by itself")
     series += [_window(url, hot) for _ in range(SNAPSHOT_WINDOWS_AFTER)]
     audited(url)

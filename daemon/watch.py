@@ -1,4 +1,4 @@
-"""The watcher's program: one job per chain, and those that end what is past its time."""
+"""The watcher's program: a job per chain, those that end what is past its time, and deliveries."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from daemon.config import Config
 from daemon.follower import Follower
 from daemon.reading import UnsupportedTag
+from daemon.webhooks import delivering
 from ledger.errors import LedgerError
 
 EXPIRY_SECONDS: Final = 30  # expiry is exact when spending; this only tidies up idle accounts
@@ -38,6 +39,7 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(delivering(config.webhooks, database_url))
         for chain in config.chains:
             follower = Follower(chain, database_url, name)
             await follower.open()

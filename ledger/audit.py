@@ -49,10 +49,16 @@ _TABLES_OF_AN_ACCOUNT: Final = (
     "account",
     "account_access",
     "account_name",
+    "budget",
+    "budget_use",
     "cap_use",
     "entry",
     "event",
+    "linked_wallet",
     "lot",
+    "member",
+    "overdraft",
+    "reservation",
     "wallet",
 )
 

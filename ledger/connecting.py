@@ -58,11 +58,12 @@ def session_options(role: Role) -> str:
     return options if role != "creditd_api" else f"{options} -c lock_timeout={LOCK_WAIT_SECONDS}s"
 
 
-# What our functions look up they look up by an index, however small a table was when they were
+_WRITERS: Final = {"creditd_watcher", "creditd_api"}
+# What their functions look up is looked up by an index, however small a table was when they were
 # planned; and a plan made for a hundred charges is as good for one.
 _BY_INDEX: Final = (
-    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
-    " -c plan_cache_mode=force_generic_plan"
+    " -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off"
+    " -c enable_mergejoin=off -c jit=off -c plan_cache_mode=force_generic_plan"
 )
 
 
@@ -77,7 +78,8 @@ async def connect(database_url: str, role: Role) -> AsyncConnection[TupleRow]:
         .render_as_string(hide_password=False)
     )
     parameters = {**_SILENCE, "connect_timeout": CONNECT_TIMEOUT_SECONDS, **parameters}
-    conninfo = make_conninfo("", **{**parameters, "options": session_options(role) + _BY_INDEX})
+    options = session_options(role) + (_BY_INDEX if role in _WRITERS else "")
+    conninfo = make_conninfo("", **{**parameters, "options": options})
     try:
         connection = await AsyncConnection.connect(conninfo, autocommit=True)
     except psycopg.OperationalError as error:

@@ -13,3 +13,14 @@ class EntryKind(IntEnum):
     DEBT = 5
     REPAYMENT = 6
     EXPIRY = 7
+    RESERVE = 8
+    SETTLEMENT = 9
+    RELEASE = 10
+    ABSORPTION = 11
+    RECOVERY = 12
+    MOVE_OUT = 13
+    MOVE_IN = 14
+    DEBT_OUT = 15
+    DEBT_IN = 16
+    CREDIT_LINE = 17
+    LINE_CUT = 18

@@ -17,10 +17,11 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    or_,
     select,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import TIMESTAMP, distinct_on
 
 from ledger.kinds import EntryKind
 from ledger.schema import (
@@ -31,6 +32,7 @@ from ledger.schema import (
     chain,
     entry,
     event,
+    linked_wallet,
     lot,
     operation,
     price,
@@ -61,36 +63,77 @@ def _total(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 _PENDING: Final = event.c.state == literal_column("'pending'")
-# Only an event that was never granted has no account yet; it goes to whose its wallet is.
-_UNGRANTED: Final = and_(_PENDING, event.c.account_id.is_(None))
-_OF_WALLET: Final = and_(event.c.chain_id == wallet.c.chain_id, event.c.wallet == wallet.c.address)
-
 ACCESS: Final = select(account_access.c.app_id).where(
     _of(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
 )
 
-_due = (
-    select(_total(lot.c.remaining))
-    .where(_of(lot), lot.c.remaining > literal_column("0"), lot.c.expires_at <= _NOW)
+# Of the lot that is being burned the account's row says what is left.
+_left = case((lot.c.lot_no == account.c.head_lot, account.c.head_left), else_=lot.c.remaining)
+_out_of_time = (
+    select(_total(_left))
+    .where(
+        lot.c.root_id == account.c.root_id,
+        lot.c.account_id == account.c.account_id,
+        lot.c.remaining > literal_column("0"),
+        or_(lot.c.expires_at <= _NOW, lot.c.effective_at > _NOW),
+    )
+    .correlate(account)
     .scalar_subquery()
 )
-_pending_first = (
+
+# The wallets that earn for the account now (`leads_here`), or whose events it was granted before.
+_own = select(
+    wallet.c.chain_id, wallet.c.address, wallet.c.linked_root.is_(None).label("leads_here")
+).where(_of(wallet))
+_linked = (
+    select(
+        linked_wallet.c.chain_id,
+        linked_wallet.c.address,
+        and_(
+            wallet.c.linked_root == linked_wallet.c.root_id,
+            wallet.c.linked_account == linked_wallet.c.account_id,
+        ).label("leads_here"),
+    )
+    .select_from(
+        linked_wallet.join(
+            wallet,
+            and_(
+                wallet.c.chain_id == linked_wallet.c.chain_id,
+                wallet.c.address == linked_wallet.c.address,
+            ),
+        )
+    )
+    .where(_of(linked_wallet))
+)
+_earner = union_all(_own, _linked).subquery("earner")
+_OF_WALLET: Final = and_(
+    event.c.chain_id == _earner.c.chain_id, event.c.wallet == _earner.c.address
+)
+# An event that was granted once keeps its account; one that never was goes where its wallet leads.
+_EARNED_HERE: Final = or_(
+    _of(event), and_(event.c.account_id.is_(None), _earner.c.leads_here, _PENDING)
+)
+
+_pending = (
     select(_total(event.c.credits))
-    .select_from(wallet.join(event, _OF_WALLET))
-    .where(_of(wallet), _UNGRANTED)
+    .select_from(
+        _earner.join(chain, chain.c.chain_id == _earner.c.chain_id).join(
+            event, and_(_OF_WALLET, event.c.block_number > chain.c.confirmed_number)
+        )
+    )
+    .where(_EARNED_HERE, _PENDING)
     .scalar_subquery()
 )
-_pending_again = select(_total(event.c.credits)).where(_of(event), _PENDING).scalar_subquery()
 
 BALANCE: Final = select(
-    (account.c.available - _due).label("available"),
+    (account.c.available - _out_of_time).label("available"),
     account.c.held,
-    (_pending_first + _pending_again).label("pending"),
+    _pending.label("pending"),
     account.c.debt,
     account.c.granted,
     account.c.spent,
     account.c.seq,
-    (account.c.status == literal_column("'frozen'")).label("frozen"),
+    (account.c.status != literal_column("'open'")).label("frozen"),
 ).where(_of(account))
 
 _entries = (
@@ -126,20 +169,16 @@ ENTRIES: Final = (
     .order_by(_entries.c.seq.desc())
 )
 
-_granted = (
+# Of each wallet the newest ones, so that a page is a page of each and not all there is.
+_of_each = (
     select(event)
-    .where(_of(event), event.c.event_no < _BEFORE)
+    .where(_OF_WALLET, _EARNED_HERE, event.c.event_no < _BEFORE)
     .order_by(event.c.event_no.desc())
     .limit(_LIMIT)
+    .correlate(_earner)
+    .lateral("either")
 )
-_ungranted = (
-    select(event)
-    .select_from(wallet.join(event, _OF_WALLET))
-    .where(_of(wallet), _UNGRANTED, event.c.event_no < _BEFORE)
-    .order_by(event.c.event_no.desc())
-    .limit(_LIMIT)
-)
-_either = union_all(_granted, _ungranted).subquery("either")
+_either = select(_of_each).select_from(_earner.join(_of_each, literal_column("true"))).subquery()
 _earnings = select(_either).order_by(_either.c.event_no.desc()).limit(_LIMIT).subquery("page")
 
 EARNINGS: Final = (
@@ -234,3 +273,11 @@ CHAINS: Final = select(
     *(chain.c[name] for name in ("indexed_time", "confirmed_time")),
     *(chain.c[name] for name in ("reorgs", "last_reorg_at", "last_reorg_depth", "leader_seen_at")),
 ).order_by(chain.c.chain_id)
+
+_past = func.creditd.balance_as_of(
+    bindparam("root", type_=BigInteger),
+    bindparam("account", type_=BigInteger),
+    bindparam("at", type_=TIMESTAMP(timezone=True)),
+).table_valued("o_seq", "o_available", "o_held", "o_debt")
+
+BALANCE_AS_OF: Final = select(_past).where(_past.c.o_seq.is_not(None))

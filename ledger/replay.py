@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 from psycopg import AsyncConnection, AsyncServerCursor, sql
 from psycopg.rows import TupleRow
@@ -25,17 +25,18 @@ from ledger.kinds import EntryKind
 # next ones while these are replayed.
 ROWS_PER_FETCH: Final = 1000
 
-# What an entry's hash is taken over: the hash before, sixteen numbers (the last is the time in
+# What an entry's hash is taken over: the hash before, twenty numbers (the last is the time in
 # microseconds since 2000-01-01 UTC), the key and what was asked under it. -1 and zeros are null.
-_HASHED: Final = struct.Struct(">32s15q8s16s16s")
-_HASHED_COLUMNS: Final = 18
+_HASHED: Final = struct.Struct(">32s19q8s16s16s")
+_HASHED_COLUMNS: Final = 22
 _FIRST_HASHED: Final = struct.Struct(">qq")
-_AT: Final = 15
-_HASH: Final = 18
+_AT: Final = 19
+_HASH: Final = 22
 
 _ENTRIES: Final = sql.SQL("""
-    select root_id, account_id, seq, kind::bigint, amount, available_after, debt_after,
+    select root_id, account_id, seq, kind::bigint, amount, available_after, held_after, debt_after,
       coalesce(lot_no, -1), movement, coalesce(total, -1), coalesce(refers_to, -1),
+      coalesce(peer_root, -1), coalesce(peer_account, -1), coalesce(member_id, -1),
       coalesce(app_id, -1)::bigint, coalesce(operation_id, -1)::bigint, coalesce(units, -1),
       coalesce(price_version, -1)::bigint, timestamptz_send(at),
       uuid_send(coalesce(key_hash, '00000000-0000-0000-0000-000000000000')),
@@ -44,20 +45,31 @@ _ENTRIES: Final = sql.SQL("""
 
 _ACCOUNTS: Final = sql.SQL("""
     select root_id, account_id, seq, head_hash, available, held, debt, granted, spent, refunded,
-      reversed, owed, repaid, expired
+      reversed, owed, repaid, expired, absorbed, recovered, moved, debt_moved, line
     from account order by root_id, account_id""")
 
-# What each kind does to what is available and to the debt.
+# What each kind does to what is available, to what is held and to the debt.
 _EFFECTS: Final = {
-    EntryKind.GRANT.value: (1, 0),
-    EntryKind.CHARGE.value: (-1, 0),
-    EntryKind.REFUND.value: (1, 0),
-    EntryKind.REVERSAL.value: (-1, 0),
-    EntryKind.DEBT.value: (0, 1),
-    EntryKind.REPAYMENT.value: (-1, -1),
-    EntryKind.EXPIRY.value: (-1, 0),
+    EntryKind.GRANT.value: (1, 0, 0),
+    EntryKind.CHARGE.value: (-1, 0, 0),
+    EntryKind.REFUND.value: (1, 0, 0),
+    EntryKind.REVERSAL.value: (-1, 0, 0),
+    EntryKind.DEBT.value: (0, 0, 1),
+    EntryKind.REPAYMENT.value: (-1, 0, -1),
+    EntryKind.EXPIRY.value: (-1, 0, 0),
+    EntryKind.RESERVE.value: (-1, 1, 0),
+    EntryKind.SETTLEMENT.value: (0, -1, 0),
+    EntryKind.RELEASE.value: (1, -1, 0),
+    EntryKind.ABSORPTION.value: (0, 0, 0),
+    EntryKind.RECOVERY.value: (-1, 0, 0),
+    EntryKind.MOVE_OUT.value: (-1, 0, 0),
+    EntryKind.MOVE_IN.value: (1, 0, 0),
+    EntryKind.DEBT_OUT.value: (0, 0, -1),
+    EntryKind.DEBT_IN.value: (0, 0, 1),
+    EntryKind.CREDIT_LINE.value: (1, 0, 0),
+    EntryKind.LINE_CUT.value: (-1, 0, 0),
 }
-_NO_EFFECT: Final = (0, 0)
+_NO_EFFECT: Final = (0, 0, 0)
 
 _account_key = itemgetter(0, 1)
 
@@ -88,6 +100,7 @@ class Replayed:
     seq: int = 0
     head: bytes = b""
     available: int = 0
+    held: int = 0
     debt: int = 0
     last_at: bytes = b""
     totals: Counter[int] = field(default_factory=Counter)
@@ -126,8 +139,8 @@ class Replay:
         # Each entry is held against the one stored before it, so that one wrong entry is one or two
         # breaches and not as many as there are entries after it.
         pack, sha256 = _HASHED.pack, hashlib.sha256
-        seq, head, available, debt = so_far.seq, so_far.head, so_far.available, so_far.debt
-        last_at, totals = so_far.last_at, so_far.totals
+        seq, head, last_at, totals = so_far.seq, so_far.head, so_far.last_at, so_far.totals
+        available, held, debt = so_far.available, so_far.held, so_far.debt
         for row in run:
             seq += 1
             if row[2] != seq or row[_AT] <= last_at:
@@ -136,15 +149,17 @@ class Replay:
             if row[_HASH] != digest:
                 self._unchained(row, digest)
             kind, amount = row[3], row[4]
-            on_available, on_debt = _EFFECTS.get(kind, _NO_EFFECT)
+            on_available, on_held, on_debt = _EFFECTS.get(kind, _NO_EFFECT)
             available += on_available * amount
+            held += on_held * amount
             debt += on_debt * amount
-            if row[5] != available or row[6] != debt or kind not in _EFFECTS:
-                self._unbalanced(row, available, debt)
+            if row[5:8] != (available, held, debt) or kind not in _EFFECTS:
+                self._unbalanced(row, (available, held, debt))
             totals[kind] += amount
-            seq, available, debt, last_at, head = row[2], row[5], row[6], row[_AT], row[_HASH]
-        so_far.seq, so_far.head, so_far.available, so_far.debt = seq, head, available, debt
-        so_far.last_at = last_at
+            seq, available, held, debt = row[2], row[5], row[6], row[7]
+            last_at, head = row[_AT], row[_HASH]
+        so_far.seq, so_far.head, so_far.last_at = seq, head, last_at
+        so_far.available, so_far.held, so_far.debt = available, held, debt
 
     def compare(self, replayed: Replayed, account: TupleRow) -> None:
         """Hold what an account's entries come to against its row."""
@@ -160,11 +175,14 @@ class Replay:
                 account_head="0x" + head.hex(),
                 entries_head="0x" + replayed.head.hex(),
             )
-        says = dict(zip(_TOTALS, (available + held, debt, *totals), strict=True))
+        says = dict(zip(_TOTALS, (available, held, debt, *totals), strict=True))
         should = dict(
             zip(
                 _TOTALS,
-                (replayed.available, replayed.debt, *(replayed.totals[k] for k in _TOTAL_KINDS)),
+                (
+                    *(replayed.available, replayed.held, replayed.debt),
+                    *(_sum(replayed.totals, *signed) for signed in _TOTAL_KINDS),
+                ),
                 strict=True,
             )
         )
@@ -207,7 +225,7 @@ class Replay:
             should_be="0x" + digest.hex(),
         )
 
-    def _unbalanced(self, row: TupleRow, available: int, debt: int) -> None:
+    def _unbalanced(self, row: TupleRow, should: tuple[int, int, int]) -> None:
         self.balances.add(
             root_id=row[0],
             account_id=row[1],
@@ -215,25 +233,37 @@ class Replay:
             kind=row[3],
             amount=row[4],
             available_after=row[5],
-            should_be_available=available,
-            debt_after=row[6],
-            should_be_debt=debt,
+            should_be_available=should[0],
+            held_after=row[6],
+            should_be_held=should[1],
+            debt_after=row[7],
+            should_be_debt=should[2],
         )
 
 
-# The columns of the account row that the entries' totals are held against, and the kind of each.
+def _sum(totals: Counter[int], added: EntryKind, *further: tuple[int, EntryKind]) -> int:
+    return totals[added.value] + sum(sign * totals[kind.value] for sign, kind in further)
+
+
+# The columns of the account row that the entries' totals are held against, and the kinds of each.
 _TOTALS: Final = (
-    "available and held",
-    "debt",
-    "granted",
-    "spent",
-    "refunded",
-    "reversed",
-    "owed",
-    "repaid",
-    "expired",
+    *("available", "held", "debt", "granted", "spent", "refunded", "reversed", "owed", "repaid"),
+    *("expired", "absorbed", "recovered", "moved", "debt_moved", "line"),
 )
-_TOTAL_KINDS: Final = tuple(kind.value for kind in EntryKind)
+_TOTAL_KINDS: Final[tuple[tuple[Any, ...], ...]] = (
+    (EntryKind.GRANT,),
+    (EntryKind.CHARGE, (1, EntryKind.SETTLEMENT)),
+    (EntryKind.REFUND,),
+    (EntryKind.REVERSAL,),
+    (EntryKind.DEBT,),
+    (EntryKind.REPAYMENT,),
+    (EntryKind.EXPIRY,),
+    (EntryKind.ABSORPTION,),
+    (EntryKind.RECOVERY,),
+    (EntryKind.MOVE_IN, (-1, EntryKind.MOVE_OUT)),
+    (EntryKind.DEBT_IN, (-1, EntryKind.DEBT_OUT)),
+    (EntryKind.CREDIT_LINE, (-1, EntryKind.LINE_CUT)),
+)
 
 
 async def replay(

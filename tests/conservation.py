@@ -9,14 +9,16 @@ _BREACHES: dict[str, LiteralString] = {
     "lots hold what the account has": """
         select a.account_id, a.available, a.held, l.remaining, l.held from creditd.account a
         left join lateral (
-          select coalesce(sum(case when l.lot_no = a.head_lot then a.head_left else l.remaining end), 0)
-              as remaining, coalesce(sum(l.held), 0) as held
+          select coalesce(sum(case when l.lot_no = a.head_lot then a.head_left
+                                   else l.remaining end), 0) as remaining,
+            coalesce(sum(l.held), 0) as held
           from creditd.lot l where l.root_id = a.root_id and l.account_id = a.account_id) l on true
         where (a.available, a.held) <> (l.remaining, l.held)""",
     "entries come to what the account has": """
         select a.account_id from creditd.account a left join lateral (
           select coalesce(sum(case when k.to_side = 'available' then e.amount
-                                   when k.from_side = 'available' then -e.amount end), 0) as available,
+                                   when k.from_side = 'available' then -e.amount end), 0)
+              as available,
             coalesce(sum(case when k.to_side = 'held' then e.amount
                               when k.from_side = 'held' then -e.amount end), 0) as held,
             coalesce(sum(case when k.from_side = 'debt' then e.amount
@@ -28,7 +30,8 @@ _BREACHES: dict[str, LiteralString] = {
           <> (e.available, e.held, e.debt, e.last, e.entries)""",
     "entries are chained": """
         select e.account_id, e.seq from creditd.entry e
-          left join creditd.entry b on (b.root_id, b.account_id, b.seq) = (e.root_id, e.account_id, e.seq - 1)
+          left join creditd.entry b
+            on (b.root_id, b.account_id, b.seq) = (e.root_id, e.account_id, e.seq - 1)
         where e.hash <> creditd.entry_hash(
           coalesce(b.hash, creditd.first_hash(e.root_id, e.account_id)), e)""",
     "what moves out moves in": """
@@ -64,12 +67,14 @@ _BREACHES: dict[str, LiteralString] = {
     "budgets count what the pool pays": """
         select u.account_id, u.used, e.used, d.used from creditd.budget_use u
           left join lateral (
-            select coalesce(sum(case when e.kind in (2, 8) then e.amount else -e.amount end), 0) as used
+            select coalesce(sum(case when e.kind in (2, 8) then e.amount else -e.amount end), 0)
+              as used
             from creditd.entry e where e.root_id = u.root_id and e.member_id = u.account_id
               and e.kind in (2, 3, 8, 10)) e on true
           left join lateral (
             select sum(d.used) as used from creditd.budget_use d
-            where (d.root_id, d.account_id) = (u.root_id, u.account_id) and d.day > '-infinity') d on true
+            where (d.root_id, d.account_id) = (u.root_id, u.account_id)
+              and d.day > '-infinity') d on true
         where u.day = '-infinity' and (u.used <> e.used or u.used <> d.used)""",
     "nothing is spendable beside a debt": """
         select a.account_id, a.debt from creditd.account a where a.debt > 0 and exists (

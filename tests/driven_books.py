@@ -2,21 +2,23 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple, TypeVar
 
 import psycopg
 from conftest import GENESIS
 from specification.accounts import ALWAYS, NEVER, Account, Entry, Kind, Terms, moment
 
 from ledger.ids import AccountRef
+from ledger.linking import Linking
 from ledger.operating import Operating, PriceRow
+from ledger.sharing import Sharing
 from ledger.spending import Spending
 from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
 
+Answered = TypeVar("Answered")
 CHAIN: Final = 4_242
 REMEMBER: Final = 1_000  # more blocks than any story has
 IDLE_MAX: Final = 10_000  # more accounts than all stories have
@@ -26,8 +28,12 @@ _CLOCK: Final[tuple[LiteralString, ...]] = (
     "create schema creditd_test",
     "create table creditd_test.clock (at timestamptz not null)",
     "insert into creditd_test.clock values (clock_timestamp())",
-    "create or replace function creditd.clock() returns timestamptz language sql volatile"
-    " return (select c.at from creditd_test.clock c)",
+    """create or replace function creditd.clock() returns timestamptz language sql volatile
+    return (select c.at from creditd_test.clock c)""",
+    # Accounts come in the order of their numbers, so that a story is the same when told again.
+    "create sequence creditd_test.account",
+    """create or replace function creditd.new_id() returns bigint language sql volatile
+    return nextval('creditd_test.account')""",
 )
 _BALANCE: Final[LiteralString] = (
     "select available, held, debt, status from creditd.account"
@@ -36,8 +42,10 @@ _BALANCE: Final[LiteralString] = (
 _LOTS: Final[LiteralString] = """
     select l.lot_no, case when l.lot_no = a.head_lot then a.head_left else l.remaining end, l.held,
       l.source, l.priority,
-      case when isfinite(l.effective_at) then (extract(epoch from l.effective_at) * 1000000)::bigint end,
-      case when isfinite(l.expires_at) then (extract(epoch from l.expires_at) * 1000000)::bigint end,
+      case when isfinite(l.effective_at)
+        then (extract(epoch from l.effective_at) * 1000000)::bigint end,
+      case when isfinite(l.expires_at)
+        then (extract(epoch from l.expires_at) * 1000000)::bigint end,
       (select array_agg(o.name) from creditd.operation o where o.operation_id = any (l.operations))
     from creditd.lot l join creditd.account a using (root_id, account_id)
     where l.root_id = %s and l.account_id = %s order by l.lot_no"""
@@ -62,7 +70,7 @@ class SeenAccount:
     available: int
     held: int
     debt: int
-    is_frozen: bool
+    status: str
     lots: list[SeenLot]
     entries: list[Entry]
 
@@ -73,7 +81,7 @@ def as_specified(account: Account, after: int) -> SeenAccount:
         available=account.available,
         held=account.held,
         debt=account.debt,
-        is_frozen=account.is_frozen or account.closed,
+        status=account.status,
         lots=[SeenLot(lot.no, lot.remaining, lot.held, lot.terms) for lot in account.lots.values()],
         entries=account.entries[after:],
     )
@@ -87,29 +95,24 @@ class NewBlock:
     events: Sequence[tuple[bytes, int, str, bytes, int]]
 
 
+class Sides(NamedTuple):
+    """The ways into the books."""
+
+    spending: Spending
+    watching: Watching
+    operating: Operating
+    linking: Linking
+    sharing: Sharing
+
+
 class DrivenBooks:
-    def __init__(
-        self,
-        connection: psycopg.Connection,
-        runner: asyncio.Runner,
-        spending: Spending,
-        watching: Watching,
-        operating: Operating,
-    ) -> None:
-        self.runner = runner
-        self.spending = spending
-        self.watching = watching
-        self.operating = operating
+    def __init__(self, connection: psycopg.Connection, runner: asyncio.Runner, by: Sides) -> None:
+        self.by = by
+        self._runner = runner
         self._connection = connection
         self._stories = 0
         self._blocks = 0
         self._rules: dict[str, int] = {}
-        self.functions = {
-            name
-            for (name,) in self.rows(
-                "select proname from pg_proc where pronamespace = 'creditd'::regnamespace"
-            )
-        }
 
     @classmethod
     @contextmanager
@@ -123,17 +126,23 @@ class DrivenBooks:
                 connection.execute(statement)
             stack = AsyncExitStack()
 
-            async def enter() -> tuple[Spending, Watching, Operating]:
-                return (
+            async def enter() -> Sides:
+                return Sides(
                     await stack.enter_async_context(Spending.open(database_url, lanes=1)),
                     await stack.enter_async_context(Watching.lead(database_url, chain, "test")),
                     await stack.enter_async_context(Operating.open(database_url)),
+                    await stack.enter_async_context(Linking.open(database_url)),
+                    await stack.enter_async_context(Sharing.open(database_url)),
                 )
 
             try:
-                yield cls(connection, runner, *runner.run(enter()))
+                yield cls(connection, runner, runner.run(enter()))
             finally:
                 runner.run(stack.aclose())
+
+    def run(self, asked: Coroutine[object, object, Answered]) -> Answered:
+        """Wait for an answer of the books."""
+        return self._runner.run(asked)
 
     def rows(self, statement: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, parameters).fetchall()
@@ -148,27 +157,27 @@ class DrivenBooks:
 
     def new_app(self, name: str) -> int:
         digest = hashlib.sha256(name.encode()).digest()
-        self.runner.run(
-            self.operating.create_app_key(app=name, scopes=["spend"], digest=digest, hint="…")
+        self.run(
+            self.by.operating.create_app_key(app=name, scopes=["spend"], digest=digest, hint="…")
         )
         ((app,),) = self.rows("select app_id from creditd.app where name = %s", name)
         return int(app)
 
     def set_price(self, operation: str, base: int, per_unit: int) -> int:
-        (change,) = self.runner.run(
-            self.operating.apply_prices([PriceRow(operation, base, per_unit, "unit")])
+        (change,) = self.run(
+            self.by.operating.apply_prices([PriceRow(operation, base, per_unit, "unit")])
         )
         return change.version
 
     def enter_rules(self, rules: Sequence[RuleEntry]) -> None:
-        self._rules = self.runner.run(self.watching.enter_rules(rules))
+        self._rules = self.run(self.by.watching.enter_rules(rules))
 
     def next_block(self) -> int:
-        return self.runner.run(self.watching.position()).indexed_number + 1
+        return self.run(self.by.watching.position()).indexed_number + 1
 
     def append(self, block: NewBlock) -> int:
         """Append a block, confirm it, and return its number."""
-        position = self.runner.run(self.watching.position())
+        position = self.run(self.by.watching.position())
         self._blocks += 1
         number = position.indexed_number + 1
         block_hash = hashlib.sha256(b"block %d" % self._blocks).digest()
@@ -187,8 +196,8 @@ class DrivenBooks:
             )
             for tx_hash, place, rule, wallet, credits_micro in block.events
         ]
-        self.runner.run(
-            self.watching.append(
+        self.run(
+            self.by.watching.append(
                 head_number=number,
                 blocks=[seen],
                 events=events,
@@ -198,6 +207,9 @@ class DrivenBooks:
             )
         )
         return number
+
+    def expire_idle(self) -> None:
+        self.run(self.by.watching.expire_idle(IDLE_MAX))
 
     def granted(self, tx_hash: bytes) -> int:
         ((granted,),) = self.rows(
@@ -211,22 +223,16 @@ class DrivenBooks:
             available=available,
             held=held,
             debt=debt,
-            is_frozen=status != "open",
-            lots=[_lot(*row) for row in self.rows(_LOTS, *ref)],
-            entries=[_entry(*row) for row in self.rows(_ENTRIES, *ref, after)],
+            status=status,
+            lots=[_lot(row) for row in self.rows(_LOTS, *ref)],
+            entries=[
+                Entry(no, Kind(kind), *rest) for no, kind, *rest in self.rows(_ENTRIES, *ref, after)
+            ],
         )
 
 
-def _lot(
-    no: int,
-    remaining: int,
-    held: int,
-    source: str,
-    priority: int,
-    effective_at: int | None,
-    expires_at: int | None,
-    operations: list[str] | None,
-) -> SeenLot:
+def _lot(row: tuple[Any, ...]) -> SeenLot:
+    no, remaining, held, source, priority, effective_at, expires_at, operations = row
     terms = Terms(
         source=source,
         priority=priority,
@@ -235,21 +241,3 @@ def _lot(
         operations=None if operations is None else frozenset(operations),
     )
     return SeenLot(no, remaining, held, terms)
-
-
-def _entry(
-    no: int,
-    kind: int,
-    amount: int,
-    lot: int | None,
-    movement: int,
-    available_after: int,
-    held_after: int,
-    debt_after: int,
-    at: int,
-) -> Entry:
-    return Entry(no, Kind(kind), amount, lot, movement, available_after, held_after, debt_after, at)
-
-
-def seconds(at: int) -> datetime:
-    return datetime.fromtimestamp(at // 1_000_000, UTC)

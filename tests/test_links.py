@@ -32,6 +32,9 @@ def test_what_a_wallet_earned_before_its_link_moves_along(database_url: str) -> 
             assert (town.has(own), town.has(user)) == ((0, 0), (70, 0))
             assert town.kinds(own)[-2:] == [("move_out", 20), ("move_out", 50)]
             assert town.kinds(user) == [("move_in", 20), ("move_in", 50)]
+            moves = "select movement, peer_account from creditd.entry where account_id = %s"
+            assert town.rows(f"{moves} and kind = 13", own[1]) == [(4, user[1])] * 2
+            assert town.rows(f"{moves} and kind = 14", user[1]) == [(1, own[1])] * 2
             await town.sell(user, 70, "k")
             assert isinstance(await town.charge(own, 1, "l"), Insufficient)
 
@@ -74,9 +77,7 @@ def test_a_moved_lot_keeps_its_terms_and_where_it_began(database_url: str) -> No
                 " values (%s, %s, %s, %s)",
                 *(CHAIN_ID, BOB, *first),
             )
-            await town.linking.unlink(
-                app_id=1, chain_id=CHAIN_ID, address=ALICE, account=first
-            )
+            await town.linking.unlink(app_id=1, chain_id=CHAIN_ID, address=ALICE, account=first)
             await town.linked(BOB, second)
             assert town.rows(lots, second.account_id) == moved
             town.rows("update creditd.account set kind = 'user' where account_id = %s", b)
@@ -305,12 +306,19 @@ def test_an_app_links_only_to_accounts_it_reaches(database_url: str) -> None:
             await town.operating.create_app_key(
                 app="other", scopes=[], digest=b"\x01" * 32, hint=""
             )
-            told = {"chain_id": CHAIN_ID, "address": ALICE}
-            assert await town.linking.link(app_id=2, account=user, **told) == NoSuchAccount()
-            nobody = AccountRef(1, 1)
-            assert await town.linking.link(app_id=1, account=nobody, **told) == NoSuchAccount()
+
+            async def link(app_id: int, account: AccountRef) -> object:
+                return await town.linking.link(
+                    app_id=app_id, chain_id=CHAIN_ID, address=ALICE, account=account
+                )
+
+            assert await link(2, user) == NoSuchAccount()
+            assert await link(1, AccountRef(1, 1)) == NoSuchAccount()
             await town.linked(ALICE, user)
-            assert await town.linking.unlink(app_id=2, account=user, **told) == NoSuchAccount()
+            unlinked = await town.linking.unlink(
+                app_id=2, chain_id=CHAIN_ID, address=ALICE, account=user
+            )
+            assert unlinked == NoSuchAccount()
             with pytest.raises(ValueError, match="an address has 20 bytes, this one 19"):
                 await town.link(ALICE[1:], user)
 

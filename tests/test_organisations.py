@@ -43,14 +43,17 @@ def test_an_organisation_and_a_member_are_opened_once_under_their_names(
             again = await town.sharing.open_organisation(app_id=1, name="works")
             assert again == AccountOpened(works.account, created=False)
             assert works.account.root_id == works.account.account_id
-            told = {"app_id": 1, "organisation": works.account, "name": "anna"}
-            anna = await town.sharing.add_member(**told)
+
+            async def add() -> AccountOpened | NoSuchAccount:
+                return await town.sharing.add_member(
+                    app_id=1, organisation=works.account, name="anna"
+                )
+
+            anna = await add()
             assert isinstance(anna, AccountOpened)
             assert (anna.created, anna.account.root_id) == (True, works.account.root_id)
             assert anna.account != works.account
-            assert await town.sharing.add_member(**told) == AccountOpened(
-                anna.account, created=False
-            )
+            assert await add() == AccountOpened(anna.account, created=False)
             kinds = town.rows("select kind from creditd.account order by kind")
             assert kinds == [("member",), ("organisation",)]
 

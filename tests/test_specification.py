@@ -188,7 +188,7 @@ def test_an_overdraft_is_drawn_last_and_refilled_by_grants(books: Books, alice: 
     assert story(alice, 5) == [("grant", 10, lot), ("line_cut", 10, lot), ("credit_line", 5, 2)]
     give(books, 30)
     assert alice.available == 35
-    assert granting.drawn(alice) == 0
+    assert alice.drawn() == 0
 
 
 def test_a_past_balance_counts_ends_that_nobody_had_posted(books: Books, alice: Account) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 import psycopg
 from conftest import CHAIN_ID
 from conservation import adds_up
 
+from ledger.audit import audit, render
 from ledger.ids import AccountRef
 from ledger.linking import Linking
 from ledger.operating import Operating, PriceRow
@@ -26,13 +27,15 @@ declare
 begin
   a := creditd.expire_due(a);
   e.kind := 1; e.amount := {amount}; e.lot_no := a.seq + 1; e.total := {amount};
+  e.key_hash := gen_random_uuid(); e.request_hash := e.key_hash;
   a := creditd.post(a, e);
   e.lot_no := a.seq;
   insert into creditd.lot (root_id, account_id, lot_no, source, amount, remaining, priority,
                            effective_at, expires_at, operations, created_at)
     values ({root}, {account}, a.seq, {source}, {amount}, {amount}, {priority},
             {effective_at}, {expires_at}, {operations}, a.last_at);
-  a.valid_until := least(a.valid_until, {expires_at}::timestamptz, nullif({effective_at}, '-infinity')::timestamptz);
+  a.valid_until := least(a.valid_until, {expires_at}::timestamptz,
+                         nullif({effective_at}, '-infinity')::timestamptz);
   a.is_special := a.is_special or {operations}::integer[] is not null;
   a := creditd.repay_from_lots(a, e.lot_no, null);
   a := creditd.refill_line(a, e.lot_no, e.lot_no);
@@ -49,11 +52,13 @@ class Town:
     linking: Linking
     sharing: Sharing
     operating: Operating
+    planted: list[str] = field(default_factory=list)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncIterator["Town"]:
-        """Sessions of one app; at the end the books add up."""
+        """Sessions of one app. At the end the books add up, and stand an audit if nothing that no
+        function writes was planted."""
         async with AsyncExitStack() as stack:
             operating = await stack.enter_async_context(Operating.open(database_url))
             await operating.create_app_key(
@@ -62,7 +67,7 @@ class Town:
             await operating.apply_prices(
                 [PriceRow("unit", 0, 1, "unit"), PriceRow("other", 0, 1, "unit")]
             )
-            yield cls(
+            town = cls(
                 database_url,
                 1,
                 await stack.enter_async_context(Spending.open(database_url)),
@@ -70,7 +75,10 @@ class Town:
                 await stack.enter_async_context(Sharing.open(database_url)),
                 operating,
             )
+            yield town
         adds_up(database_url)
+        report = await audit(database_url)
+        assert report.balanced or town.planted, render(report)
 
     async def user(self, name: str = "user") -> AccountRef:
         return (await self.spending.open_account(app_id=self.app_id, name=name)).account
@@ -138,9 +146,13 @@ class Town:
         operations: list[str] | None = None,
     ) -> None:
         """Grant credits behind the front door, with any terms."""
-        numbers = "null" if operations is None else (
-            "(select array_agg(operation_id) from creditd.operation where name in"
-            f" ({', '.join(repr(name) for name in operations)}))"
+        numbers = (
+            "null"
+            if operations is None
+            else (
+                "(select array_agg(operation_id) from creditd.operation where name in"
+                f" ({', '.join(repr(name) for name in operations)}))"
+            )
         )
         self.rows(
             _GRANT.format(
@@ -157,6 +169,7 @@ class Town:
 
     def owe(self, account: AccountRef, amount: int, *, status: str | None = None) -> None:
         """Let an account owe for what it spent of its first lot, as a reversal does."""
+        self.planted.append("a debt")
         status_or_same = "a.status" if status is None else repr(status)
         self.rows(
             f"""do $$
@@ -164,7 +177,8 @@ class Town:
               a creditd.account;
               e creditd.entry;
             begin
-              perform creditd.lock_with_links(array[{account.root_id}], array[{account.account_id}]);
+              perform creditd.lock_with_links(
+                array[{account.root_id}], array[{account.account_id}]);
               a := creditd.locked_account({account.root_id}, {account.account_id});
               e.kind := 5; e.amount := {amount}; e.lot_no := 1;
               a := creditd.post(a, e);
@@ -194,7 +208,8 @@ class Town:
         return [
             (name, amount)
             for name, amount in self.rows(
-                "select k.name, e.amount from creditd.entry e join creditd.entry_kind k using (kind)"
+                "select k.name, e.amount from creditd.entry e"
+                " join creditd.entry_kind k using (kind)"
                 " where e.root_id = %s and e.account_id = %s order by e.seq",
                 *account,
             )

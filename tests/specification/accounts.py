@@ -17,6 +17,8 @@ NEVER: Final = 10**18  # after all times
 USUAL_PRIORITY: Final = 100
 LINE_PRIORITY: Final = 32_767
 OVERDRAFT: Final = "overdraft"
+FOR_OPERATOR: Final = "operator"
+FOR_DEBT: Final = "debt"
 
 
 class Kind(IntEnum):
@@ -137,9 +139,8 @@ class Account:
     lots: dict[int, Lot] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     debt: int = 0
-    frozen_by_operator: bool = False
-    frozen_for_debt: bool = False
-    closed: bool = False
+    frozen_for: str | None = None  # OPERATOR, DEBT
+    is_closed: bool = False
     line_limit: int = 0
 
     @property
@@ -151,8 +152,13 @@ class Account:
         return sum(lot.held for lot in self.lots.values())
 
     @property
-    def is_frozen(self) -> bool:
-        return self.frozen_by_operator or self.frozen_for_debt
+    def status(self) -> str:
+        reasons = {None: "open", FOR_OPERATOR: "frozen", FOR_DEBT: "indebted"}
+        return "closed" if self.is_closed else reasons[self.frozen_for]
+
+    @property
+    def is_open(self) -> bool:
+        return self.frozen_for is None and not self.is_closed
 
     @property
     def next_entry(self) -> int:
@@ -196,7 +202,7 @@ class Account:
             available_after=self.available,
             held_after=self.held,
             debt_after=self.debt,
-            at=max(now, self.entries[-1].at + 1) if self.entries else now,
+            at=self.next_at(now),
         )
         self.entries.append(entry)
         return entry
@@ -248,8 +254,43 @@ class Account:
             part = min(self.debt, lot.remaining) if lot.terms.source != OVERDRAFT else 0
             if part > 0:
                 self.post(Kind.REPAYMENT, part, lot, now, movement)
-        if self.debt == 0:
-            self.frozen_for_debt = False
+        if self.debt == 0 and self.frozen_for == FOR_DEBT:
+            self.frozen_for = None
+
+    def outstanding(self) -> int:
+        """What the overdraft has put into the account and not taken back."""
+        return self.total(Kind.CREDIT_LINE) - self.total(Kind.LINE_CUT)
+
+    def drawn(self) -> int:
+        """What is spent of the overdraft."""
+        line = self.line()
+        return 0 if line is None else self.outstanding() - line.remaining - line.held
+
+    def refill_line(self, lot: Lot, movement: int, now: int) -> None:
+        """Let a new lot give back what was drawn: up to the limit it can be drawn again."""
+        line = self.line()
+        part = min(self.drawn(), lot.remaining)
+        if line is None or part == 0:
+            return
+        self.post(Kind.LINE_CUT, part, lot, now, movement)
+        again = min(part, self.line_limit - self.outstanding())
+        if again > 0:
+            self.post(Kind.CREDIT_LINE, again, line, now, movement)
+
+    def fit_line(self, now: int, movement: int | None = None) -> None:
+        """Bring the overdraft to its limit: less as far as it is not in use."""
+        line, more = self.line(), self.line_limit - self.outstanding()
+        if more > 0 and line is None:
+            terms = Terms(OVERDRAFT, priority=LINE_PRIORITY)
+            self.add_lot(Kind.CREDIT_LINE, more, terms, now, movement=movement)
+        elif more > 0 and line is not None:
+            self.post(Kind.CREDIT_LINE, more, line, now, movement)
+        elif line is not None and min(-more, line.remaining) > 0:
+            self.post(Kind.LINE_CUT, min(-more, line.remaining), line, now, movement)
+
+    def next_at(self, now: int) -> int:
+        """When the next entry would be made."""
+        return max(now, self.entries[-1].at + 1) if self.entries else now
 
 
 @dataclass(frozen=True)
@@ -268,6 +309,7 @@ class Taken:
     app: int
     legs: list[Leg]
     member: AccountRef | None = None  # whose budget it counts in
+    at: int = 0  # when it counted in that budget
     refunded: int = 0
     caused: int = 0  # granted because of it
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ledger.ids import AccountRef, MovementRef
-from specification.accounts import OVERDRAFT, Account, Kind, Leg, Lot, LotRef, Taken
+from specification.accounts import FOR_DEBT, OVERDRAFT, Account, Kind, Leg, Lot, LotRef, Taken
 from specification.outcomes import Ending
 
 COST_MAX: Final = 4 * 10**18  # of one charge
@@ -44,14 +44,8 @@ class Reservation:
     over_max: int
     minimum: int  # what is taken if nobody settles it in time
     expires_at: int
+    at: int  # when it was made
     ending: Ending | None = None
-
-
-@dataclass
-class Budget:
-    period: str  # day, week, month, ever
-    limit: int
-    used: dict[str, int] = field(default_factory=dict)  # by period
 
 
 @dataclass
@@ -61,10 +55,13 @@ class Books:
     answers: dict[Hashable, Answer] = field(default_factory=dict)
     taken: dict[MovementRef, Taken] = field(default_factory=dict)
     wallets: dict[Wallet, AccountRef] = field(default_factory=dict)
-    # Where wallets send what they earn; chain None: the address on every chain.
-    links: dict[tuple[int | None, bytes], AccountRef] = field(default_factory=dict)
+    links: dict[Wallet, AccountRef] = field(default_factory=dict)
+    links_to_come: dict[bytes, AccountRef] = field(default_factory=dict)  # of an address's wallets
     reservations: dict[MovementRef, Reservation] = field(default_factory=dict)
-    budgets: dict[AccountRef, Budget] = field(default_factory=dict)
+    budgets: dict[AccountRef, dict[str, int]] = field(default_factory=dict)  # limits by period
+    paid_by_pool: list[tuple[AccountRef, int, int]] = field(
+        default_factory=list
+    )  # whom, when, what
     told: list[tuple[str, AccountRef]] = field(default_factory=list)
 
     def open(self, ref: AccountRef, *, kind: str = "user", app: int | None = None) -> Account:
@@ -89,16 +86,29 @@ class Books:
         return in_force[-1] if in_force else None
 
     def home_of(self, account: Account) -> Account | None:
-        """Where a wallet's own account sends everything; None if it is nobody's or no wallet's."""
-        for (chain, address), ref in self.wallets.items():
+        """Where all goes on to that comes to an account; None if it stays there."""
+        if account.kind == "member" and account.is_closed:
+            return self.pool_of(account)
+        for wallet, ref in self.wallets.items():
             if ref == account.ref:
-                linked = self.links.get((chain, address), self.links.get((None, address)))
+                linked = self.links.get(wallet)
                 return None if linked is None else self.accounts[linked]
         return None
+
+    def pool_of(self, member: Account) -> Account:
+        return self.accounts[AccountRef(member.ref.root_id, member.ref.root_id)]
+
+    def see_wallet(self, wallet: Wallet, own: AccountRef) -> None:
+        """A wallet is there from its first event on, or since an app has named it."""
+        if wallet not in self.wallets:
+            self.wallets[wallet] = own
+            if wallet[1] in self.links_to_come:
+                self.links[wallet] = self.links_to_come[wallet[1]]
 
     def finish(self, account: Account, movement: int, now: int) -> None:
         """End a movement: debts take what is there, and linked wallets keep nothing."""
         account.repay(movement, now)
+        account.fit_line(now, movement)
         home = self.home_of(account)
         if home is not None:
             self.move_everything(account, home, now, movement)
@@ -106,6 +116,7 @@ class Books:
     def move_everything(
         self, source: Account, target: Account, now: int, movement: int | None = None
     ) -> None:
+        """Move all that is left of lots, but not an overdraft, and the debt."""
         lots = [lot for lot in source.unspent() if lot.terms.source != OVERDRAFT]
         self.move(source, target, [(lot, lot.remaining) for lot in lots], now, movement)
 
@@ -118,6 +129,9 @@ class Books:
         movement: int | None = None,
     ) -> None:
         """Move parts of lots, and all of the debt, to another account."""
+        if not parts and source.debt == 0:
+            return
+        target.expire(now)
         out = source.next_entry if movement is None else movement
         into = target.next_entry
         for lot, amount in parts:
@@ -127,9 +141,14 @@ class Books:
         if source.debt > 0:
             target.post(Kind.DEBT_IN, source.debt, None, now, into)
             source.post(Kind.DEBT_OUT, source.debt, None, now, out)
-            source.frozen_for_debt = False
-        if target.next_entry > into:
-            self.finish(target, into, now)
+        if source.frozen_for == FOR_DEBT and source.debt == 0:
+            source.frozen_for = None
+            target.frozen_for = target.frozen_for or FOR_DEBT
+        target.repay(into, now)
+        for lot in target.unspent():
+            if lot.no >= into:
+                target.refill_line(lot, into, now)
+        self.finish(target, into, now)
 
     def descendants(self, origin: LotRef) -> list[tuple[Account, Lot]]:
         """A lot and all that was moved of it, wherever it is now."""

@@ -4,38 +4,39 @@ from datetime import timedelta
 
 from ledger.ids import AccountRef
 from specification.accounts import moment
-from specification.books import Books, Budget
+from specification.books import Books
 
 
-def period_of(budget: Budget, now: int) -> str:
-    """Name the period that a moment lies in, in UTC."""
-    day = moment(now).date()
-    match budget.period:
+def period_of(period: str, at: int) -> str:
+    """Name the day, week, month that a moment lies in, in UTC; or ever."""
+    day = moment(at).date()
+    match period:
         case "day":
             return day.isoformat()
         case "week":
-            return f"week of {(day - timedelta(days=day.weekday())).isoformat()}"
+            return (day - timedelta(days=day.weekday())).isoformat()
         case "month":
             return day.isoformat()[:7]
         case _:
             return "ever"
 
 
-def room_in_budget(books: Books, member: AccountRef, now: int) -> int | None:
-    """What the budget leaves in the period that runs; None if there is none."""
-    budget = books.budgets.get(member)
-    if budget is None:
-        return None
-    return max(0, budget.limit - budget.used.get(period_of(budget, now), 0))
+def room_in_budget(books: Books, member: AccountRef, at: int) -> int:
+    """What the budgets leave at a moment: each must have room, and without one there is none."""
+    limits = books.budgets.get(member, {})
+    left = [
+        limit
+        - sum(
+            amount
+            for who, when, amount in books.paid_by_pool
+            if who == member and period_of(period, when) == period_of(period, at)
+        )
+        for period, limit in limits.items()
+    ]
+    return max(0, min(left, default=0))
 
 
-def count_in_budget(
-    books: Books, member: AccountRef | None, amount: int, now: int, taken_at: int | None = None
-) -> None:
-    """Add what the pool pays for a member; what comes back, if it was taken in this period."""
-    budget = None if member is None else books.budgets.get(member)
-    if budget is None:
-        return
-    period = period_of(budget, now)
-    if taken_at is None or period_of(budget, taken_at) == period:
-        budget.used[period] = max(0, budget.used.get(period, 0) + amount)
+def count_in_budget(books: Books, member: AccountRef | None, amount: int, at: int) -> None:
+    """Count what the pool pays for a member; what comes back counts when it was paid."""
+    if member is not None and amount != 0:
+        books.paid_by_pool.append((member, at, amount))

@@ -101,10 +101,7 @@ class Chains:
             record.granted = 0
 
     def _earner(self, wallet: Wallet) -> AccountRef:
-        chain, address = wallet
-        links = self.books.links
-        linked = links.get((chain, address), links.get((None, address)))
-        return self.books.wallets[wallet] if linked is None else linked
+        return self.books.links.get(wallet, self.books.wallets[wallet])
 
     def _terms(self, event: Event) -> Terms:
         rule = self.rules[event.rule]

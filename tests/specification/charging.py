@@ -14,7 +14,7 @@ from ledger.outcomes import (
     Refunded,
     RefundOutcome,
 )
-from specification.accounts import OVERDRAFT, Account, Kind, Leg, Lot, Taken, moment
+from specification.accounts import OVERDRAFT, Account, Kind, Leg, Lot, Taken, Terms, moment
 from specification.books import Answer, Books
 from specification.budgets import count_in_budget
 from specification.deciding import Ask, Purse, decide
@@ -45,8 +45,9 @@ def charge(
     first = payer.next_entry
     legs = payer.burn(Kind.CHARGE, purse.cost, operation, now)
     ref = MovementRef(payer.ref, first)
-    books.taken[ref] = Taken(app, legs, purse.member)
-    count_in_budget(books, purse.member, purse.cost, now)
+    at = payer.entries[first - 1].at
+    books.taken[ref] = Taken(app, legs, purse.member, at)
+    count_in_budget(books, purse.member, purse.cost, at)
     made = Charge(
         movement=ref,
         operation=operation,
@@ -54,7 +55,7 @@ def charge(
         price_version=purse.version,
         cost=purse.cost,
         available=payer.available,
-        at=moment(payer.entries[first - 1].at),
+        at=moment(at),
     )
     outcome = Charged(made, replayed=False)
     books.answers[app, account, key] = Answer(request, outcome)
@@ -94,7 +95,7 @@ def refund(
     for leg in list(taken.legs_to_refund(wanted)):
         give_back(account, leg, first, if_over, now)
     taken.refunded += wanted
-    count_in_budget(books, taken.member, -wanted, now)
+    count_in_budget(books, taken.member, -wanted, taken.at)
     books.finish(account, first, now)
     entries = account.entries[first - 1 :]
     made = Refund(
@@ -120,6 +121,13 @@ def give_back(account: Account, leg: Leg, movement: int, if_over: str, now: int)
             account.post(Kind.REPAYMENT, owed, lot, now, movement)
         if leg.amount > owed:
             give_anew(account, lot, leg.amount - owed, lot.terms.expires_at, now, movement=movement)
+    elif lot.terms.source == OVERDRAFT:
+        drawn = min(account.drawn(), leg.amount)
+        if drawn > 0:
+            account.post(Kind.REFUND, drawn, lot, now, movement)
+        if leg.amount > drawn:  # what was drawn is paid back already
+            terms = Terms("refund")
+            account.add_lot(Kind.REFUND, leg.amount - drawn, terms, now, movement=movement)
     elif lot.is_over(now) and if_over == RENEW:
         lives_again = now + lot.terms.expires_at - leg.at
         give_anew(account, lot, leg.amount, lives_again, now, movement=movement)
@@ -132,6 +140,5 @@ def give_back(account: Account, leg: Leg, movement: int, if_over: str, now: int)
 def give_anew(
     account: Account, old: Lot, amount: int, expires_at: int, now: int, *, movement: int
 ) -> None:
-    assert old.terms.source != OVERDRAFT
     terms = replace(old.terms, source="refund", expires_at=expires_at)
     account.add_lot(Kind.REFUND, amount, terms, now, movement=movement)

@@ -70,7 +70,7 @@ def decide(books: Books, ask: Ask, now: int) -> Purse | Answer | Refusal:
     answer = books.answers.get((ask.app, ask.account, ask.key))
     if answer is not None:
         return answer if answer.request == ask.request else KeyReused()
-    if account.is_frozen or account.closed:
+    if not account.is_open:
         return Frozen()
     return who_pays(books, account, ask, now)
 
@@ -90,22 +90,34 @@ def who_pays(books: Books, account: Account, ask: Ask, now: int) -> Purse | Refu
 
 def purse(
     books: Books, account: Account, price: Cost, now: int
-) -> Purse | Insufficient | OverBudget:
-    """Whoever is named pays; for a member who cannot, the organisation, within the budget."""
+) -> Purse | Frozen | Insufficient | OverBudget:
+    """Whoever is named pays; for a member who cannot, the organisation, within the budgets."""
     operation, version, cost = price
-    own = made_ready(books, account, operation, cost, now)
-    if own >= cost:
-        return Purse(account, None, version, cost)
-    if account.kind != "member":
-        return Insufficient(cost, own, account.debt, version)
-    pool = books.accounts[AccountRef(account.ref.root_id, account.ref.root_id)]
-    left = room_in_budget(books, account.ref, now)
-    if left is not None and cost > left:
-        return OverBudget(cost, left, version)
-    pooled = made_ready(books, pool, operation, cost, now)
-    if pooled >= cost:
-        return Purse(pool, account.ref, version, cost)
-    return Insufficient(cost, pooled, pool.debt, version)
+    if account.kind == "member":
+        pool = books.pool_of(account)
+        if not pool.is_open:
+            return Frozen()
+        if made_ready(books, account, operation, cost, now) >= cost:
+            return Purse(account, None, version, cost)
+        left = room_for(books, account, pool, cost, now)
+        if left < cost:
+            return OverBudget(cost, left, version)
+        member, account = account.ref, pool
+    else:
+        member = None
+    there = made_ready(books, account, operation, cost, now)
+    if there >= cost:
+        return Purse(account, member, version, cost)
+    return Insufficient(cost, there, account.debt, version)
+
+
+def room_for(books: Books, account: Account, pool: Account, cost: int, now: int) -> int:
+    """What the budgets leave, once what the pool holds for too long is given back if need be."""
+    at = pool.next_at(now)
+    if room_in_budget(books, account.ref, at) < cost and pool.held > 0:
+        pool.expire(now)
+        sweep(books, pool, now)
+    return room_in_budget(books, account.ref, at)
 
 
 def made_ready(books: Books, account: Account, operation: str, cost: int, now: int) -> int:

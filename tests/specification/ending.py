@@ -1,7 +1,7 @@
 """How reservations end: settled, released, or by the clock."""
 
 from ledger.ids import MovementRef
-from specification.accounts import Account, Kind, Leg, Lot, Taken
+from specification.accounts import FOR_DEBT, Account, Kind, Leg, Lot, Taken
 from specification.books import Books, Reservation
 from specification.budgets import count_in_budget
 from specification.outcomes import Released
@@ -15,7 +15,8 @@ def make_up(account: Account, lot: Lot, amount: int, movement: int, now: int) ->
         account.post(Kind.ABSORPTION, amount, lot, now, movement)
         return
     account.post(Kind.DEBT, amount, lot, now, movement)
-    account.frozen_for_debt |= lot.reversed_as == FREEZE
+    if lot.reversed_as == FREEZE and account.frozen_for is None:
+        account.frozen_for = FOR_DEBT
 
 
 def end(books: Books, reservation: Reservation, take: int, now: int) -> int:
@@ -44,10 +45,10 @@ def end(books: Books, reservation: Reservation, take: int, now: int) -> int:
     if taken:
         legs = [Leg(leg.lot, leg.amount, at[leg.lot]) for leg in taken]
         books.taken[MovementRef(account.ref, first)] = Taken(
-            reservation.app, legs, reservation.member
+            reservation.app, legs, reservation.member, reservation.at
         )
     given_back = reservation.amount - take
-    count_in_budget(books, reservation.member, -given_back, now)
+    count_in_budget(books, reservation.member, -given_back, reservation.at)
     return first
 
 

@@ -3,11 +3,8 @@
 from dataclasses import dataclass, replace
 
 from ledger.ids import AccountRef, MovementRef
-from ledger.outcomes import KeyReused
+from ledger.outcomes import KeyReused, OverdraftSet
 from specification.accounts import (
-    LINE_PRIORITY,
-    NEVER,
-    OVERDRAFT,
     Account,
     Kind,
     Lot,
@@ -73,45 +70,17 @@ def receive(
     repaid = min(account.debt, lot.remaining)
     if repaid > 0:
         account.post(Kind.REPAYMENT, repaid, lot, now, lot.no)
-    refill_line(account, lot, now)
+    account.refill_line(lot, lot.no, now)
     books.finish(account, lot.no, now)
     return Received(lot, repaid)
 
 
-def outstanding(account: Account) -> int:
-    """What the overdraft has put into the account and not taken back."""
-    return account.total(Kind.CREDIT_LINE) - account.total(Kind.LINE_CUT)
-
-
-def drawn(account: Account) -> int:
-    """What is spent of the overdraft."""
-    line = account.line()
-    return 0 if line is None else max(0, outstanding(account) - line.remaining - line.held)
-
-
-def refill_line(account: Account, lot: Lot, now: int) -> None:
-    """Let a new lot give back what was drawn, which can then be drawn again, up to the limit."""
-    line = account.line()
-    part = min(drawn(account), lot.remaining)
-    if line is None or part == 0:
-        return
-    account.post(Kind.LINE_CUT, part, lot, now, lot.no)
-    again = min(part, account.line_limit - outstanding(account))
-    if again > 0:
-        account.post(Kind.CREDIT_LINE, again, line, now, lot.no)
-
-
-def set_overdraft(books: Books, now: int, *, account: AccountRef, limit: int) -> None:
+def set_overdraft(books: Books, now: int, *, account: AccountRef, limit: int) -> OverdraftSet:
     """Let the account draw up to `limit` more than it has. What is drawn already stays."""
     owner = books.accounts[account]
     owner.expire(now)
     owner.line_limit = limit
+    owner.fit_line(now)
     line = owner.line()
-    more = limit - outstanding(owner)
-    if more > 0 and line is None:
-        terms = Terms(OVERDRAFT, priority=LINE_PRIORITY, expires_at=NEVER)
-        owner.add_lot(Kind.CREDIT_LINE, more, terms, now)
-    elif more > 0 and line is not None:
-        owner.post(Kind.CREDIT_LINE, more, line, now)
-    elif line is not None and min(-more, line.remaining) > 0:
-        owner.post(Kind.LINE_CUT, min(-more, line.remaining), line, now)
+    unused = 0 if line is None else line.remaining
+    return OverdraftSet(used=owner.outstanding() - unused, unused=unused)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ledger.ids import AccountRef, MovementRef
+from ledger.ids import MovementRef
 
 
 @dataclass(frozen=True)
@@ -82,25 +82,3 @@ class Extended:
 @dataclass(frozen=True)
 class NoSuchReservation:
     pass
-
-
-@dataclass(frozen=True)
-class Linked:
-    account: AccountRef
-    replayed: bool = False
-
-
-@dataclass(frozen=True)
-class LinkedElsewhere:
-    pass
-
-
-@dataclass(frozen=True)
-class NotLinked:
-    pass
-
-
-@dataclass(frozen=True)
-class Moved:
-    amount: int
-    replayed: bool = False

@@ -46,7 +46,6 @@ def reserve(
     payer = purse.payer
     ref = MovementRef(payer.ref, payer.next_entry)
     legs = payer.burn(Kind.RESERVE, purse.cost, operation, now)
-    count_in_budget(books, purse.member, purse.cost, now)
     reservation = Reservation(
         ref=ref,
         app=app,
@@ -57,8 +56,10 @@ def reserve(
         over_max=over_max,
         minimum=min(minimum, purse.cost),
         expires_at=now + expires_in,
+        at=payer.entries[ref.seq - 1].at,
     )
     books.reservations[ref] = reservation
+    count_in_budget(books, purse.member, purse.cost, reservation.at)
     outcome = Reserved(ref, purse.cost, payer.available, payer.held, reservation.expires_at)
     books.answers[app, account, key] = Answer(request, outcome)
     return outcome
@@ -87,9 +88,9 @@ def settle(
     if extra > 0:
         legs = account.burn(Kind.CHARGE, extra, open_one.operation, now, first)
         ref = MovementRef(account.ref, first)
-        taken = books.taken.setdefault(ref, Taken(app, [], open_one.member))
+        taken = books.taken.setdefault(ref, Taken(app, [], open_one.member, open_one.at))
         taken.legs.extend(legs)
-        count_in_budget(books, open_one.member, extra, now)
+        count_in_budget(books, open_one.member, extra, open_one.at)
     books.finish(account, first, now)
     ending = Settled(
         reservation=reservation,

@@ -8,7 +8,7 @@ select count(*) from cap_use;
 with used as (
   select l.root_id, l.account_id, l.rule_id, d.day, sum(l.amount) as granted
   from lot l cross join lateral (values ('-infinity'::date), (l.cap_day)) d (day)
-  where l.source = 'chain' and l.state = 'live' and l.cap_day is not null
+  where l.rule_id is not null and l.state = 'live' and l.cap_day is not null
   group by l.root_id, l.account_id, l.rule_id, d.day
 )
 select root_id, account_id, rule_id, day::text as day, c.granted as used, u.granted as lots_used

@@ -9,7 +9,7 @@ with owned as (
   select v.event_no, count(l.lot_no) as lots,
     coalesce(bool_and((l.root_id, l.account_id, l.lot_no, l.rule_id, l.incarnation, l.amount)
                       = (v.root_id, v.account_id, v.lot_no, v.rule_id, v.incarnation, v.granted)), false) as fits
-  from event v left join lot l on l.source = 'chain' and l.state = 'live'
+  from event v left join lot l on l.rule_id is not null and l.state = 'live'
     and l.cause = int8send(v.chain_id) || v.tx_hash || int4send(v.ordinal) || int2send(v.role)
   group by v.event_no
 )

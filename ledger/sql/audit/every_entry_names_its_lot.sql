@@ -7,4 +7,4 @@ select count(*) from entry;
 
 select e.root_id, e.account_id, e.seq, e.kind, e.amount, e.lot_no
 from entry e left join lot l using (root_id, account_id, lot_no)
-where e.amount <> 0 and (l.lot_no is null or l.lot_no > e.seq)
+where e.amount <> 0 and e.kind not in (15, 16) and (l.lot_no is null or l.lot_no > e.seq)

@@ -1,10 +1,10 @@
--- promise: 3. One accepted key, one movement: no app used a key twice on an account.
+-- promise: 3. One accepted key, one movement: no key was used twice.
 -- row: A key with several movements; `first` and `last` are two of them.
 -- scope: account
 
 select count(*) from entry where key_hash is not null;
 
-select e.root_id, e.account_id, e.app_id, e.key_hash::text as key_hash, count(*) as movements,
+select e.root_id, e.key_hash::text as key_hash, count(*) as movements, min(e.account_id) as account_id,
   min(e.seq) as first, max(e.seq) as last
 from entry e where e.key_hash is not null
-group by e.root_id, e.account_id, e.app_id, e.key_hash having count(*) > 1
+group by e.root_id, e.key_hash having count(*) > 1

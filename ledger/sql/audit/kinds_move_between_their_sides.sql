@@ -12,7 +12,18 @@ from entry_kind k full join (values
   (4, 'reversal', 'available', 'issuance'),
   (5, 'debt', 'debt', 'issuance'),
   (6, 'repayment', 'available', 'debt'),
-  (7, 'expiry', 'available', 'expired')) x (kind, name, from_side, to_side) using (kind)
+  (7, 'expiry', 'available', 'expired'),
+  (8, 'reserve', 'available', 'held'),
+  (9, 'settlement', 'held', 'revenue'),
+  (10, 'release', 'held', 'available'),
+  (11, 'absorption', 'loss', 'issuance'),
+  (12, 'recovery', 'available', 'loss'),
+  (13, 'move_out', 'available', 'moved'),
+  (14, 'move_in', 'moved', 'available'),
+  (15, 'debt_out', 'moved', 'debt'),
+  (16, 'debt_in', 'debt', 'moved'),
+  (17, 'credit_line', 'line', 'available'),
+  (18, 'line_cut', 'available', 'line')) x (kind, name, from_side, to_side) using (kind)
 where (k.name, k.from_side, k.to_side) is distinct from (x.name, x.from_side, x.to_side)
 union all
 select e.kind, null, null, null, null, null, null

@@ -1,29 +1,43 @@
--- promise: 4. What is left of each lot, what expired, what was taken back and what the entries used of it are
---   together what was granted; what was used of a reversed lot is owed.
--- row: A lot whose numbers differ from what its entries say.
+-- promise: 4. What is left of each lot, what is reserved of it, what expired, was taken back or moved on and what the
+--   entries used of it are together what it began with; what was used of a reversed lot is owed or absorbed.
+-- row: A lot whose numbers differ from what its entries say. Of the lot being burned the account has the rest.
 -- scope: account
 
 select count(*) from lot;
 
 with moved as (
   select e.root_id, e.account_id, e.lot_no,
-    coalesce(sum(e.amount) filter (where e.seq = e.lot_no), 0) as founded,
-    min(case e.kind when 1 then 'chain' when 3 then 'refund' else 'nothing' end)
-      filter (where e.seq = e.lot_no) as source,
-    sum(case when e.kind in (2, 6) then e.amount
+    coalesce(sum(e.amount) filter (where e.seq = e.lot_no and e.kind <> 17), 0)
+      + coalesce(sum(e.amount) filter (where e.kind = 17), 0) as founded,
+    min(e.kind) filter (where e.seq = e.lot_no) as founded_by,
+    sum(case when e.kind in (2, 6, 9, 12, 18) then e.amount
              when e.kind = 3 and e.seq <> e.lot_no then -e.amount else 0 end) as used,
+    sum(case e.kind when 8 then e.amount when 9 then -e.amount when 10 then -e.amount else 0 end) as held,
     coalesce(sum(e.amount) filter (where e.kind = 7), 0) as expired,
     coalesce(sum(e.amount) filter (where e.kind = 4), 0) as reversed,
+    coalesce(sum(e.amount) filter (where e.kind = 13), 0) as moved,
+    coalesce(sum(e.amount) filter (where e.kind = 11), 0) as absorbed,
     coalesce(sum(e.amount) filter (where e.kind = 5), 0) as owed
   from entry e where e.lot_no is not null group by e.root_id, e.account_id, e.lot_no
+), standing as (
+  select l.*, case when l.lot_no = a.head_lot then a.head_left else l.remaining end as is_left
+  from lot l left join account a using (root_id, account_id)
 )
-select l.root_id, l.account_id, l.lot_no, l.state, l.source, l.amount, l.remaining, l.expired, l.reversed,
-  m.source as entries_source, m.founded as entries_granted, m.used as entries_used,
-  m.expired as entries_expired, m.reversed as entries_reversed, m.owed as entries_owed
-from lot l left join moved m using (root_id, account_id, lot_no)
-where m.founded is distinct from l.amount
-  or m.source is distinct from l.source
-  or l.remaining + l.expired + l.reversed + m.used <> l.amount
+select l.root_id, l.account_id, l.lot_no, l.state, l.source, l.amount, l.is_left as remaining, l.held, l.expired,
+  l.reversed, l.moved, l.absorbed, m.founded_by as entries_founded_by, m.founded as entries_founded,
+  m.used as entries_used, m.held as entries_held, m.expired as entries_expired, m.reversed as entries_reversed,
+  m.moved as entries_moved, m.absorbed as entries_absorbed, m.owed as entries_owed
+from standing l left join moved m using (root_id, account_id, lot_no)
+where m.founded is null
+  -- An overdraft's amount is its limit, which rises and falls; what is left of it still adds up.
+  or (l.source <> 'overdraft' and m.founded <> l.amount)
+  or m.founded_by is distinct from case
+    when l.origin_root is not null then 14 when l.source = 'refund' and l.rule_id is null and m.founded_by = 3 then 3
+    when l.source = 'overdraft' then 17 else 1 end
+  or l.is_left + l.held + l.expired + l.reversed + l.moved + m.used <> m.founded
+  or l.held <> m.held
   or l.expired <> m.expired
   or l.reversed <> m.reversed
-  or m.owed <> case l.state when 'reversed' then m.used else 0 end
+  or l.moved <> m.moved
+  or l.absorbed <> m.absorbed
+  or m.owed + m.absorbed <> case l.state when 'reversed' then m.used else 0 end

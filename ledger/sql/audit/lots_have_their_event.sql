@@ -3,12 +3,12 @@
 -- row: A lot whose event is not there or in another state; `cause` is chain id, tx hash, ordinal and role, end to end.
 -- scope: account
 
-select count(*) from lot where source = 'chain';
+select count(*) from lot where rule_id is not null;
 
 with granted as (
   select l.*, ('x' || encode(substr(l.cause, 1, 8), 'hex'))::bit(64)::bigint as chain_id,
     substr(l.cause, 9, 32) as tx_hash
-  from lot l where l.source = 'chain'
+  from lot l where l.rule_id is not null
 )
 select l.root_id, l.account_id, l.lot_no, l.state, l.rule_id, l.cause, l.incarnation, l.amount,
   v.event_no, v.state as event_state, v.incarnation as event_incarnation

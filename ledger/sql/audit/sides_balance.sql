@@ -15,9 +15,10 @@ with moved as (
 ), by_accounts as (
   select s.side, sum(s.amount) as amount
   from account a cross join lateral (values
-    ('available', a.available::numeric + a.held), ('debt', -a.debt::numeric),
-    ('issuance', a.reversed::numeric + a.owed - a.granted), ('revenue', a.spent::numeric - a.refunded),
-    ('expired', a.expired::numeric)) s (side, amount)
+    ('available', a.available::numeric), ('held', a.held::numeric), ('debt', -a.debt::numeric),
+    ('issuance', a.reversed::numeric + a.owed + a.absorbed - a.granted), ('revenue', a.spent::numeric - a.refunded),
+    ('expired', a.expired::numeric), ('loss', a.recovered::numeric - a.absorbed),
+    ('moved', -a.moved::numeric - a.debt_moved), ('line', -a.line::numeric)) s (side, amount)
   group by s.side
 ), told as (
   select side, coalesce(e.amount, 0) as entries_say, coalesce(a.amount, 0) as accounts_say

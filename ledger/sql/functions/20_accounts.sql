@@ -68,7 +68,12 @@ begin
     values (p_chain, p_address, v_id, v_id, v_link.root_id, v_link.account_id, v_link.linked_at)
     on conflict on constraint wallet_pkey do nothing;
   created := found;
-  if created then perform new_account(v_id, v_id, 'wallet'); end if;
+  if created then
+    perform new_account(v_id, v_id, 'wallet');
+    insert into linked_wallet (root_id, account_id, chain_id, address)
+      select v_link.root_id, v_link.account_id, p_chain, p_address where v_link.root_id is not null
+      on conflict on constraint linked_wallet_pkey do nothing;
+  end if;
   select w.root_id, w.account_id into strict root, account from wallet w
     where w.chain_id = p_chain and w.address = p_address;
 end $$;

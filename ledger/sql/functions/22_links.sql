@@ -102,6 +102,8 @@ begin
     moved := moved + v_moved - a.moved; debt := debt + v_debt - a.debt_moved;
     update wallet x set linked_root = p_root, linked_account = p_account, linked_at = clock()
       where x.chain_id = w.chain_id and x.address = w.address;
+    insert into linked_wallet (root_id, account_id, chain_id, address)
+      values (p_root, p_account, w.chain_id, w.address) on conflict on constraint linked_wallet_pkey do nothing;
     wallets := wallets + 1;
   end loop;
 end $$;

@@ -90,6 +90,10 @@ begin
   update wallet x set linked_root = p_to_root, linked_account = p_to_account,
       linked_at = case when p_to_root is not null then clock() end
     where x.linked_root = p_root and x.linked_account = p_account;
+  insert into linked_wallet (root_id, account_id, chain_id, address)
+    select w.linked_root, w.linked_account, w.chain_id, w.address from wallet w
+    where w.linked_root = p_to_root and w.linked_account = p_to_account
+    on conflict on constraint linked_wallet_pkey do nothing;
   if p_to_root is null then
     delete from wallet_link x where x.root_id = p_root and x.account_id = p_account;
   else

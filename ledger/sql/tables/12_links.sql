@@ -9,3 +9,12 @@ create table creditd.wallet_link (
 );
 create index wallet_link_by_account on creditd.wallet_link (root_id, account_id);
 create index wallet_by_address on creditd.wallet (address);
+
+-- The wallets that earn or once earned for an account by a link: where to look for its earnings.
+create table creditd.linked_wallet (
+  root_id    bigint not null,
+  account_id bigint not null,
+  chain_id   bigint not null,
+  address    bytea not null,
+  constraint linked_wallet_pkey primary key (root_id, account_id, chain_id, address)
+);

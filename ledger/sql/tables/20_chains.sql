@@ -82,13 +82,10 @@ create table creditd.event (
   constraint event_state_is_known check (state in ('pending', 'confirmed', 'reversed')),
   constraint event_amount_is_uint256 check (amount >= 0),
   constraint event_credits_are_not_negative check (credits >= 0)
-);
+) with (fillfactor = 50);
 create index event_by_block on creditd.event (chain_id, block_number);
-create index event_pending on creditd.event (chain_id, block_number) where state = 'pending';
-create index event_ungranted on creditd.event (chain_id, wallet, event_no) where account_id is null;
-create index event_pending_again on creditd.event (root_id, account_id)
-  where state = 'pending' and account_id is not null;
-create index event_by_account on creditd.event (root_id, account_id, event_no) where account_id is not null;
+create index event_by_wallet on creditd.event (chain_id, wallet, event_no);
+create index event_by_wallet_and_block on creditd.event (wallet, chain_id, block_number);
 
 -- Logs of a watched contract that are not exactly what was configured: never guessed at, never lost.
 create table creditd.set_aside (

@@ -1,0 +1,68 @@
+"""The tables of the books, described for reading them.
+
+The migrations make the tables and the functions write them; a test proves that this description
+and the newest migration are the same to the letter. Amounts are micro-credits.
+"""
+
+from ledger.schema.accounts import (
+    account,
+    account_access,
+    account_name,
+    api_key,
+    app,
+    budget,
+    budget_use,
+    linked_wallet,
+    member,
+    overdraft,
+    wallet,
+    wallet_link,
+)
+from ledger.schema.books import (
+    cap_use,
+    charge_cause,
+    entry,
+    entry_kind,
+    lot,
+    operation,
+    price,
+    release,
+    reservation,
+    rule_use,
+)
+from ledger.schema.chains import block, chain, event, rule, set_aside
+from ledger.schema.described import metadata
+from ledger.schema.outbox import message, receiver
+
+__all__ = [
+    "account",
+    "account_access",
+    "account_name",
+    "api_key",
+    "app",
+    "block",
+    "budget",
+    "budget_use",
+    "cap_use",
+    "chain",
+    "charge_cause",
+    "entry",
+    "entry_kind",
+    "event",
+    "linked_wallet",
+    "lot",
+    "member",
+    "message",
+    "metadata",
+    "operation",
+    "overdraft",
+    "price",
+    "receiver",
+    "release",
+    "reservation",
+    "rule",
+    "rule_use",
+    "set_aside",
+    "wallet",
+    "wallet_link",
+]
