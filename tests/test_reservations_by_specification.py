@@ -9,7 +9,6 @@ from random import Random
 import pytest
 from proof_of_the_books import assert_sound
 from requests_to_the_books import Charge, Give, Party, timeless
-from reserving_shop import REVERSE
 from specification import charging, reserving
 from specification.accounts import moment
 from specification.books import Books
@@ -21,7 +20,7 @@ from specification.outcomes import OverBound as SpecifiedBound
 from specification.outcomes import Released as SpecifiedRelease
 from specification.outcomes import Reserved as SpecifiedReservation
 from specification.outcomes import Settled as SpecifiedSettlement
-from stage import PLAIN, SECOND, Stage, entries_of
+from stage import PLAIN, REVERSE, SECOND, Stage, entries_of
 
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import (
@@ -239,9 +238,7 @@ class Story:
             return
         lot = self.lots.pop(self.rng.randrange(len(self.lots)))
         account = self.books.accounts[self.account]
-        self.stage.rows(
-            REVERSE.format(root=self.account.root_id, account=self.account.account_id, lot=lot)
-        )
+        self.stage.rows(REVERSE, *self.account, lot)
         take_back(self.books, account, account.lots[lot], "debt", self.now)
 
     async def waits(self) -> None:
