@@ -9,7 +9,6 @@ from itertools import count
 
 from town import Town
 
-from ledger.audit import audit, render
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import (
     Charged,
@@ -216,6 +215,7 @@ class ReservingShop:
                 " where l.root_id = %s and l.account_id = %s and l.lot_no = %s",
                 *(policy, policy, *account, lot),
             )
+        self.town.planted.append("a reversal without an event")
         self.town.rows("select creditd.reverse_lot(%s, %s, %s)", *account, lot)
 
     def has(self, account: AccountRef) -> tuple[int, int, int]:
@@ -284,5 +284,3 @@ def play(database_url: str, story: Callable[[ReservingShop], Awaitable[None]]) -
             await story(shop)
 
     asyncio.run(main())
-    report = asyncio.run(audit(database_url))
-    assert report.balanced, render(report)

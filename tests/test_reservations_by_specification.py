@@ -230,7 +230,6 @@ class Story:
             terms = replace(terms, expires_at=self.now + self.rng.choice((HOUR, 5 * HOUR, LONG)))
         if self.rng.random() < 0.1:
             terms = replace(terms, effective_at=self.now + HOUR // 2)
-        self.books.accounts[self.account].expire(self.now)  # as the stage's hand does
         await self.asks(Give(self.account, self.rng.randint(1, 40), terms))
 
     async def loses_a_grant(self) -> None:
