@@ -1,19 +1,24 @@
 """The ledger does what its specification says, whatever happens in whatever order."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import fresh_database
 from driven_books import CHAIN, DrivenBooks, NewBlock
 from driven_sharing import Shared
-from driven_story import AMOUNTS, DAY, KEYS, OPERATIONS, PICKS, SECOND
+from driven_story import AMOUNTS, DAY, KEYS, OPERATIONS, PICKS, RULES, SECOND
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from specification import charging
+from specification.accounts import ALWAYS, NEVER, Terms, moment
 from specification.chains import Event
+from specification.granting import grant
+from specification.outcomes import BeyondBreaker, Granted
 
+from ledger import granting, outcomes
+from ledger.granting import GrantSource
 from ledger.outcomes import Charged
 
 ORDERS = st.tuples(
@@ -24,7 +29,27 @@ ORDERS = st.tuples(
     st.sampled_from([None, None, None, None, 1, 2]),
     st.sampled_from([False] * 15 + [True]),
 )
-EARNED = st.tuples(st.integers(0, 1), st.sampled_from(["plain", "ending", "capped"]), AMOUNTS)
+EARNED = st.tuples(st.integers(0, 1), st.sampled_from([rule.name for rule in RULES]), AMOUNTS)
+
+
+class Gift(NamedTuple):
+    """What an operator gives; it begins and ends so many microseconds from now."""
+
+    source: GrantSource
+    begins: int | None = None
+    ends: int | None = None
+    priority: int = 100
+    operation: str | None = None
+
+
+GIFTS = (
+    Gift("purchased"),
+    Gift("adjustment", priority=3),
+    Gift("promotional", ends=2 * DAY),
+    Gift("promotional", ends=-DAY),
+    Gift("plan", begins=DAY, ends=9 * DAY),
+    Gift("plan", operation="images"),
+)
 
 
 class Story(Shared):
@@ -93,6 +118,58 @@ class Story(Shared):
             if record.is_confirmed and record.event.block > self.last_block
         ]
         self.chains.reverse(CHAIN, self.last_block, self.now)
+
+    @rule(pick=PICKS, key=KEYS, amount=AMOUNTS, kind=st.sampled_from(GIFTS), of=st.none() | PICKS)
+    def an_operator_grants(
+        self, pick: int, key: str, amount: int, kind: Gift, of: int | None
+    ) -> None:
+        account = self.account(pick)
+        if self.books.accounts[account].is_closed:
+            return
+        cause = None if of is None or not self.charges else self.charges[of % len(self.charges)]
+        begins, ends = (None if n is None else self.now + n for n in (kind.begins, kind.ends))
+        operations = None if kind.operation is None else (self.operations[kind.operation],)
+        got = self.real.run(
+            self.real.by.granting.grant(
+                account=account,
+                source=kind.source,
+                amount=amount,
+                key=key,
+                terms=granting.Terms(
+                    effective_at=None if begins is None else moment(begins),
+                    expires_at=None if ends is None else moment(ends),
+                    priority=kind.priority,
+                    operations=operations,
+                ),
+                cause=cause,
+            )
+        )
+        expected = grant(
+            self.books,
+            self.now,
+            account=account,
+            key=key,
+            amount=amount,
+            terms=Terms(
+                source=kind.source,
+                priority=kind.priority,
+                effective_at=ALWAYS if begins is None else begins,
+                expires_at=NEVER if ends is None else ends,
+                operations=None if operations is None else frozenset(operations),
+            ),
+            cause=cause,
+        )
+        match expected:
+            case Granted():
+                assert isinstance(got, outcomes.Granted)
+                made = got.grant
+                assert expected == Granted(
+                    made.movement, made.amount, made.repaid, made.available, got.replayed
+                )
+            case BeyondBreaker(left):
+                assert got == outcomes.BeyondBreaker(left)
+            case _:
+                assert got == expected
 
     @rule(orders=st.lists(ORDERS, min_size=1, max_size=6))
     def some_are_charged(self, orders: list[tuple[int, str, str, int, int | None, bool]]) -> None:

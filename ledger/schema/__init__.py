@@ -29,7 +29,7 @@ from ledger.schema.books import (
     reservation,
     rule_use,
 )
-from ledger.schema.chains import block, chain, event, rule, set_aside
+from ledger.schema.chains import block, chain, charge_cause, event, rule, set_aside
 from ledger.schema.described import metadata
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "budget_use",
     "cap_use",
     "chain",
+    "charge_cause",
     "entry",
     "entry_kind",
     "event",
