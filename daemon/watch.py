@@ -1,4 +1,4 @@
-"""The watcher's program: a job per chain, one that posts expiries, deliveries to receivers."""
+"""The watcher's program: a job per chain, those that end what is past its time, and deliveries."""
 
 import asyncio
 import os
@@ -19,6 +19,9 @@ from ledger.errors import LedgerError
 
 EXPIRY_SECONDS: Final = 30  # expiry is exact when spending; this only tidies up idle accounts
 EXPIRY_ACCOUNTS_MAX: Final = 500  # each holds its lock until the job's one transaction commits
+# Whoever needs credits that a reservation held ends it then; this gives back what nobody asks for.
+RESERVATION_SECONDS: Final = 10
+RESERVATIONS_MAX: Final = 200  # their accounts, too, stay locked until the one transaction commits
 
 log = structlog.get_logger()
 
@@ -66,8 +69,15 @@ def _add(scheduler: AsyncIOScheduler, follower: Follower, fatal: asyncio.Future[
         except LedgerError as error:  # the next turn meets it too, and decides
             log.warning("expiry postponed", chain=follower.chain.name, trouble=str(error))
 
+    async def expire_reservations() -> None:
+        try:
+            await follower.expire_reservations(RESERVATIONS_MAX)
+        except LedgerError as error:
+            log.warning("expiry postponed", chain=follower.chain.name, trouble=str(error))
+
     now = datetime.now(UTC)
     scheduler.add_job(
         turn, IntervalTrigger(seconds=follower.chain.poll_ms / 1000), next_run_time=now
     )
     scheduler.add_job(expire, IntervalTrigger(seconds=EXPIRY_SECONDS))
+    scheduler.add_job(expire_reservations, IntervalTrigger(seconds=RESERVATION_SECONDS))

@@ -119,8 +119,8 @@ class Account:
     left: dict[int, int] = field(default_factory=dict)  # of the movement's total, by kind
     sums: Counter[int] = field(default_factory=Counter)
     lots: dict[int, Lot] = field(default_factory=dict)
-    kinds: array[int] = field(default_factory=lambda: array("b"))  # of first entries, else 0
-    totals: array[int] = field(default_factory=lambda: array("q"))  # of those, else -1
+    kinds: "array[int]" = field(default_factory=lambda: array("b"))  # of first entries, else 0
+    totals: "array[int]" = field(default_factory=lambda: array("q"))  # of those, else -1
     undone: Counter[tuple[bool, int]] = field(default_factory=Counter)
     last_lot: int = 0
     lots_said: int = 0
@@ -198,8 +198,8 @@ def _parsed(text: bytes, number: int) -> Said:
 def _check_header(said: Said) -> str:
     if (said["format"], said["version"]) != ("creditd-export", 1):
         raise Wrong("it is no creditd-export of version 1")
-    kinds = [tuple(kind.get(name) for name in KIND) for kind in said["kinds"]]
-    if (kinds, said["first_hash"], said["hash"]) != (KINDS, FIRST_HASH, HASH):
+    kinds = [dict(zip(KIND, kind, strict=True)) for kind in KINDS]
+    if (said["kinds"], said["first_hash"], said["hash"]) != (kinds, FIRST_HASH, HASH):
         raise Wrong("the header describes other kinds of entries, or other hashes")
     return str(said["of"])
 
@@ -370,8 +370,8 @@ def _check_end(books: Books, said: Said, digest: str, earlier: Books | None) -> 
         if amount and books.scope == "books":
             raise Wrong(f"of the {what} moved to {taker}, {amount} more left than came", giver)
     for name, (seq, _) in earlier.heads.items() if earlier else ():
-        if books.scope in ("books", name) and books.heads.get(name, (0, ""))[0] < seq:
-            raise Wrong(f"the earlier export has {seq} entries of it", name)
+        if books.scope in ("books", name) and books.heads.get(name, (-1, ""))[0] < seq:
+            raise Wrong(f"an earlier export has {seq} entries of it", name)
     if said["sha256"] != digest:
         raise Wrong("a line was changed: the digest at its end is another one")
 

@@ -292,6 +292,11 @@ class Watching:
         rows = await self._session.rows("select creditd.expire_idle(%s)", (limit,))
         return int(rows[0][0])
 
+    async def expire_reservations(self, limit: int) -> int:
+        """End at most `limit` reservations whose time is over. Returns how many."""
+        rows = await self._session.rows("select creditd.expire_reservations(%s)", (limit,))
+        return int(rows[0][0])
+
     async def _call(self, function: str, *arguments: object) -> int:
         places = ", ".join(["%s"] * (2 + len(arguments)))
         rows = await self._session.rows(
@@ -304,6 +309,8 @@ class Watching:
     async def _transaction(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
         connection = await self._session.connection()
         try:
+            # A plan made while a table was small would read it whole when a backfill has filled it.
+            await connection.execute("discard plans")
             async with connection.transaction():
                 yield connection
         except psycopg.Error as error:

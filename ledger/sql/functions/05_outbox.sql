@@ -17,10 +17,11 @@ begin
 end $$;
 
 -- The same for many at once, those of one account in the order given.
+-- The setting: a plan made while the tables were empty must not scan them when they are full.
 create or replace function creditd.announce_many(
   p_roots bigint[], p_accounts bigint[], p_topics text[], p_bodies jsonb[]
 ) returns void
-language plpgsql set search_path = creditd, pg_temp as $$
+language plpgsql set search_path = creditd, pg_temp set enable_seqscan = off as $$
 declare v_now timestamptz := clock();
 begin
   if not exists (select from receiver r where r.left_at is null and r.topics && p_topics) then return; end if;
@@ -99,7 +100,7 @@ end $$;
 
 -- What is to be delivered now: of at most `p_accounts` accounts the first `p_each` messages, in their
 -- order. While the first of an account waits for its next try, those after it wait with it.
--- The settings: a plan made while the table was empty must not scan it when it is full.
+-- The settings: as above.
 create or replace function creditd.due_messages(p_receiver integer, p_accounts integer, p_each integer)
 returns setof creditd.message
 language plpgsql security definer set search_path = creditd, pg_temp

@@ -215,7 +215,14 @@ begin
       v_careful := true; v_later := v_later || i.no; continue;
     end if;
     if v_available < v_cost then
-      o_outcomes[i.no] := 3; o_availables[i.no] := v_available; o_debts[i.no] := i.debt; continue;
+      -- What comes into effect later is not there yet; no charge of this batch has touched it.
+      o_outcomes[i.no] := 3; o_debts[i.no] := i.debt; o_availables[i.no] := v_available;
+      if i.valid_until < 'infinity' then
+        o_availables[i.no] := v_available - coalesce((
+          select sum(y.remaining) from lot y
+          where y.root_id = v_root and y.account_id = v_account and y.remaining > 0 and y.effective_at > clock()), 0);
+      end if;
+      continue;
     end if;
 
     -- The legs: the head's, and where it does not cover the cost, those of the lots that come next.
