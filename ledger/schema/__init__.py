@@ -30,7 +30,7 @@ from ledger.schema.books import (
     reservation,
     rule_use,
 )
-from ledger.schema.chains import block, chain, charge_cause, event, rule, set_aside
+from ledger.schema.chains import block, chain, event, rule, set_aside
 from ledger.schema.described import metadata
 from ledger.schema.outbox import message, receiver
 

@@ -15,7 +15,6 @@ from ledger.schema.described import (
     key,
     may,
     must,
-    of_account,
     one,
     table,
 )
@@ -133,13 +132,4 @@ set_aside = table(
     must("seen_at", TIME, default=NOW),
     key("set_aside_pkey", "chain_id, tx_hash, ordinal, rule_id"),
     index("set_aside_by_block", "chain_id, block_number"),
-)
-
-charge_cause = table(
-    "charge_cause",
-    *of_account(),
-    must("seq", BIGINT),
-    must("granted", BIGINT),
-    key("charge_cause_pkey", "root_id, account_id, seq"),
-    check("charge_cause_is_never_negative", "granted >= 0"),
 )
