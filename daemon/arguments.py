@@ -104,6 +104,28 @@ examples:
   creditd prices apply
   creditd prices apply sale.toml
 """
+_EXPORT: Final = """\
+Write the books, or one account of them, as JSON lines: everything that somebody
+else needs to check them (docs/export.md). All of it is of one moment. It reads
+for as long as it takes: where much is charged, name a standby by DATABASE_URL.
+
+examples:
+  creditd export --out books.jsonl
+  creditd export --verifier > verify.py && python verify.py books.jsonl
+  creditd export --account acct_…
+"""
+_WEBHOOKS: Final = "Look after the receivers under [[webhooks]]."
+_WEBHOOKS_STATUS: Final = """\
+Show what waits for each receiver, what is dead, and why. Exits with 1 if
+messages are dead: they were tried for a day and are not tried again by
+themselves.
+"""
+_WEBHOOKS_RETRY: Final = """\
+Try a receiver's dead messages again. They come after what was delivered since.
+
+example:
+  creditd webhooks retry billing
+"""
 
 
 def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -137,11 +159,13 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--account", type=_account, metavar="acct_…", help="check this account alone"
     )
     _add_json(audit)
+    _add_export(commands)
     demo = _add(commands, "demo", "the whole story, on a local chain", _DEMO)
     demo.add_argument("--check", action="store_true", help="tell it once, verify each step, end")
     _add_config(commands)
     _add_key(commands)
     _add_prices(commands)
+    _add_webhooks(commands)
     return root
 
 
@@ -241,6 +265,25 @@ def _add_prices(commands: "_Commands[argparse.ArgumentParser]") -> None:
         metavar="FILE",
         help="the price list (default: prices under [api], a prices.toml beside the configuration)",
     )
+
+
+def _add_export(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    export = _add(commands, "export", "the books as a file that others can check", _EXPORT)
+    export.add_argument("--account", type=_account, metavar="acct_…", help="this account alone")
+    export.add_argument(
+        "--out", type=Path, metavar="FILE", help="where to (default: the standard output)"
+    )
+    export.add_argument(
+        "--verifier", action="store_true", help="print the program that checks an export instead"
+    )
+
+
+def _add_webhooks(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    webhooks = _add_group(commands, "webhooks", "look after the receivers", _WEBHOOKS)
+    status = _add(webhooks, "status", "what waits for each", _WEBHOOKS_STATUS, group="webhooks")
+    _add_json(status)
+    retry = _add(webhooks, "retry", "try dead messages again", _WEBHOOKS_RETRY, group="webhooks")
+    retry.add_argument("name", metavar="NAME", help="the receiver's name")
 
 
 def _add_json(command: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from io import TextIOWrapper
 from types import MappingProxyType
@@ -20,17 +21,21 @@ from contracts.catalogue import EVENTS
 from daemon.anvil import AnvilFailed, AnvilMissing
 from daemon.arguments import parser
 from daemon.config import Config, ConfigError, example_config, example_prices, load_config
+from daemon.exporting import write_export
 from daemon.logs import configure_logs
 from daemon.mistakes import Unfit
 from daemon.postgres import EmbeddedFailed, database
 from daemon.price_list import PriceListError, read_prices
+from daemon.receivers_status import receivers_as_json, receivers_as_text
 from daemon.status import read_status
 from daemon.stopping import stop_event, stop_on_signals
 from daemon.up import up
 from ledger.audit import as_json, audit, render
 from ledger.errors import LedgerError, LedgerUnavailable, RuleConflict
+from ledger.export import verifier
 from ledger.migrate import migrate
 from ledger.operating import Operating, PriceChange, PriceRow
+from ledger.outbox import receiver_rows, retry_dead
 from ledger.scopes import SCOPES
 
 EXPLAINED: Final = (
@@ -249,6 +254,30 @@ async def _apply_prices(url: str, prices: Sequence[PriceRow]) -> list[PriceChang
         return await operating.apply_prices(prices)
 
 
+def _export(options: Namespace) -> int:
+    if options.verifier:
+        print(verifier(), end="")
+        return 0
+    with database(_config(options).database, os.environ) as url:
+        exported = write_export(url, options.out, options.account)
+    log.info("exported", **asdict(exported))
+    return 0
+
+
+def _webhooks_status(options: Namespace) -> int:
+    with database(_config(options).database, os.environ) as url:
+        rows = asyncio.run(receiver_rows(url))
+    print(receivers_as_json(rows) if options.json else receivers_as_text(rows))
+    return 1 if any(row.dead for row in rows) else 0
+
+
+def _webhooks_retry(options: Namespace) -> int:
+    with database(_config(options).database, os.environ) as url:
+        count = asyncio.run(retry_dead(url, options.name))
+    print(f"{_count(count, 'message')} of {options.name} will be tried again")
+    return 0
+
+
 def _demo(options: Namespace) -> int:
     try:
         from daemon import demo  # noqa: PLC0415 - what it needs, servers have no use for
@@ -265,11 +294,14 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
         "migrate": _migrate,
         "status": _status,
         "audit": _audit,
+        "export": _export,
         "demo": _demo,
         "config check": _config_check,
         "config example": _config_example,
         "key create": _key_create,
         "key revoke": _key_revoke,
         "prices apply": _prices_apply,
+        "webhooks status": _webhooks_status,
+        "webhooks retry": _webhooks_retry,
     }
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from daemon.mistakes import ConfigError, Mistake, Mistakes, shown
+from daemon.receivers import Receiver, read_receivers
 from daemon.secret_url import SecretUrl, fill_in
 from daemon.sources import Source, read_name, read_source, refuse_double_pay
 from daemon.toml_reader import Table, parse_toml
@@ -22,6 +23,7 @@ __all__ = [
     "Depth",
     "Finalized",
     "Mistake",
+    "Receiver",
     "SecretUrl",
     "Source",
     "example_config",
@@ -119,6 +121,7 @@ class Config:
     database: Database
     api: Api
     chains: tuple[Chain, ...]
+    webhooks: tuple[Receiver, ...] = ()
 
 
 def load_config(path: Path, environ: Mapping[str, str], *, events: Collection[str]) -> Config:
@@ -139,12 +142,19 @@ def load_config(path: Path, environ: Mapping[str, str], *, events: Collection[st
         followed = _read_sources(table, events)
         chains.append((table, _read_chain(table, environ, [source for _, source in followed])))
         sources.extend(followed)
+    webhooks = read_receivers(root, environ)
     root.refuse_unknown()
     _refuse_repeats("chain_id", ((table, chain.chain_id) for table, chain in chains))
     _refuse_repeats("name", ((table, chain.name) for table, chain in chains))
     _refuse_repeats("name", ((table, source.name) for table, source in sources))
+    _refuse_repeats("name", ((table, receiver.name) for table, receiver in webhooks))
     mistakes.raise_any()
-    return Config(database, api, tuple(chain for _, chain in chains))
+    return Config(
+        database,
+        api,
+        tuple(chain for _, chain in chains),
+        tuple(receiver for _, receiver in webhooks),
+    )
 
 
 def example_config() -> str:

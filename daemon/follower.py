@@ -1,6 +1,7 @@
 """Following a chain for good: leading it or standing by, turn after turn."""
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -109,13 +110,25 @@ class Follower:
         """Post the expiry of idle accounts, if this program leads the chain."""
         async with self._turn:
             if self._watching is not None:
-                try:
-                    lots = await self._watching.expire_idle(accounts_max)
-                except LedgerUnavailable:
-                    await self._step_down()  # the lock of the lead went with the session
-                    raise
+                lots = await self._kept(self._watching.expire_idle(accounts_max))
                 if lots:
                     log.info("expired", lots=lots)
+
+    async def expire_reservations(self, reservations_max: int) -> None:
+        """End reservations whose time is over, if this program leads the chain."""
+        async with self._turn:
+            if self._watching is not None:
+                ended = await self._kept(self._watching.expire_reservations(reservations_max))
+                if ended:
+                    log.info("reservations expired", reservations=ended)
+
+    async def _kept(self, work: Awaitable[int]) -> int:
+        """Do what needs the lead's session; without the session the lead is gone too."""
+        try:
+            return await work
+        except LedgerUnavailable:
+            await self._step_down()
+            raise
 
     async def close(self) -> None:
         """End the turn in hand and give up the lead."""

@@ -1,4 +1,4 @@
-"""The watcher's program: one job per chain, and one that posts expiries."""
+"""The watcher's program: a job per chain, those that end what is past its time, and deliveries."""
 
 import asyncio
 import os
@@ -14,10 +14,14 @@ from apscheduler.triggers.interval import IntervalTrigger
 from daemon.config import Config
 from daemon.follower import Follower
 from daemon.reading import UnsupportedTag
+from daemon.webhooks import delivering
 from ledger.errors import LedgerError
 
 EXPIRY_SECONDS: Final = 30  # expiry is exact when spending; this only tidies up idle accounts
 EXPIRY_ACCOUNTS_MAX: Final = 500  # each holds its lock until the job's one transaction commits
+# Whoever needs credits that a reservation held ends it then; this gives back what nobody asks for.
+RESERVATION_SECONDS: Final = 10
+RESERVATIONS_MAX: Final = 200  # their accounts, too, stay locked until the one transaction commits
 
 log = structlog.get_logger()
 
@@ -35,6 +39,7 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(delivering(config.webhooks, database_url))
         for chain in config.chains:
             follower = Follower(chain, database_url, name)
             await follower.open()
@@ -64,8 +69,15 @@ def _add(scheduler: AsyncIOScheduler, follower: Follower, fatal: asyncio.Future[
         except LedgerError as error:  # the next turn meets it too, and decides
             log.warning("expiry postponed", chain=follower.chain.name, trouble=str(error))
 
+    async def expire_reservations() -> None:
+        try:
+            await follower.expire_reservations(RESERVATIONS_MAX)
+        except LedgerError as error:
+            log.warning("expiry postponed", chain=follower.chain.name, trouble=str(error))
+
     now = datetime.now(UTC)
     scheduler.add_job(
         turn, IntervalTrigger(seconds=follower.chain.poll_ms / 1000), next_run_time=now
     )
     scheduler.add_job(expire, IntervalTrigger(seconds=EXPIRY_SECONDS))
+    scheduler.add_job(expire_reservations, IntervalTrigger(seconds=RESERVATION_SECONDS))

@@ -62,8 +62,8 @@ _WRITERS: Final = {"creditd_watcher", "creditd_api"}
 # What their functions look up is looked up by an index, however small a table was when they were
 # planned; and a plan made for a hundred charges is as good for one.
 _BY_INDEX: Final = (
-    " -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
-    " -c plan_cache_mode=force_generic_plan"
+    " -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off"
+    " -c enable_mergejoin=off -c jit=off -c plan_cache_mode=force_generic_plan"
 )
 
 

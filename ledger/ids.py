@@ -1,7 +1,8 @@
 """Names of accounts and movements as they are seen outside.
 
-`acct_` names an account and carries its root, `chg_` and `rfd_` name a movement by its account and
-the number of its first entry: a look-up by name is one look-up by primary key on one shard.
+`acct_` names an account and carries its root, `chg_`, `rfd_` and `rsv_` name a movement by its
+account and the number of its first entry: a look-up by name is one look-up by primary key on one
+shard. What a reservation's settlement took is a charge by name: it is refunded as one.
 Account numbers are random, so a name tells nobody how many there are.
 """
 
@@ -37,14 +38,14 @@ def parse_account(text: str) -> AccountRef:
 
 
 def format_movement(kind: str, movement: MovementRef) -> str:
-    """Return a movement's public name: `chg_…` for a charge, `rfd_…` for a refund."""
+    """Return a movement's public name: such as `chg_…`, `rfd_…` or `rsv_…`."""
     return (
         f"{kind}_{_account_letters(movement.account)}_{_letters(movement.seq).lstrip('0') or '0'}"
     )
 
 
 def parse_movement(kind: str, text: str) -> MovementRef:
-    """Return the movement that `chg_…` or `rfd_…` names. Raises ValueError if it names none."""
+    """Return the movement that `chg_…` (or its kind) names. Raises ValueError if it names none."""
     letters, _, seq = _without_prefix(text, f"{kind}_").partition("_")
     return MovementRef(_parse_account_letters(letters, text), _number(seq.rjust(_WIDTH, "0"), text))
 

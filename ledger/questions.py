@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import TIMESTAMP, distinct_on
 
 from ledger.kinds import EntryKind
 from ledger.schema import (
@@ -273,3 +273,11 @@ CHAINS: Final = select(
     *(chain.c[name] for name in ("indexed_time", "confirmed_time")),
     *(chain.c[name] for name in ("reorgs", "last_reorg_at", "last_reorg_depth", "leader_seen_at")),
 ).order_by(chain.c.chain_id)
+
+_past = func.creditd.balance_as_of(
+    bindparam("root", type_=BigInteger),
+    bindparam("account", type_=BigInteger),
+    bindparam("at", type_=TIMESTAMP(timezone=True)),
+).table_valued("o_seq", "o_available", "o_held", "o_debt")
+
+BALANCE_AS_OF: Final = select(_past).where(_past.c.o_seq.is_not(None))

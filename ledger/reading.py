@@ -6,6 +6,7 @@ Every answer is one statement, so all of it is of one moment. Nothing here write
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Final
 
 import psycopg
@@ -38,6 +39,7 @@ from ledger.rows import (
     EntryRow,
     GrantOrigin,
     OperationRow,
+    PastBalance,
 )
 from ledger.session import RELEASE, require_same_release
 
@@ -52,6 +54,7 @@ __all__ = [
     "EntryRow",
     "GrantOrigin",
     "OperationRow",
+    "PastBalance",
     "Reading",
 ]
 
@@ -138,6 +141,17 @@ class Reading:
                 spent=row.spent,
                 version=row.seq,
                 frozen=row.frozen,
+            )
+        return None
+
+    async def balance_as_of(self, account: AccountRef, at: datetime) -> PastBalance | None:
+        """Return what the account had at an aware time, None if there is no such account.
+
+        For a time to come: what would be left then if nothing happened.
+        """
+        for row in await self._ask(questions.BALANCE_AS_OF, {**_of(account), "at": at}):
+            return PastBalance(
+                account, at, row.o_available, row.o_held, row.o_debt, version=row.o_seq
             )
         return None
 

@@ -149,3 +149,18 @@ class ChainRow:
     last_reorg_at: datetime | None
     last_reorg_depth: int | None
     leader_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PastBalance:
+    """What an account had at an earlier time, after entry `version` (0: before its first).
+
+    What had expired by then is not in `available`, posted by then or not.
+    """
+
+    account: AccountRef
+    at: datetime
+    available: int
+    held: int
+    debt: int
+    version: int

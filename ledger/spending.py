@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from psycopg.rows import TupleRow
@@ -33,9 +33,13 @@ QUEUE_MAX: Final = 4_096
 _BIGINT_MAX: Final = 2**63 - 1
 _INTEGER_MAX: Final = 2**31 - 1
 
+IfOver = Literal["lapse", "renew"]
+"""What becomes of what goes back to a grant past its end: it ends with it, or it lives as long
+again as the grant had left when the charge was made."""
+
 _REFUND: Final = (
-    "select (r).* from creditd.refund(%s::bigint, %s::bigint, %s::bigint, %s::integer,"
-    " %s::uuid, %s::uuid, %s::bigint) r"
+    "select * from creditd.refund(%s::bigint, %s::bigint, %s::bigint, %s::integer,"
+    " %s::uuid, %s::uuid, %s::bigint, %s::text)"
 )
 
 
@@ -104,9 +108,19 @@ class Spending:
         return await answer
 
     async def refund(
-        self, *, app_id: int, charge: MovementRef, key: str, amount: int | None
+        self,
+        *,
+        app_id: int,
+        charge: MovementRef,
+        key: str,
+        amount: int | None,
+        if_over: IfOver = "lapse",
     ) -> RefundOutcome:
-        """Give back `amount` micro-credits of a charge, or all that is left of it (None)."""
+        """Give back `amount` micro-credits of a charge, or all that is left of it (None).
+
+        What a reservation's settlement took is given back like a charge, by its movement. The
+        credits go to the grants they were taken from; `if_over` is for grants past their end.
+        """
         root_id, account_id = charge.account
         rows = await self._side.rows(
             _REFUND,
@@ -116,8 +130,9 @@ class Spending:
                 charge.seq,
                 app_id,
                 UUID(bytes=key_digest(app_id, charge.account, key)),
-                UUID(bytes=digest128("refund", str(charge.seq), str(amount))),
-                amount,
+                UUID(bytes=digest128("refund", str(charge.seq), str(amount), if_over)),
+                None if amount is None else within_bigint(amount),
+                if_over,
             ),
         )
         return _refund_outcome(charge, rows[0])
@@ -151,6 +166,11 @@ def digest128(*parts: str) -> bytes:
     """Return the first 16 bytes of SHA-256 over the parts, each led by its length."""
     encoded = "".join([f"{len(part)} {part}" for part in parts])
     return hashlib.sha256(encoded.encode()).digest()[:16]
+
+
+def within_bigint(amount: int) -> int:
+    """Return the amount, or what the books refuse just as well: -1, or the largest bigint."""
+    return max(-1, min(amount, _BIGINT_MAX))
 
 
 def _refund_outcome(charge: MovementRef, row: TupleRow) -> RefundOutcome:

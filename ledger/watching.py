@@ -20,10 +20,20 @@ from ledger.session import Session
 
 GENESIS_PARENT: Final = bytes(32)  # the parent hash of block 0
 
+_ENTER_RULE: Final = (
+    "select creditd.enter_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::smallint, %s::text[],"
+    " %s, %s, %s, %s, %s)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RuleEntry:
-    """A source as the books know it. Caps are micro-credits, None is no cap."""
+    """A source as the books know it. Caps are micro-credits, None is no cap.
+
+    `source` is "mining" or "staking". `on_reversal` says what becomes of what was spent of a grant
+    whose block left the chain: "debt", "absorb" or "freeze". The credits are burned by `priority`
+    (0 to 32766, lower ones first) and only for `operations` (None: for all).
+    """
 
     name: str
     contract: bytes
@@ -33,6 +43,12 @@ class RuleEntry:
     cap_account_day: int | None
     expires_days: int | None
     to_block: int | None = None
+    source: str = "staking"
+    on_reversal: str = "debt"
+    priority: int = 100
+    operations: tuple[str, ...] | None = None
+    cap_day: int | None = None
+    cap_total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,29 +165,33 @@ class Watching:
         """
         async with self._transaction() as connection:
             numbers = {
-                rule.name: await _one(
-                    connection,
-                    "select creditd.enter_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                    (
-                        self._chain_id,
-                        self.epoch,
-                        rule.name,
-                        rule.contract,
-                        rule.event,
-                        rule.from_block,
-                        rule.to_block,
-                        rule.cap_account,
-                        rule.cap_account_day,
-                        rule.expires_days,
-                    ),
-                )
-                for rule in rules
+                rule.name: await _one(connection, _ENTER_RULE, self._terms(rule)) for rule in rules
             }
             await connection.execute(
                 "select creditd.leave_rules(%s, %s, %s::integer[])",
                 (self._chain_id, self.epoch, list(numbers.values())),
             )
             return numbers
+
+    def _terms(self, rule: RuleEntry) -> tuple[object, ...]:
+        return (
+            self._chain_id,
+            self.epoch,
+            rule.name,
+            rule.contract,
+            rule.event,
+            rule.from_block,
+            rule.to_block,
+            rule.source,
+            rule.on_reversal,
+            rule.priority,
+            None if rule.operations is None else list(rule.operations),
+            rule.cap_account,
+            rule.cap_account_day,
+            rule.cap_day,
+            rule.cap_total,
+            rule.expires_days,
+        )
 
     async def position(self) -> Position:
         """Return where the books stand."""
@@ -212,6 +232,8 @@ class Watching:
 
         `confirm` is number and hash of a block that is final; it may be one of `blocks` or older.
         `resume` lets a halted chain's grants go on with this.
+        Of very many events only those of the first blocks are confirmed: the position says up to
+        where, and the next call goes on from there.
         Returns how many events were confirmed. Raises BrokenLink if the blocks do not follow the
         cursor, Deposed if this watcher leads no more.
         """
@@ -270,6 +292,11 @@ class Watching:
         rows = await self._session.rows("select creditd.expire_idle(%s)", (limit,))
         return int(rows[0][0])
 
+    async def expire_reservations(self, limit: int) -> int:
+        """End at most `limit` reservations whose time is over. Returns how many."""
+        rows = await self._session.rows("select creditd.expire_reservations(%s)", (limit,))
+        return int(rows[0][0])
+
     async def _call(self, function: str, *arguments: object) -> int:
         places = ", ".join(["%s"] * (2 + len(arguments)))
         rows = await self._session.rows(
@@ -282,6 +309,8 @@ class Watching:
     async def _transaction(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
         connection = await self._session.connection()
         try:
+            # A plan made while a table was small would read it whole when a backfill has filled it.
+            await connection.execute("discard plans")
             async with connection.transaction():
                 yield connection
         except psycopg.Error as error:

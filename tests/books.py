@@ -117,7 +117,7 @@ class Books:
         """The credits of all grants that stand, whatever was spent of them."""
         ((total,),) = self.rows(
             "select coalesce(sum(amount), 0)::bigint from creditd.lot"
-            " where source = 'chain' and state = 'live'"
+            " where rule_id is not null and state = 'live'"
         )
         return int(total)
 

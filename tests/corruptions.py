@@ -81,6 +81,7 @@ IN_THE_ENTRIES = (
         "entries_give_the_balances",
         "names_lead_to_accounts",
         "sides_balance",
+        "lots_add_up",
     ),
     planted(
         "a charge names a lot that is not there",
@@ -117,7 +118,7 @@ IN_THE_ENTRIES = (
     ),
     planted(
         "a charge has no key",
-        "alter table entry drop constraint charge_and_refund_have_their_key;"
+        "alter table entry drop constraint key_says_what_it_asked;"
         + _entry(10, "key_hash = null")
         + REHASHED,
         "movements_are_whole",
@@ -175,13 +176,14 @@ IN_THE_ENTRIES = (
 IN_THE_LOTS_AND_EVENTS = (
     planted(
         "a unit slips from one lot into another",
-        "update lot set remaining = remaining - 1 where account_id = :alice and lot_no = 25;"
+        "update account set head_left = head_left - 1 where account_id = :alice;"
         "update lot set remaining = remaining + 1 where account_id = :alice and lot_no = 2",
         "lots_add_up",
+        "heads_come_first",
     ),
     planted(
         "a lot says that it came from a chain",
-        "update lot set source = 'chain' where source = 'refund'",
+        "update lot set rule_id = 1, incarnation = 1 where source = 'refund'",
         "lots_add_up",
         "lots_have_their_event",
     ),
@@ -194,8 +196,8 @@ IN_THE_LOTS_AND_EVENTS = (
     ),
     planted(
         "a live lot says that a unit was taken back",
-        "update lot set remaining = remaining - 1, reversed = 1"
-        " where account_id = :alice and lot_no = 25",
+        "update account set head_left = head_left - 1 where account_id = :alice;"
+        "update lot set reversed = 1 where account_id = :alice and lot_no = 25",
         "lots_add_up",
         "sums_agree",
     ),
@@ -213,7 +215,7 @@ IN_THE_LOTS_AND_EVENTS = (
     ),
     planted(
         "a lot holds a unit less",
-        "update lot set remaining = remaining - 1 where account_id = :alice and lot_no = 25",
+        "update account set head_left = head_left - 1 where account_id = :alice",
         "sums_agree",
         "lots_add_up",
     ),
@@ -232,8 +234,9 @@ IN_THE_LOTS_AND_EVENTS = (
     ),
     planted(
         "an event was granted twice",
-        "insert into lot select root_id, account_id, 4, source, rule_id, cause, 2, amount, 0, 0, 0,"
-        " cap_day, expires_at, state, created_at from lot where account_id = :alice and lot_no = 1",
+        "insert into lot (root_id, account_id, lot_no, source, rule_id, cause, incarnation, amount,"
+        " remaining, created_at) select root_id, account_id, 4, source, rule_id, cause, 2, amount, 0,"
+        " created_at from lot where account_id = :alice and lot_no = 1",
         "events_have_their_lot",
         "lots_have_their_event",
         "lots_add_up",
@@ -307,7 +310,7 @@ IN_THE_LOTS_AND_EVENTS = (
     ),
     planted(
         "an account looks too late for what expires",
-        "update account set next_expiry = 'infinity'",
+        "update account set valid_until = 'infinity'",
         "no_lot_expires_unnoticed",
     ),
     planted(
@@ -322,7 +325,7 @@ IN_THE_LOTS_AND_EVENTS = (
     ),
     planted(
         "there is a kind of entry that nobody knows",
-        "insert into entry_kind values (8, 'gift', 'issuance', 'available')",
+        "insert into entry_kind values (99, 'gift', 'issuance', 'available')",
         "kinds_move_between_their_sides",
     ),
     planted(

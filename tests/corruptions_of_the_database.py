@@ -74,7 +74,7 @@ IN_THE_DATABASE = (
     ),
     planted(
         "a function looks for its tables where its caller says",
-        "alter function charge_one reset search_path",
+        "alter function post reset search_path",
         "functions_are_this_releases",
     ),
     planted(
@@ -117,11 +117,13 @@ IN_THE_DATABASE = (
         " check (lot_no is not null or amount = 0) not valid",
         "constraints_stand",
     ),
-    planted("one cause may have two lots", "drop index one_cause_one_lot", "constraints_stand"),
+    planted(
+        "one key may have two movements", "drop index one_key_one_movement", "constraints_stand"
+    ),
     planted(
         "a unique index was never finished",
         "set local allow_system_table_mods = on; update pg_index set indisvalid = false"
-        " where indexrelid = 'one_cause_one_lot'::regclass",
+        " where indexrelid = 'one_key_one_movement'::regclass",
         "constraints_stand",
     ),
     planted(

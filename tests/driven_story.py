@@ -1,7 +1,8 @@
 """A story that is told to the books and to their specification alike: who is in it, and when."""
 
 import hashlib
-from typing import ClassVar, Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, TypeVar
 
 from driven_books import CHAIN, DrivenBooks, as_specified
 from hypothesis import strategies as st
@@ -27,7 +28,31 @@ RULES: Final = (
 PICKS = st.integers(0, 30)
 KEYS = st.integers(0, 30).map("key {}".format)
 AMOUNTS = st.integers(1, 40)
-STEPS = st.sampled_from([1, SECOND, 3_600 * SECOND, DAY - 1, DAY, 9 * DAY])
+STEPS = st.sampled_from([1, SECOND, 3_600 * SECOND, 3_600 * SECOND, DAY - 1, DAY, 9 * DAY])
+
+
+Telling = TypeVar("Telling", bound=Callable[..., None])
+
+
+def told(weight: int, **arguments: st.SearchStrategy[Any]) -> Callable[[Telling], Telling]:
+    """Let something happen as often as its weight says, with arguments like these."""
+
+    def mark(telling: Telling) -> Telling:
+        HAPPENINGS[telling.__name__] = weight, st.fixed_dictionaries(arguments)
+        return telling
+
+    return mark
+
+
+# Not a rule for each: of a story's rules some are left out at random, and too little would happen.
+HAPPENINGS: Final[dict[str, tuple[int, st.SearchStrategy[dict[str, Any]]]]] = {}
+
+
+def happenings() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+    names = [name for name, (weight, _) in HAPPENINGS.items() for _ in range(weight)]
+    return st.sampled_from(names).flatmap(
+        lambda name: st.tuples(st.just(name), HAPPENINGS[name][1])
+    )
 
 
 class ToldTwice(RuleBasedStateMachine):
@@ -49,6 +74,8 @@ class ToldTwice(RuleBasedStateMachine):
         self.compared: dict[AccountRef, int] = {}
         self.charges: list[MovementRef] = []
         self.left: list[Event] = []
+        self.pools: list[AccountRef] = []
+        self.members: list[AccountRef] = []
         self.addresses = [self.digest(f"wallet {which}")[:20] for which in range(2)]
         for address in self.addresses:
             self.open_wallet_account(address)
@@ -83,7 +110,8 @@ class ToldTwice(RuleBasedStateMachine):
         assert version == self.books.set_price(named, base, per_unit, self.now)
 
     def enter_rules(self) -> None:
-        self.first_block = self.last_block = self.real.next_block()
+        self.first_block = self.real.next_block()
+        self.last_block = self.first_block - 1
         self.real.enter_rules(
             [
                 RuleEntry(
@@ -99,7 +127,12 @@ class ToldTwice(RuleBasedStateMachine):
             ]
         )
 
-    @rule(step=STEPS)
+    @rule(what=st.deferred(happenings))
+    def then(self, what: tuple[str, dict[str, Any]]) -> None:
+        name, arguments = what
+        getattr(self, name)(**arguments)
+
+    @told(6, step=STEPS)
     def time_passes(self, step: int) -> None:
         self.now += step
         self.real.set_clock(self.now)

@@ -1,80 +1,39 @@
-"""Links, moves and budgets while others charge and earn: nothing is lost, doubled or overspent."""
+"""Links while others charge and earn: nothing is lost, doubled or left behind."""
 
 import asyncio
-import random
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 from conftest import CHAIN_ID, earn
+from crowd import (
+    ROUNDS,
+    link,
+    linkings,
+    nobody_waiting_in_a_circle,
+    somebody_waits,
+    spendings,
+    total,
+    unlink,
+)
 from followed_chain import Earned, FollowedChain
 from town import ALICE, BOB, Town
 
-from ledger.ids import AccountRef
 from ledger.linking import Linking
 from ledger.outcomes import (
-    Allocated,
     Charged,
     Insufficient,
     Linked,
     LinkedElsewhere,
-    MemberMoved,
-    MemberRemoved,
-    OverBudget,
     Unlinked,
 )
-from ledger.sharing import Sharing
 from ledger.spending import Spending
-
-CONNECTIONS = 8
-# A race is run with another order of accounts each time: their numbers are random.
-ROUNDS = 3
 
 
 @pytest.fixture(autouse=True)
 def nobody_waits_in_a_circle(database_url: str) -> Iterator[None]:
-    """What has deadlocked would be tried again, and hidden: whoever waits, waits in order."""
-    yield
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        found = connection.execute(
-            "select deadlocks from pg_stat_database where datname = current_database()"
-        ).fetchall()
-    assert found == [(0,)]
-
-
-@asynccontextmanager
-async def linkings(database_url: str) -> AsyncIterator[list[Linking]]:
-    async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(Linking.open(database_url)) for _ in range(CONNECTIONS)
-        ]
-
-
-@asynccontextmanager
-async def spendings(database_url: str) -> AsyncIterator[list[Spending]]:
-    async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(Spending.open(database_url, lanes=1))
-            for _ in range(CONNECTIONS)
-        ]
-
-
-async def link(
-    linking: Linking, account: AccountRef, address: bytes = ALICE, chain_id: int | None = CHAIN_ID
-) -> object:
-    return await linking.link(app_id=1, chain_id=chain_id, address=address, account=account)
-
-
-async def unlink(
-    linking: Linking, account: AccountRef, address: bytes = ALICE, chain_id: int | None = CHAIN_ID
-) -> object:
-    return await linking.unlink(app_id=1, chain_id=chain_id, address=address, account=account)
-
-
-def total(town: Town, accounts: Sequence[AccountRef]) -> int:
-    return sum(town.has(account)[0] for account in accounts)
+    with nobody_waiting_in_a_circle(database_url):
+        yield
 
 
 @pytest.mark.parametrize("_round", range(ROUNDS))
@@ -205,133 +164,6 @@ def test_a_wallet_that_is_new_while_its_address_is_linked_everywhere_is_linked(
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("_round", range(ROUNDS))
-def test_members_charge_at_once_no_more_than_budgets_and_pool_allow(
-    database_url: str, _round: int
-) -> None:
-    async def main() -> None:
-        async with Town.open(database_url) as town, spendings(database_url) as shops:
-            works = await town.organisation()
-            members = [await town.member(works, name) for name in "abc"]
-            for member, amount in zip(members, (30, 50, 500), strict=True):
-                await town.sharing.set_budget(app_id=1, member=member, period="ever", amount=amount)
-            for _ in range(4):
-                town.grant(works, 30)  # 120: less than the budgets together
-            town.grant(members[0], 5)
-            rng = random.Random(1)
-            wanted = [(rng.choice(members), rng.randint(1, 4), str(n)) for n in range(240)]
-
-            async def charge(shop: Spending, member: AccountRef, units: int, key: str) -> object:
-                return await shop.charge(
-                    app_id=1, account=member, key=key, operation="unit", units=units
-                )
-
-            outcomes = await asyncio.gather(
-                *(charge(shops[n % CONNECTIONS], *asked) for n, asked in enumerate(wanted))
-            )
-            paid: Counter[AccountRef] = Counter()
-            for (member, units, _), outcome in zip(wanted, outcomes, strict=True):
-                if isinstance(outcome, Charged):
-                    assert outcome.charge.movement.account in {works, member}
-                    paid[member] += units * (outcome.charge.movement.account == works)
-                else:
-                    assert isinstance(outcome, OverBudget | Insufficient)
-            assert paid[members[0]] <= 30
-            assert paid[members[1]] <= 50
-            assert paid.total() == 120 - town.has(works)[0]
-            assert town.has(works)[0] < 4
-            used = town.rows(
-                "select account_id, used from creditd.budget_use where day = '-infinity'"
-            )
-            assert dict(used) == {member.account_id: amount for member, amount in paid.items()}
-            assert {OverBudget, Insufficient} < {type(outcome) for outcome in outcomes}
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("_round", range(ROUNDS))
-def test_credits_that_move_both_ways_while_members_charge_are_all_there(
-    database_url: str, _round: int
-) -> None:
-    async def main() -> None:
-        async with Town.open(database_url) as town, spendings(database_url) as shops:
-            works = await town.organisation()
-            members = [await town.member(works, name) for name in "abc"]
-            for member in members:
-                await town.sharing.set_budget(app_id=1, member=member, period="day", amount=100)
-            town.grant(works, 1000)
-            taken = 0
-
-            async def move(number: int, sharing: Sharing) -> None:
-                for turn in range(12):
-                    member, key = members[(number + turn) % 3], f"{number} {turn}"
-                    done = await sharing.allocate(
-                        app_id=1, member=member, key=f"to {key}", amount=20
-                    )
-                    assert isinstance(done, Allocated)
-                    await sharing.take_back(app_id=1, member=member, key=f"back {key}", amount=15)
-
-            async def spend(number: int, shop: Spending) -> None:
-                nonlocal taken
-                for turn in range(12):
-                    account = (*members, works)[(number + turn) % 4]
-                    outcome = await shop.charge(
-                        app_id=1, account=account, key=f"{number} {turn}", operation="unit", units=5
-                    )
-                    taken += 5 * isinstance(outcome, Charged)
-
-            async with AsyncExitStack() as stack:
-                sharings = [
-                    await stack.enter_async_context(Sharing.open(database_url)) for _ in range(4)
-                ]
-                await asyncio.gather(
-                    *(move(number, sharing) for number, sharing in enumerate(sharings)),
-                    *(spend(number, shop) for number, shop in enumerate(shops)),
-                )
-            assert total(town, [works, *members]) == 1000 - taken
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("_round", range(ROUNDS))
-def test_a_member_that_leaves_while_wallets_are_linked_to_it_takes_none_along(
-    database_url: str, _round: int
-) -> None:
-    addresses = [bytes([number]) * 20 for number in range(1, 9)]
-    for address in addresses[:4]:
-        earn(database_url, address, 10)
-
-    async def main() -> None:
-        async with Town.open(database_url) as town, linkings(database_url) as many:
-            works, mill = await town.organisation(), await town.organisation("mill")
-            anna = await town.member(works)
-            async with Sharing.open(database_url) as other:
-                links = [
-                    link(linking, anna, address, None if number % 2 else CHAIN_ID)
-                    for number, (linking, address) in enumerate(zip(many, addresses, strict=True))
-                ]
-                removed, moved, *linked = await asyncio.gather(
-                    town.sharing.remove_member(app_id=1, member=anna),
-                    other.move_member(app_id=1, member=anna, to=mill),
-                    *links,
-                )
-            assert isinstance(removed, MemberRemoved)
-            came = 10 * sum(o.moved > 0 for o in linked if isinstance(o, Linked))
-            assert (town.has(anna), town.has(works)) == ((0, 0), (came, 0))
-            # Nobody is linked to whom is no member; who moved took its links along.
-            to = town.rows(
-                "select linked_account from creditd.wallet where linked_account is not null"
-                " union select account_id from creditd.wallet_link"
-            )
-            if isinstance(moved, MemberMoved):
-                assert removed.replayed
-                assert to in ([], [(moved.account.account_id,)])
-            else:
-                assert to == []
-
-    asyncio.run(main())
-
-
 def test_unlinks_and_links_at_once_leave_one_answer(database_url: str) -> None:
     earn(database_url, ALICE, 10)
 
@@ -345,19 +177,6 @@ def test_unlinks_and_links_at_once_leave_one_answer(database_url: str) -> None:
             assert sum(o.moved for o in outcomes if isinstance(o, Linked)) == 10
 
     asyncio.run(main())
-
-
-async def somebody_waits(database_url: str, sessions: int) -> None:
-    """Return once so many sessions wait for a lock. Nothing tells of it but looking."""
-    async with asyncio.timeout(20):
-        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as looking:
-            while True:
-                cursor = await looking.execute(
-                    "select count(*) from pg_stat_activity"
-                    " where datname = current_database() and wait_event_type = 'Lock'"
-                )
-                if await cursor.fetchone() == (sessions,):
-                    return
 
 
 def test_a_grant_waits_for_a_link_that_is_being_made(database_url: str) -> None:
@@ -381,33 +200,24 @@ def test_a_grant_waits_for_a_link_that_is_being_made(database_url: str) -> None:
     asyncio.run(main())
 
 
-def test_a_membership_that_ends_while_a_wallet_is_linked_to_it_waits_in_order(
-    database_url: str,
-) -> None:
-    earn(database_url, ALICE, 10)
-
+@pytest.mark.parametrize("own_is_first", [True, False])
+def test_a_link_takes_its_accounts_in_their_order(database_url: str, *, own_is_first: bool) -> None:
     async def main() -> None:
         async with (
             Town.open(database_url) as town,
-            await psycopg.AsyncConnection.connect(database_url) as linking,
-            await psycopg.AsyncConnection.connect(database_url) as refunding,
+            await psycopg.AsyncConnection.connect(database_url) as charging,
         ):
-            own, works = await town.wallet(ALICE), await town.organisation()
-            anna = await town.member(works)
-            await linking.execute(
-                "select creditd.link_wallet(1, %s, %s, %s, %s)", (CHAIN_ID, ALICE, *anna)
-            )
-            removing = asyncio.create_task(town.sharing.remove_member(app_id=1, member=anna))
+            for number in range(100):  # their numbers are random: half of the pairs will do
+                address = bytes([number]) * 20
+                own, user = await town.wallet(address), await town.user(str(number))
+                if (own < user) is own_is_first:
+                    break
+            lock = "select from creditd.account where account_id = %s for no key update"
+            await charging.execute(lock, (min(own, user).account_id,))
+            linking = asyncio.create_task(town.linked(address, user))
             await somebody_waits(database_url, 1)
-            lock = "select creditd.lock_with_links(array[%s::bigint], array[%s::bigint])"
-            locking = asyncio.create_task(refunding.execute(lock, own))
-            await somebody_waits(database_url, 2)
-            await linking.commit()
-            await locking
-            await refunding.commit()
-            assert await removing == MemberRemoved(replayed=False)
-            assert (town.has(anna), town.has(works)) == ((0, 0), (10, 0))
-            linked = town.rows("select from creditd.wallet where linked_root is not null")
-            assert linked == []
+            await charging.execute(lock, (max(own, user).account_id,))
+            await charging.commit()
+            assert (await linking).wallets == 1
 
     asyncio.run(main())

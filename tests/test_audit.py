@@ -107,7 +107,9 @@ def test_every_check_says_which_promise_it_keeps_and_what_its_rows_mean() -> Non
 
 
 def test_one_account_is_audited_alone(books_url: str, book: BusyBook) -> None:
-    corrupt(books_url, book, "update lot set remaining = remaining - 1 where lot_no = 25")
+    corrupt(
+        books_url, book, "update account set head_left = head_left - 1 where account_id = :alice"
+    )
     alices = asyncio.run(audit(books_url, account=book.alice))
     bobs = asyncio.run(audit(books_url, account=book.bob))
     assert broken(alices) == {"lots_add_up", "sums_agree"}

@@ -32,6 +32,9 @@ def test_what_a_wallet_earned_before_its_link_moves_along(database_url: str) -> 
             assert (town.has(own), town.has(user)) == ((0, 0), (70, 0))
             assert town.kinds(own)[-2:] == [("move_out", 20), ("move_out", 50)]
             assert town.kinds(user) == [("move_in", 20), ("move_in", 50)]
+            moves = "select movement, peer_account from creditd.entry where account_id = %s"
+            assert town.rows(f"{moves} and kind = 13", own[1]) == [(4, user[1])] * 2
+            assert town.rows(f"{moves} and kind = 14", user[1]) == [(1, own[1])] * 2
             await town.sell(user, 70, "k")
             assert isinstance(await town.charge(own, 1, "l"), Insufficient)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 import psycopg
 from conftest import CHAIN_ID
 from conservation import adds_up
 
+from ledger.audit import audit, render
 from ledger.ids import AccountRef
 from ledger.linking import Linking
 from ledger.operating import Operating, PriceRow
@@ -26,6 +27,7 @@ declare
 begin
   a := creditd.expire_due(a);
   e.kind := 1; e.amount := {amount}; e.lot_no := a.seq + 1; e.total := {amount};
+  e.key_hash := gen_random_uuid(); e.request_hash := e.key_hash;
   a := creditd.post(a, e);
   e.lot_no := a.seq;
   insert into creditd.lot (root_id, account_id, lot_no, source, amount, remaining, priority,
@@ -50,11 +52,13 @@ class Town:
     linking: Linking
     sharing: Sharing
     operating: Operating
+    planted: list[str] = field(default_factory=list)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncIterator["Town"]:
-        """Sessions of one app; at the end the books add up."""
+        """Sessions of one app. At the end the books add up, and stand an audit if nothing that no
+        function writes was planted."""
         async with AsyncExitStack() as stack:
             operating = await stack.enter_async_context(Operating.open(database_url))
             await operating.create_app_key(
@@ -63,7 +67,7 @@ class Town:
             await operating.apply_prices(
                 [PriceRow("unit", 0, 1, "unit"), PriceRow("other", 0, 1, "unit")]
             )
-            yield cls(
+            town = cls(
                 database_url,
                 1,
                 await stack.enter_async_context(Spending.open(database_url)),
@@ -71,7 +75,10 @@ class Town:
                 await stack.enter_async_context(Sharing.open(database_url)),
                 operating,
             )
+            yield town
         adds_up(database_url)
+        report = await audit(database_url)
+        assert report.balanced or town.planted, render(report)
 
     async def user(self, name: str = "user") -> AccountRef:
         return (await self.spending.open_account(app_id=self.app_id, name=name)).account
@@ -162,6 +169,7 @@ class Town:
 
     def owe(self, account: AccountRef, amount: int, *, status: str | None = None) -> None:
         """Let an account owe for what it spent of its first lot, as a reversal does."""
+        self.planted.append("a debt")
         status_or_same = "a.status" if status is None else repr(status)
         self.rows(
             f"""do $$

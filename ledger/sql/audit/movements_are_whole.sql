@@ -49,5 +49,5 @@ where e.seq <> e.movement and (
     when 14 then array[6, 14, 16, 17, 18]
     when 16 then array[6]
     else array[]::integer[] end)
-  or e.refers_to is distinct from f.refers_to and e.kind in (2, 3, 9, 10)
+  or e.refers_to is distinct from f.refers_to and (e.kind in (2, 3, 9, 10) or (f.kind = 3 and e.kind = 6))
   or num_nonnulls(e.total, e.app_id, e.key_hash, e.request_hash, e.operation_id, e.units, e.price_version) > 0)

@@ -1,4 +1,4 @@
--- Grants come, expire, and are taken back. An account is locked before its lots are touched.
+-- Grants come, pay what is owed, and expire. An account is locked before its lots are touched.
 
 -- An event's identity, the same in whichever block it is included.
 create or replace function creditd.event_cause(p_event creditd.event) returns bytea
@@ -35,31 +35,8 @@ begin
   return v_count;
 end $$;
 
--- What the caps of a rule leave of a grant, taken from them. No day: the rule has no caps.
-create or replace function creditd.take_from_caps(
-  a creditd.account, r creditd.rule, p_day date, p_credits bigint
-) returns bigint
-language plpgsql set search_path = creditd, pg_temp as $$
-declare
-  v_used_ever bigint;
-  v_used_day bigint;
-  v_room bigint;
-begin
-  if p_day is null then return p_credits; end if;
-  select coalesce(sum(c.granted) filter (where c.day = '-infinity'), 0),
-         coalesce(sum(c.granted) filter (where c.day = p_day), 0)
-    into v_used_ever, v_used_day from cap_use c
-    where c.root_id = a.root_id and c.account_id = a.account_id and c.rule_id = r.rule_id
-      and c.day in ('-infinity', p_day);
-  -- A cap that is not set is null, and least() passes nulls over.
-  v_room := greatest(0, least(p_credits, r.cap_account - v_used_ever, r.cap_account_day - v_used_day));
-  insert into cap_use as c (root_id, account_id, rule_id, day, granted)
-    select a.root_id, a.account_id, r.rule_id, d, v_room from unnest(array['-infinity'::date, p_day]) d
-    on conflict on constraint cap_use_pkey do update set granted = c.granted + excluded.granted;
-  return v_room;
-end $$;
-
--- Takes what the account owes out of a lot that has just come in.
+-- Takes what the account owes out of a lot that has just come in. Who is frozen for a debt is so no more
+-- once it is paid.
 create or replace function creditd.repay(a creditd.account, p_lot bigint, p_movement bigint, p_most bigint, p_refers bigint)
 returns creditd.account
 language plpgsql set search_path = creditd, pg_temp as $$
@@ -68,7 +45,10 @@ begin
   if least(a.debt, p_most) = 0 then return a; end if;
   e.kind := 6; e.amount := least(a.debt, p_most); e.lot_no := p_lot;
   e.movement := p_movement; e.refers_to := p_refers;
-  return post(a, e);
+  a := post(a, e);
+  if a.debt = 0 and a.status = 'indebted' then a.status := 'open'; end if;
+  perform announce(a.root_id, a.account_id, 'debt.repaid', jsonb_build_object('repaid', e.amount, 'debt', a.debt));
+  return a;
 end $$;
 
 -- Pays what the account owes out of what it has, in burn order: who owes has nothing to spend.
@@ -95,6 +75,52 @@ begin
   return a;
 end $$;
 
+-- Enters a grant as a lot of the terms that `l` has, under a key. It makes up for what the operator bears
+-- (`p_recover`), for what is owed, then for what is used of an overdraft; the rest can be spent. The
+-- caller holds the account by `lock_with_links`, and keeps it.
+create or replace function creditd.enter_grant(
+  a creditd.account, l creditd.lot, p_key uuid, p_request uuid, p_recover bigint
+) returns creditd.account
+language plpgsql set search_path = creditd, pg_temp as $$
+declare
+  e entry;
+  v_lot bigint := a.seq + 1;
+  v_left bigint := l.amount;
+  v_debt bigint := a.debt;
+begin
+  e.kind := 1; e.amount := l.amount; e.lot_no := v_lot; e.total := l.amount; e.key_hash := p_key; e.request_hash := p_request;
+  a := post(a, e);
+  if least(p_recover, v_left) > 0 then
+    e := null; e.kind := 12; e.amount := least(p_recover, v_left); e.lot_no := v_lot; e.movement := v_lot;
+    a := post(a, e);
+    v_left := v_left - e.amount;
+  end if;
+  a := repay(a, v_lot, v_lot, v_left, null);
+  v_left := v_left - (v_debt - a.debt);
+  insert into lot (root_id, account_id, lot_no, source, rule_id, cause, incarnation, reason, amount, remaining,
+                   priority, effective_at, expires_at, operations, cap_day, created_at)
+    values (a.root_id, a.account_id, v_lot, l.source, l.rule_id, l.cause, l.incarnation, l.reason, l.amount, v_left,
+            l.priority, l.effective_at, l.expires_at, l.operations, l.cap_day, a.last_at);
+  a.valid_until := least(a.valid_until, l.expires_at, case when l.effective_at > clock() then l.effective_at end);
+  a.is_special := a.is_special or l.operations is not null;
+  a := refill_line(a, v_lot, v_lot);
+  perform announce(a.root_id, a.account_id, 'grant.confirmed',
+                   grant_said(v_lot, l.source, l.amount, l.cause, l.expires_at));
+  return forward(a, v_lot);
+end $$;
+
+-- What is told of a grant. Of a chain's event its cause begins with the chain's id and the transaction.
+create or replace function creditd.grant_said(
+  p_lot bigint, p_source text, p_amount bigint, p_cause bytea, p_expires timestamptz
+) returns jsonb
+language sql immutable
+return jsonb_strip_nulls(jsonb_build_object(
+  'grant', p_lot, 'source', p_source, 'amount', p_amount,
+  'expires_at', case when isfinite(p_expires) then to_char(p_expires at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end,
+  'chain_id', case when p_source in ('mining', 'staking')
+                   then ('x' || encode(substr(p_cause, 1, 8), 'hex'))::bit(64)::bigint end,
+  'tx_hash', case when p_source in ('mining', 'staking') then '0x' || encode(substr(p_cause, 9, 32), 'hex') end));
+
 -- Grants an event's credits once per incarnation: again is a no-op. Returns the lot and what was
 -- granted after caps (no lot when that is nothing).
 create or replace function creditd.grant_event(
@@ -104,68 +130,25 @@ create or replace function creditd.grant_event(
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
   a account := locked_account(p_root, p_account);
-  e entry;
+  l lot;
   v_cause bytea := event_cause(p_event);
-  v_day date := case when r.cap_account is null and r.cap_account_day is null then null
-                     else (p_event.block_time at time zone 'UTC')::date end;
-  v_expires timestamptz := coalesce(p_event.block_time + make_interval(days => r.expires_days), 'infinity');
   v_key uuid := grant_key(p_account, r.rule_id, v_cause, p_event.incarnation);
-  v_repaid bigint;
 begin
   select x.seq, x.amount into o_lot, o_granted from entry x where x.root_id = p_root and x.key_hash = v_key;
   if found then return; end if;
+  l.cap_day := cap_day(r, p_event.block_time);
   -- The books' own cap keeps every balance within a bigint: one account must not stop a chain.
-  o_granted := take_from_caps(a, r, v_day, least(p_event.credits, 4000000000000000000 - a.granted));
+  o_granted := take_from_caps(a, r, l.cap_day, least(p_event.credits, room_in(a)));
   if o_granted = 0 then return; end if;
-  e.kind := 1; e.amount := o_granted; e.lot_no := a.seq + 1; e.total := o_granted; e.key_hash := v_key; e.request_hash := v_key;
-  a := post(a, e);
-  o_lot := a.seq;
-  v_repaid := a.debt;
-  a := repay(a, o_lot, o_lot, o_granted, null);
-  v_repaid := v_repaid - a.debt;
-  insert into lot (root_id, account_id, lot_no, source, rule_id, cause, incarnation, amount, remaining,
-                   cap_day, expires_at, priority, operations, created_at)
-    values (p_root, p_account, o_lot, r.source, r.rule_id, v_cause, p_event.incarnation, o_granted,
-            o_granted - v_repaid, v_day, v_expires, r.priority, r.operations, a.last_at);
-  a.valid_until := least(a.valid_until, v_expires);
-  a.is_special := a.is_special or r.operations is not null;
+  o_lot := a.seq + 1;
+  l.source := r.source; l.rule_id := r.rule_id; l.cause := v_cause; l.incarnation := p_event.incarnation;
+  l.amount := o_granted; l.priority := r.priority; l.operations := r.operations; l.effective_at := '-infinity';
+  l.expires_at := lot_end(p_event.block_time, r.expires_days);
+  a := enter_grant(a, l, v_key, v_key, borne_of(p_root, p_account, r.rule_id, v_cause, p_event.incarnation));
   perform keep(a);
 end $$;
 
--- Takes an orphaned grant back: what is left of it, and a debt for what was spent of it, which what the
--- account has otherwise repays at once. Again is a no-op.
-create or replace function creditd.reverse_lot(p_root bigint, p_account bigint, p_lot bigint) returns void
-language plpgsql set search_path = creditd, pg_temp as $$
-declare
-  a account := locked_account(p_root, p_account);
-  v_lot lot;
-  e entry;
-  v_movement bigint;
-begin
-  select * into strict v_lot from lot l
-    where l.root_id = p_root and l.account_id = p_account and l.lot_no = p_lot;
-  if v_lot.state = 'reversed' then return; end if;
-  a := expire_due(a);
-  select * into strict v_lot from lot l
-    where l.root_id = p_root and l.account_id = p_account and l.lot_no = p_lot;
-  v_movement := a.seq + 1;
-  if v_lot.remaining > 0 then
-    e := null; e.kind := 4; e.amount := v_lot.remaining; e.lot_no := p_lot; e.movement := v_movement;
-    a := post(a, e);
-  end if;
-  -- What expired unspent is owed by nobody.
-  if v_lot.amount > v_lot.remaining + v_lot.expired then
-    e := null; e.kind := 5; e.amount := v_lot.amount - v_lot.remaining - v_lot.expired;
-    e.lot_no := p_lot; e.movement := v_movement;
-    a := post(a, e);
-  end if;
-  update lot l set remaining = 0, reversed = v_lot.remaining, state = 'reversed'
-    where l.root_id = p_root and l.account_id = p_account and l.lot_no = p_lot;
-  a := repay_from_lots(a, v_movement, null);
-  if v_lot.cap_day is not null then
-    update cap_use c set granted = c.granted - v_lot.amount
-      where c.root_id = p_root and c.account_id = p_account and c.rule_id = v_lot.rule_id
-        and c.day in ('-infinity', v_lot.cap_day);
-  end if;
-  perform keep(a);
-end $$;
+-- When credits end that last so many days from a block's time (null: they do not).
+create or replace function creditd.lot_end(p_from timestamptz, p_days integer) returns timestamptz
+language sql stable
+return coalesce(p_from + p_days * interval '24 hours', 'infinity');

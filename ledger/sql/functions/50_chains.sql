@@ -50,41 +50,37 @@ begin
   return v_epoch;
 end $$;
 
--- Enters a rule, or its changed caps. What it earns for (chain, contract, event) never changes under
+-- Enters a rule, or its changed terms. What it earns for (chain, contract, event) never changes under
 -- one name, and a new rule starts behind the cursor's back on no account: that history was read without it.
 create or replace function creditd.enter_rule(
   p_chain bigint, p_epoch bigint, p_name text, p_contract bytea, p_event text, p_from_block bigint,
-  p_to_block bigint, p_cap_account bigint, p_cap_account_day bigint, p_expires_days integer
+  p_to_block bigint, p_source text, p_on_reversal text, p_priority smallint, p_operations text[],
+  p_cap_account bigint, p_cap_account_day bigint, p_cap_day bigint, p_cap_total bigint, p_expires_days integer
 ) returns integer
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
   c chain := led_chain(p_chain, p_epoch);
   r rule;
 begin
-  select * into r from rule x where x.name = p_name;
+  select * into r from rule x where x.name = p_name for no key update;
   if not found then
     if p_from_block <= c.indexed_number then
       raise exception 'source % begins at block %, and chain % has been read to block % without it',
         p_name, p_from_block, p_chain, c.indexed_number using errcode = 'CD004';
     end if;
-    insert into rule (name, chain_id, contract, event, from_block, to_block,
-                      cap_account, cap_account_day, expires_days)
-      values (p_name, p_chain, p_contract, p_event, p_from_block, p_to_block,
-              p_cap_account, p_cap_account_day, p_expires_days)
-      returning * into r;
-    return r.rule_id;
-  end if;
-  if (r.chain_id, r.contract, r.event, r.from_block) <> (p_chain, p_contract, p_event, p_from_block) then
+    insert into rule (name, chain_id, contract, event, from_block, source)
+      values (p_name, p_chain, p_contract, p_event, p_from_block, p_source) returning * into r;
+  elsif (r.chain_id, r.contract, r.event, r.from_block) <> (p_chain, p_contract, p_event, p_from_block) then
     raise exception 'source % is in the books for event % of 0x% on chain % from block %',
       p_name, r.event, encode(r.contract, 'hex'), r.chain_id, r.from_block using errcode = 'CD004';
-  end if;
   -- What was read while nobody followed the source would never be granted.
-  if r.to_block < c.indexed_number and coalesce(p_to_block, c.indexed_number) > r.to_block then
+  elsif r.to_block < c.indexed_number and coalesce(p_to_block, c.indexed_number) > r.to_block then
     raise exception 'source % was followed to block %, and chain % has been read to block % since without it',
       p_name, r.to_block, p_chain, c.indexed_number using errcode = 'CD004';
   end if;
-  update rule x set to_block = p_to_block, cap_account = p_cap_account, cap_account_day = p_cap_account_day,
-      expires_days = p_expires_days
+  update rule x set to_block = p_to_block, source = p_source, on_reversal = p_on_reversal, priority = p_priority,
+      operations = operation_numbers(p_operations), cap_account = p_cap_account, cap_account_day = p_cap_account_day,
+      cap_day = p_cap_day, cap_total = p_cap_total, expires_days = p_expires_days
     where x.rule_id = r.rule_id;
   return r.rule_id;
 end $$;
@@ -126,6 +122,32 @@ begin
     where x.chain_id = p_chain;
 end $$;
 
+-- Makes the wallets that are new, and their accounts: `wallet_account` for many.
+create or replace function creditd.see_wallets(p_chain bigint, p_addresses bytea[]) returns void
+language plpgsql set search_path = creditd, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
+declare v_new bytea[];
+begin
+  select array_agg(t.address order by t.address) into v_new from (select distinct unnest(p_addresses) as address) t
+    where not exists (select from wallet w where w.chain_id = p_chain and w.address = t.address);
+  if v_new is null then return; end if;
+  -- As `wallet_account` does: no link of these addresses comes or goes meanwhile.
+  perform pg_advisory_xact_lock_shared(t.lock) from (
+    select distinct address_lock(x) as lock from unnest(v_new) x order by 1) t;
+  perform from unnest(v_new) t (address) join wallet_link l on l.address = t.address for share of l;
+  with made as (
+    insert into wallet (chain_id, address, root_id, account_id, linked_root, linked_account, linked_at)
+      select p_chain, t.address, t.id, t.id, l.root_id, l.account_id, l.linked_at
+      from (select x as address, new_id() as id from unnest(v_new) x) t
+        left join wallet_link l on l.address = t.address
+      on conflict on constraint wallet_pkey do nothing
+      returning root_id, account_id
+  )
+  insert into account (root_id, account_id, kind, head_hash)
+    select m.root_id, m.account_id, 'wallet', first_hash(m.root_id, m.account_id) from made m;
+end $$;
+
 -- Writes events of appended blocks down as pending. An event that was reversed and is back on the
 -- canonical chain counts one incarnation more; one that is there already is a broken promise.
 create or replace function creditd.see_events(
@@ -133,18 +155,14 @@ create or replace function creditd.see_events(
   p_roles smallint[], p_log_indexes integer[], p_rules integer[], p_wallets bytea[],
   p_amounts numeric[], p_credits bigint[]
 ) returns void
-language plpgsql security definer set search_path = creditd, pg_temp as $$
+language plpgsql security definer set search_path = creditd, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 declare
   c chain := led_chain(p_chain, p_epoch);
-  v_address bytea;
   v_seen bigint;
 begin
-  for v_address in
-    select distinct t.w from unnest(p_wallets) t(w)
-    where not exists (select from wallet x where x.chain_id = p_chain and x.address = t.w) order by t.w
-  loop
-    perform wallet_account(p_chain, v_address);
-  end loop;
+  perform see_wallets(p_chain, p_wallets);
   insert into event as e (chain_id, tx_hash, ordinal, role, rule_id, block_number, block_hash, block_time,
                           log_index, wallet, amount, credits)
     select p_chain, t.tx, t.ord, t.role, t.rule, t.block, b.hash, b.time, t.log, t.wallet, t.amount, t.credits
@@ -191,7 +209,10 @@ end $$;
 create or replace function creditd.confirm_blocks(
   p_chain bigint, p_epoch bigint, p_number bigint, p_hash bytea, p_remember bigint
 ) returns bigint
-language plpgsql security definer set search_path = creditd, pg_temp as $$
+language plpgsql security definer set search_path = creditd, pg_temp
+-- The settings: a plan made while the tables were empty must not scan them when they are full.
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 declare
   c chain := led_chain(p_chain, p_epoch);
   b block;
@@ -275,17 +296,20 @@ end $$;
 
 -- Takes back what was granted above `p_to`: the chain left blocks it had confirmed. Returns how many events.
 create or replace function creditd.reverse_blocks(p_chain bigint, p_epoch bigint, p_to bigint) returns bigint
-language plpgsql security definer set search_path = creditd, pg_temp as $$
+language plpgsql security definer set search_path = creditd, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 declare
   c chain := led_chain(p_chain, p_epoch);
   v event;
   v_count bigint := 0;
 begin
+  perform lock_grants_above(p_chain, p_to);
   for v in
     select * from event e where e.chain_id = p_chain and e.block_number > p_to and e.state = 'confirmed'
-    order by e.root_id, e.account_id, e.block_number desc, e.log_index desc
+    order by e.block_number desc, e.log_index desc, e.role desc
   loop
-    if v.lot_no is not null then perform reverse_lot(v.root_id, v.account_id, v.lot_no); end if;
+    if v.lot_no is not null then perform reverse_grant(v.root_id, v.account_id, v.lot_no); end if;
     update event e set state = 'reversed' where e.event_no = v.event_no;
     v_count := v_count + 1;
   end loop;

@@ -42,3 +42,14 @@ grant execute on function
   creditd.move_member, creditd.set_budget, creditd.allocate
   to creditd_api;
 grant execute on function creditd.freeze, creditd.unfreeze, creditd.set_overdraft to creditd_operator;
+grant execute on function
+  creditd.enter_receivers, creditd.lead_receiver, creditd.due_messages, creditd.next_message_in,
+  creditd.end_messages, creditd.tidy_messages
+  to creditd_watcher;
+grant execute on function creditd.retry_dead to creditd_operator;
+grant execute on function creditd.set_alert to creditd_api, creditd_operator;
+grant execute on function creditd.balance_as_of to creditd_api, creditd_operator, creditd_reader;
+grant execute on function creditd.grant_credits to creditd_operator;
+grant execute on function creditd.exposure, creditd.lots_of to creditd_operator, creditd_reader;
+grant execute on function creditd.reserve, creditd.settle, creditd.release, creditd.extend to creditd_api;
+grant execute on function creditd.expire_reservations to creditd_watcher;

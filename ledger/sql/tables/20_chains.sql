@@ -85,7 +85,7 @@ create table creditd.event (
 ) with (fillfactor = 50);
 create index event_by_block on creditd.event (chain_id, block_number);
 create index event_by_wallet on creditd.event (chain_id, wallet, event_no);
-create index event_by_wallet_and_block on creditd.event (chain_id, wallet, block_number);
+create index event_by_wallet_and_block on creditd.event (wallet, chain_id, block_number);
 
 -- Logs of a watched contract that are not exactly what was configured: never guessed at, never lost.
 create table creditd.set_aside (

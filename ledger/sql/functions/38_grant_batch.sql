@@ -13,9 +13,9 @@ declare
   -- The events, in the order of accounts and on each as the chain has them.
   v_events bigint[]; v_roots bigint[]; v_accounts bigint[]; v_rules integer[]; v_sources text[]; v_causes bytea[];
   v_incarnations integer[]; v_credits bigint[]; v_expires timestamptz[]; v_priorities smallint[];
-  v_keys uuid[]; v_plain boolean[];
+  v_keys uuid[]; v_plain boolean[]; v_may_go_on boolean;
   -- The account at hand; of its head, the place in burn order.
-  v_root bigint; v_account bigint; v_seq bigint; v_seq_before bigint; v_available bigint; v_granted bigint;
+  v_root bigint; v_account bigint; v_seq bigint; v_seq_before bigint; v_available bigint; v_granted bigint; v_room bigint;
   v_head bigint; v_left bigint; v_head_priority smallint; v_head_expires timestamptz; v_valid timestamptz;
   v_hash bytea; v_last timestamptz; v_prefix bytea; v_held_debt bytea;
   v_careful boolean;  -- whatever comes next of it is for grant_event
@@ -30,19 +30,22 @@ declare
 begin
   select array_agg(x.event_no), array_agg(x.root), array_agg(x.account), array_agg(x.rule_id), array_agg(x.source),
       array_agg(x.cause), array_agg(x.incarnation), array_agg(x.credits), array_agg(x.expires), array_agg(x.priority),
-      array_agg(grant_key(x.account, x.rule_id, x.cause, x.incarnation)), array_agg(x.plain)
+      array_agg(grant_key(x.account, x.rule_id, x.cause, x.incarnation)), array_agg(x.plain),
+      bool_or(x.incarnation > 1 or x.root <> x.account)
     into v_events, v_roots, v_accounts, v_rules, v_sources, v_causes, v_incarnations, v_credits, v_expires,
-      v_priorities, v_keys, v_plain
+      v_priorities, v_keys, v_plain, v_may_go_on
     from (select * from events_to_grant(p_chain, p_after, p_to) e
           order by e.root, e.account, e.block_number, e.log_index, e.role) x;
   n := coalesce(cardinality(v_events), 0);
+  -- What an account is granted that was linked since, or a member that has left, goes on to another one.
+  if v_may_go_on then perform lock_with_links(v_roots, v_accounts); end if;
   m_seq := array_fill(null::bigint, array[n]); m_is_last := array_fill(false, array[n]);
 
   for i in
     -- Accounts are locked in their order, as charges lock them; whoever was waited for has written what
     -- is read here.
     select t.no, t.root, t.account, t.credits, t.expires, t.priority, t.key, t.plain,
-      a.available, a.held, a.debt, a.granted, a.line, a.seq, a.head_lot, a.head_left, a.valid_until, a.is_special,
+      a.available, a.held, a.debt, a.granted, a.moved, a.line, a.status, a.seq, a.head_lot, a.head_left, a.valid_until, a.is_special,
       a.head_hash, a.last_at, h.priority as head_priority, h.expires_at as head_expires
     from unnest(v_roots, v_accounts, v_credits, v_expires, v_priorities, v_keys, v_plain)
         with ordinality t (root, account, credits, expires, priority, key, plain, no)
@@ -57,7 +60,8 @@ begin
       v_head_priority := i.head_priority; v_head_expires := i.head_expires; v_valid := i.valid_until;
       v_hash := i.head_hash; v_last := i.last_at; v_prefix := int8send(v_root) || int8send(v_account);
       v_held_debt := int8send(i.held) || int8send(i.debt);
-      v_careful := i.debt > 0 or i.line > 0 or i.is_special;
+      v_careful := i.debt > 0 or i.line > 0 or i.is_special or i.status = 'closed';
+      v_room := 4000000000000000000 - i.granted - i.moved - i.line;
       if v_head is not null and v_head_priority is null then  -- another head, since the statement began
         select y.priority, y.expires_at into strict v_head_priority, v_head_expires from lot y
           where y.root_id = v_root and y.account_id = v_account and y.lot_no = v_head;
@@ -65,11 +69,12 @@ begin
     end if;
     v_amount := i.credits; k := i.no;
     -- The books' own cap keeps every balance within a bigint: one account must not stop a chain.
-    if v_careful or not i.plain or v_amount > 4000000000000000000 - v_granted then
+    if v_careful or not i.plain or v_amount > v_room then
       v_careful := true; v_later := v_later || k; continue;
     end if;
     if v_amount = 0 then continue; end if;
     v_item := k; v_seq := v_seq + 1; v_available := v_available + v_amount; v_granted := v_granted + v_amount;
+    v_room := v_room - v_amount;
     v_now := clock();
     v_last := greatest(v_now, v_last + interval '1 microsecond');  -- the clock may step back
     v_no := int8send(v_seq); v_said := int8send(v_amount); v_key := uuid_send(i.key);
@@ -112,6 +117,13 @@ begin
     from unnest(v_roots, v_accounts, m_seq, m_available, m_granted, m_head, m_left, m_valid, m_hash, m_at, m_is_last)
       t (root, account, seq, available, granted, head, "left", valid, hash, at, is_last)
     where a.root_id = t.root and a.account_id = t.account and t.is_last;
+  if is_heard('grant.confirmed') then
+    perform announce_many(array_agg(t.root), array_agg(t.account), array_agg('grant.confirmed'::text),
+                          array_agg(grant_said(t.lot, t.source, t.credits, t.cause, t.expires)))
+      from unnest(v_roots, v_accounts, m_seq, v_sources, v_credits, v_causes, v_expires)
+        t (root, account, lot, source, credits, cause, expires)
+      where t.lot is not null;
+  end if;
   -- What is neither written by now nor for grant_event was granted nothing.
   foreach k in array v_later loop
     select x.o_lot, x.o_granted into strict g from event e join rule r on r.rule_id = e.rule_id
@@ -136,8 +148,8 @@ language sql volatile
 begin atomic
   select e.event_no, coalesce(e.root_id, w.linked_root, w.root_id), coalesce(e.account_id, w.linked_account, w.account_id),
     e.block_number, e.log_index, e.role, e.rule_id, r.source, creditd.event_cause(e), e.incarnation, e.credits,
-    coalesce(e.block_time + make_interval(days => r.expires_days), 'infinity'), r.priority,
-    e.incarnation = 1 and num_nonnulls(r.cap_account, r.cap_account_day, r.cap_day, r.cap_total, r.operations) = 0
+    creditd.lot_end(e.block_time, r.expires_days), r.priority,
+    e.incarnation = 1 and num_nonnulls(creditd.cap_day(r, e.block_time), r.operations) = 0
   from creditd.event e join creditd.wallet w on w.chain_id = e.chain_id and w.address = e.wallet
     join creditd.rule r on r.rule_id = e.rule_id
   where e.chain_id = p_chain and e.block_number > p_after and e.block_number <= p_to and e.state = 'pending'
