@@ -24,7 +24,7 @@ _IRREPLACEABLE: Final = (postgres.InvalidFunctionDefinition, postgres.WrongObjec
 
 # Every function with the transaction that wrote it last.
 _FUNCTIONS: Final = """
-select p.oid::regprocedure::text, p.xmin::text from pg_proc p
+select p.oid::regprocedure::text as name, p.xmin::text as written from pg_proc p
 where p.pronamespace = 'creditd'::regnamespace"""
 _SHAPE: Final = """
 select array_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) order by a.attnum)
@@ -65,8 +65,7 @@ def _run_all(connection: Connection, files: Sequence[Path]) -> None:
 
 
 def _functions(connection: Connection) -> dict[str, str]:
-    rows = connection.execute(text(_FUNCTIONS))
-    return {str(name): str(written) for name, written in rows.tuples()}
+    return {str(row.name): str(row.written) for row in connection.execute(text(_FUNCTIONS))}
 
 
 def _types_differ(connection: Connection, files: Sequence[Path]) -> bool:
