@@ -23,28 +23,34 @@ Facts = Mapping[str, str]
 MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
     "creditd_watcher": frozenset(
         {
-            *(
-                "lead_chain",
-                "enter_rule",
-                "leave_rules",
-                "append_blocks",
-                "see_events",
-                "set_logs_aside",
-            ),
-            *("confirm_blocks", "drop_blocks", "reverse_blocks", "halt_chain", "resume_chain"),
-            *("see_head", "expire_idle", "release_digest"),
+            *("lead_chain", "enter_rule", "leave_rules", "append_blocks", "see_events"),
+            *("set_logs_aside", "confirm_blocks", "drop_blocks", "reverse_blocks", "halt_chain"),
+            *("resume_chain", "see_head", "expire_idle", "expire_reservations", "release_digest"),
+            *("enter_receivers", "lead_receiver", "due_messages", "next_message_in"),
+            *("end_messages", "tidy_messages"),
         }
     ),
     "creditd_api": frozenset(
-        {"charge_batch", "refund", "open_account", "open_wallet_account", "release_digest"}
+        {
+            *("charge_batch", "refund", "open_account", "open_wallet_account", "release_digest"),
+            *("reserve", "settle", "release", "extend", "link_wallet", "unlink_wallet"),
+            *("open_organisation", "add_member", "remove_member", "move_member", "set_budget"),
+            *("allocate", "set_alert", "balance_as_of"),
+        }
     ),
     "creditd_operator": frozenset(
         {
             *("create_api_key", "revoke_api_key", "apply_prices", "release_digest"),
-            *("first_hash", "entry_hash", "event_cause"),
+            *("grant_credits", "freeze", "unfreeze", "set_overdraft", "retry_dead", "set_alert"),
+            *("first_hash", "entry_hash", "event_cause", "balance_as_of", "exposure", "lots_of"),
         }
     ),
-    "creditd_reader": frozenset({"first_hash", "entry_hash", "event_cause", "release_digest"}),
+    "creditd_reader": frozenset(
+        {
+            *("first_hash", "entry_hash", "event_cause", "release_digest"),
+            *("balance_as_of", "exposure", "lots_of"),
+        }
+    ),
 }
 
 COLUMNS = """

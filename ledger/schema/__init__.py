@@ -20,6 +20,7 @@ from ledger.schema.accounts import (
 )
 from ledger.schema.books import (
     cap_use,
+    charge_cause,
     entry,
     entry_kind,
     lot,
@@ -31,6 +32,7 @@ from ledger.schema.books import (
 )
 from ledger.schema.chains import block, chain, event, rule, set_aside
 from ledger.schema.described import metadata
+from ledger.schema.outbox import message, receiver
 
 __all__ = [
     "account",
@@ -43,16 +45,19 @@ __all__ = [
     "budget_use",
     "cap_use",
     "chain",
+    "charge_cause",
     "entry",
     "entry_kind",
     "event",
     "linked_wallet",
     "lot",
     "member",
+    "message",
     "metadata",
     "operation",
     "overdraft",
     "price",
+    "receiver",
     "release",
     "reservation",
     "rule",

@@ -160,6 +160,15 @@ cap_use = table(
     check("cap_use_is_never_negative", "granted >= 0"),
 )
 
+charge_cause = table(
+    "charge_cause",
+    *of_account(),
+    must("seq", BIGINT),
+    must("granted", BIGINT),
+    key("charge_cause_pkey", "root_id, account_id, seq"),
+    check("charge_cause_is_never_negative", "granted >= 0"),
+)
+
 rule_use = table(
     "rule_use",
     must("rule_id", INT),
