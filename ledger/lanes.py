@@ -80,9 +80,15 @@ class Lane:
         self._in_flight = 0
         self._idle = list(wires)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def put(self, waiting: Waiting) -> None:
-        """Send a charge, or queue it behind those on their way. Raises LedgerBusy if it is full."""
+        """Send a charge, or queue it behind those on their way.
+
+        Raises LedgerBusy if the queue is full, LedgerUnavailable if the lane is closed.
+        """
+        if self._closed:
+            raise _unanswered()
         if len(self._queue) >= self._queue_max:
             raise LedgerBusy(f"{self._queue_max} charges are waiting: try again in a moment")
         self._queue.append(waiting)
@@ -90,19 +96,20 @@ class Lane:
 
     async def close(self) -> None:
         """End the sessions. Whoever still waits is told that the same key tells what happened."""
-        self._idle.clear()
+        self._closed = True
+        while self._queue:
+            _tell(self._queue.popleft(), _unanswered())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for wire in self._wires:
             wire.close()
-        closed = LedgerUnavailable("the ledger was closed before it answered")
-        while self._queue:
-            _tell(self._queue.popleft(), closed)
 
     def _hand_over(self) -> None:
         # At half of what is on its way batches stay about equal, and a lone charge goes at once.
-        if not (self._queue and self._idle and 2 * len(self._queue) >= self._in_flight):
+        if self._closed or not (
+            self._queue and self._idle and 2 * len(self._queue) >= self._in_flight
+        ):
             return
         wire = self._idle.pop()
         batch = self._next_batch()
@@ -110,7 +117,7 @@ class Lane:
         if wire.is_open:
             wire.send(_parameters(batch), partial(self._answered, wire, batch, 1))
         else:
-            self._begin(self._open_for(wire, batch))
+            self._begin(self._open_for(wire, batch), batch)
 
     def _next_batch(self) -> list[Waiting]:
         batch: dict[bytes, Waiting] = {}
@@ -136,17 +143,23 @@ class Lane:
                     _tell(waiting, error)
                 self._done(wire, batch)
             else:  # what the books refuse fails alone, not with its neighbours
-                self._begin(self._one_by_one(wire, batch))
+                self._begin(self._one_by_one(wire, batch), batch)
 
     def _done(self, wire: Wire, batch: Sequence[Waiting]) -> None:
         self._in_flight -= len(batch)
         self._idle.append(wire)
         self._hand_over()
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _begin(self, work: Coroutine[None, None, None], batch: Sequence[Waiting]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, batch))
+
+    def _ended(self, batch: Sequence[Waiting], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():  # perhaps before its first step: nobody else tells them
+            for waiting in batch:
+                _tell(waiting, _unanswered())
 
     async def _open_for(self, wire: Wire, batch: list[Waiting]) -> None:
         try:
@@ -155,10 +168,6 @@ class Lane:
             for waiting in batch:
                 _tell(waiting, error)
             self._done(wire, batch)
-        except asyncio.CancelledError:
-            for waiting in batch:
-                _tell(waiting, LedgerUnavailable("the ledger was closed before it answered"))
-            raise
         else:
             wire.send(_parameters(batch), partial(self._answered, wire, batch, 1))
 
@@ -174,7 +183,7 @@ class Lane:
                     _tell(waiting, error)
         finally:
             for waiting in batch:  # has no effect on those that have their answer
-                _tell(waiting, LedgerUnavailable("the ledger was closed before it answered"))
+                _tell(waiting, _unanswered())
         self._done(wire, batch)
 
     async def _alone(self, wire: Wire, waiting: Waiting) -> Exception | None:
@@ -199,6 +208,10 @@ def _another_try_helps(error: Exception) -> bool:
 
 def _explained(error: Exception) -> Exception:
     return (translated(error) or error) if isinstance(error, psycopg.Error) else error
+
+
+def _unanswered() -> LedgerUnavailable:
+    return LedgerUnavailable("the ledger was closed before it answered")
 
 
 def _tell(waiting: Waiting, error: Exception) -> None:

@@ -82,9 +82,18 @@ _out_of_time = (
 )
 
 # The wallets that earn for the account now (`leads_here`), or whose events it was granted before.
-_own = select(
-    wallet.c.chain_id, wallet.c.address, wallet.c.linked_root.is_(None).label("leads_here")
-).where(_of(wallet))
+# With how far their chain is confirmed: taken from another table beside them, that would not be
+# looked up in the index of events by wallet and block.
+_own = (
+    select(
+        wallet.c.chain_id,
+        wallet.c.address,
+        wallet.c.linked_root.is_(None).label("leads_here"),
+        chain.c.confirmed_number,
+    )
+    .select_from(wallet.join(chain, chain.c.chain_id == wallet.c.chain_id))
+    .where(_of(wallet))
+)
 _linked = (
     select(
         linked_wallet.c.chain_id,
@@ -93,6 +102,7 @@ _linked = (
             wallet.c.linked_root == linked_wallet.c.root_id,
             wallet.c.linked_account == linked_wallet.c.account_id,
         ).label("leads_here"),
+        chain.c.confirmed_number,
     )
     .select_from(
         linked_wallet.join(
@@ -101,7 +111,7 @@ _linked = (
                 wallet.c.chain_id == linked_wallet.c.chain_id,
                 wallet.c.address == linked_wallet.c.address,
             ),
-        )
+        ).join(chain, chain.c.chain_id == linked_wallet.c.chain_id)
     )
     .where(_of(linked_wallet))
 )
@@ -117,9 +127,7 @@ _EARNED_HERE: Final = or_(
 _pending = (
     select(_total(event.c.credits))
     .select_from(
-        _earner.join(chain, chain.c.chain_id == _earner.c.chain_id).join(
-            event, and_(_OF_WALLET, event.c.block_number > chain.c.confirmed_number)
-        )
+        _earner.join(event, and_(_OF_WALLET, event.c.block_number > _earner.c.confirmed_number))
     )
     .where(_EARNED_HERE, _PENDING)
     .scalar_subquery()
