@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from conftest import CHAIN_ID
 
 from ledger.ids import AccountRef, MovementRef
+from ledger.linking import Linking
 from ledger.operating import Operating, PriceRow
-from ledger.outcomes import Charged, Refunded
+from ledger.outcomes import Charged, Linked, Refunded
 from ledger.reading import Balance, Reading
 from ledger.spending import Spending
 
@@ -20,6 +21,7 @@ class SellingApp:
     app_id: int
     spending: Spending
     reading: Reading
+    linking: Linking
 
     @classmethod
     @asynccontextmanager
@@ -32,15 +34,24 @@ class SellingApp:
             await operating.apply_prices([PriceRow("unit", 0, 1, "unit")])
             spending = await stack.enter_async_context(Spending.open(database_url))
             reading = await stack.enter_async_context(Reading.open(database_url))
+            linking = await stack.enter_async_context(Linking.open(database_url))
             api_key = await reading.api_key(DIGEST)
             assert api_key is not None
-            yield cls(api_key.app_id, spending, reading)
+            yield cls(api_key.app_id, spending, reading, linking)
 
     async def account_of(self, wallet: bytes) -> AccountRef:
         opened = await self.spending.open_wallet_account(
             app_id=self.app_id, chain_id=CHAIN_ID, address=wallet
         )
         return opened.account
+
+    async def link(self, wallet: bytes, account: AccountRef, *, chain_id: int = CHAIN_ID) -> None:
+        """Let a wallet earn for another account from now on."""
+        outcome = await self.linking.link(
+            app_id=self.app_id, chain_id=chain_id, address=wallet, account=account
+        )
+        assert isinstance(outcome, Linked)
+        assert (outcome.wallets, outcome.replayed) == (1, False)
 
     async def sell(self, account: AccountRef, units: int, key: str) -> MovementRef:
         outcome = await self.spending.charge(

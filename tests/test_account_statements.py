@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from conftest import CHAIN_ID, fake_hash, run
+from conftest import CHAIN_ID, fake_hash
 from followed_chain import FIRST_BLOCK_TIME, Earned, FollowedChain, source
 from selling_app import SellingApp
 
@@ -251,11 +251,7 @@ def test_pages_of_earnings_hold_pending_and_confirmed_ones_in_one_order(database
             SellingApp.open(database_url) as app,
         ):
             account = await app.account_of(ALICE)
-            run(
-                database_url,
-                "insert into creditd.wallet (chain_id, address, root_id, account_id)"
-                f" select 7, address, root_id, account_id from creditd.wallet where {OF_ALICE}",
-            )
+            await app.link(ALICE, account, chain_id=7)
             for number in range(5):
                 await chain.grow(Earned(ALICE, 1, f"stake {number}"))
                 await other.grow(Earned(ALICE, 1, f"block {number}"))

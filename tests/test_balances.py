@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
-from conftest import CHAIN_ID, run
+from conftest import run
 from followed_chain import FIRST_BLOCK_TIME, Earned, FollowedChain, source
 from selling_app import SellingApp
 
 from ledger import questions
 from ledger.connecting import sqlalchemy_url
 from ledger.ids import AccountRef
-from ledger.linking import Linking
-from ledger.outcomes import Insufficient, Linked
+from ledger.outcomes import Insufficient
 from ledger.reading import Balance
 
 ALICE = b"\xa1" * 20
@@ -32,16 +31,6 @@ select chain_id, sha256(tx_hash || int4send(no)), 0, rule_id, block_number, bloc
   1, 1, state, root_id, account_id, granted
 from creditd.event, generate_series(1, 5000) as no
 """
-
-
-async def move_wallet(database_url: str, app: SellingApp, wallet: bytes, to: AccountRef) -> None:
-    """Let a wallet earn for another account from now on."""
-    async with Linking.open(database_url) as linking:
-        linked = await linking.link(
-            app_id=app.app_id, chain_id=CHAIN_ID, address=wallet, account=to
-        )
-    assert isinstance(linked, Linked)
-    assert (linked.wallets, linked.replayed) == (1, False)
 
 
 def available_in_the_row(database_url: str, account: AccountRef) -> int:
@@ -121,7 +110,7 @@ def test_events_of_every_wallet_of_an_account_are_pending_for_it(database_url: s
         async with FollowedChain.lead(database_url) as chain, SellingApp.open(database_url) as app:
             await chain.grow(Earned(ALICE, 5, "one"), Earned(BOB, 70, "two"))
             account, left = await app.account_of(ALICE), await app.account_of(BOB)
-            await move_wallet(database_url, app, BOB, to=account)
+            await app.link(BOB, account)
             assert (await app.has(account)).pending == 75
             assert (await app.has(left)).pending == 0
 
@@ -139,7 +128,7 @@ def test_an_event_that_comes_back_is_pending_for_the_account_it_was_granted_to(
             await chain.reverse(stays)
             account, other = await app.account_of(ALICE), await app.account_of(BOB)
             assert await app.has(account) == Balance(account, 0, 0, 0, 0, 5, 0, 2, frozen=False)
-            await move_wallet(database_url, app, ALICE, to=other)
+            await app.link(ALICE, other)
             await chain.grow(Earned(ALICE, 5, "one"), Earned(ALICE, 30, "two"), fork="b")
             assert ((await app.has(account)).pending, (await app.has(other)).pending) == (5, 30)
             await chain.confirm()
