@@ -1,4 +1,4 @@
-"""Random histories of a few accounts, and the ways in which one history can be told to the books."""
+"""Random histories of a few accounts, and the ways in which one can be told to the books."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +46,9 @@ def any_terms(rng: Random, now: int) -> Terms:
         priority=rng.choice((0, 50, 100, 100, 100)),
         effective_at=effective,
         expires_at=expires,
-        operations=frozenset(rng.sample(["unit", "draw", "look"], 2)) if rng.random() < 0.2 else None,
+        operations=frozenset(rng.sample(["unit", "draw", "look"], 2))
+        if rng.random() < 0.2
+        else None,
     )
 
 
@@ -153,7 +155,9 @@ def merged(told: Sequence[Told], most: int) -> list[Told]:
     def send() -> None:
         if gathered:
             charges = tuple(charge for charge, _ in gathered.values())
-            batches.append((Batch(charges), [a for _, answers in gathered.values() for a in answers]))
+            batches.append(
+                (Batch(charges), [a for _, answers in gathered.values() for a in answers])
+            )
             gathered.clear()
 
     for step, answers in told:

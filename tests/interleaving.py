@@ -149,7 +149,9 @@ class Interleaving:
         assert actor.request is not None
         assert actor.task is not None
         answers = actor.task.result()
-        expected = actor.request.expected(self.model, actor.party.stage.app_id, actor.party.stage.now)
+        expected = actor.request.expected(
+            self.model, actor.party.stage.app_id, actor.party.stage.now
+        )
         assert answers == expected, self.told()
         self.known.learn(answers)
         actor.task = actor.request = None
@@ -166,7 +168,7 @@ class Interleaving:
                 if asking <= self.holding:
                     return
                 cursor = await self.control.execute(_WAITING)
-                waiting = dict(await cursor.fetchall())
+                waiting: dict[int, bool] = dict(await cursor.fetchall())
                 self.holding |= {actor for actor in asking if waiting.get(actor.number)}
                 if self.holding and all(actor.number in waiting for actor in asking):
                     self.waits += len(asking - self.holding)

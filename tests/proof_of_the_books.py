@@ -1,4 +1,4 @@
-"""What must hold of any books, whatever befell whoever wrote them: looked up in the tables alone."""
+"""What must hold of any books, whatever befell whoever wrote them, by the tables alone."""
 
 from typing import LiteralString
 

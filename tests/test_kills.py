@@ -14,7 +14,6 @@ from typing import IO
 from uuid import UUID
 
 import psycopg
-import pytest
 from crashing_postgres import CrashingPostgres
 from proof_of_the_books import assert_sound
 from stage import Stage
@@ -84,7 +83,11 @@ async def ask_again(stage: Stage, accounts: Sequence[AccountRef], answers: Answe
         for (account, key), (seq, cost, available, at) in rng.sample(charges, 200):
             assert isinstance(cost, int)
             outcome = await spending.charge(
-                app_id=stage.app_id, account=accounts[account], key=key, operation="unit", units=cost
+                app_id=stage.app_id,
+                account=accounts[account],
+                key=key,
+                operation="unit",
+                units=cost,
             )
             assert isinstance(outcome, Charged)
             assert outcome.replayed
@@ -93,9 +96,7 @@ async def ask_again(stage: Stage, accounts: Sequence[AccountRef], answers: Answe
             assert told == (seq, cost, available, at)
 
 
-def killed_while_charging(
-    server: CrashingPostgres, folder: Path, *, kills: int, seed: int
-) -> int:
+def killed_while_charging(server: CrashingPostgres, folder: Path, *, kills: int, seed: int) -> int:
     """Kill the server so many times. Returns how many requests were answered."""
     rng = Random(seed)
     with Stage.on(server.url) as stage:

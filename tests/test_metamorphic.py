@@ -1,7 +1,7 @@
 """One history, told to the books in many ways, comes to the same entries and the same answers."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from itertools import compress
@@ -12,7 +12,6 @@ from histories import (
     ACCOUNTS,
     Told,
     Wait,
-    account_of,
     bound,
     bound_answer,
     merged,
@@ -44,7 +43,9 @@ class Teller:
         self.accounts = {each: self.stage.account(f"{name} {each.root_id}") for each in ACCOUNTS}
         self.stage.wait(START - self.stage.now)
 
-    async def tell(self, told: Sequence[Told], *, carefully: bool = False, again: bool = False) -> None:
+    async def tell(
+        self, told: Sequence[Told], *, carefully: bool = False, again: bool = False
+    ) -> None:
         for step, answers in told:
             if isinstance(step, Wait):
                 self.stage.wait(step.microseconds)
@@ -58,7 +59,7 @@ class Teller:
                 await self._ask_again(request, expected)
 
     async def _ask_again(self, request: Request, answers: Sequence[Answer]) -> None:
-        """Ask for what was made once more; in a batch, what was refused may be refused otherwise."""
+        """Ask once more for what was made. What a batch refused it may refuse otherwise now."""
         if isinstance(request, Batch):
             made = [isinstance(answer, Charged) for answer in answers]
             request = Batch(tuple(compress(request.charges, made)))

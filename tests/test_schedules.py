@@ -1,4 +1,4 @@
-"""Connections that write at the same time, in orders that a seed draws: as if one after the other."""
+"""Connections that write at the same time, as a seed draws: as if one after the other."""
 
 import asyncio
 from random import Random
