@@ -36,27 +36,45 @@ Step = Request | Wait
 Told = tuple[Step, list[Answer]]  # a step and what it is answered
 
 
-def any_terms(rng: Random, now: int) -> Terms:
-    """Priorities, ends, later beginnings, and operations that may burn the lot."""
-    effective = now + rng.randint(1, 20) * SECOND if rng.random() < 0.2 else ALWAYS
-    begins = max(effective, now)
-    expires = begins + rng.randint(1, 30) * SECOND if rng.random() < 0.5 else NEVER
-    return replace(
-        PLAIN,
-        priority=rng.choice((0, 50, 100, 100, 100)),
-        effective_at=effective,
-        expires_at=expires,
-        operations=frozenset(rng.sample(["unit", "draw", "look"], 2))
-        if rng.random() < 0.2
-        else None,
-    )
+@dataclass(frozen=True)
+class Weather:
+    """How a history's lots are: some accounts have only plain ones, and are charged in passing."""
+
+    amount_max: int
+    begin_later: float  # how many of them
+    end: float
+    are_restricted: float
+
+    @classmethod
+    def drawn(cls, rng: Random) -> "Weather":
+        return cls(
+            amount_max=rng.choice((12, 60)),
+            begin_later=rng.choice((0, 0.3)),
+            end=rng.choice((0, 0.2, 0.6)),
+            are_restricted=rng.choice((0, 0, 0, 0.05, 0.3)),
+        )
+
+    def terms(self, rng: Random, now: int) -> Terms:
+        effective = now + rng.randint(1, 20) * SECOND if rng.random() < self.begin_later else ALWAYS
+        ends = rng.random() < self.end
+        restricted = rng.random() < self.are_restricted
+        return replace(
+            PLAIN,
+            priority=rng.choice((0, 50, 100, 100, 100)),
+            effective_at=effective,
+            expires_at=max(effective, now) + rng.randint(1, 30) * SECOND if ends else NEVER,
+            operations=frozenset(rng.sample(["unit", "draw", "look"], 2)) if restricted else None,
+        )
 
 
 def some_history(stage: Stage, seed: int, steps: int) -> tuple[list[Told], Books]:
     """Draw a history, and the books that a model comes to by it."""
     rng = Random(seed)
     now = START
-    known = Known(ACCOUNTS, terms=lambda rng: any_terms(rng, now))
+    weather = Weather.drawn(rng)
+    known = Known(
+        ACCOUNTS, terms=lambda rng: weather.terms(rng, now), amount_max=weather.amount_max
+    )
     model = stage.model_of(*ACCOUNTS)
     drawn: Mapping[Callable[[Random, Known], Request], int] = {
         a_charge: 10,

@@ -96,8 +96,6 @@ class Interleaving:
 
     async def play(self, requests: int) -> None:
         """Let so many requests be made. Raises AssertionError if the books answer otherwise."""
-        for actor in self.actors:
-            await self.control.execute("select pg_advisory_lock(77, %s)", (actor.number,))
         while True:
             idle = [actor for actor in self.actors if actor.task is None and requests > 0]
             moves = idle * 2 + sorted(self.holding, key=lambda actor: actor.number)
@@ -106,12 +104,16 @@ class Interleaving:
                 return
             actor = self.rng.choice(moves)
             if actor in self.holding:
-                await self._end(actor)
+                await self.end(actor, self.rng.choice([*Verdict, *[Verdict.COMMIT] * 5]))
             else:
                 requests -= 1
-                actor.ask(self._next_request())
-                self.story.append(f"{actor} asks {actor.request}")
-            await self._settle()
+                await self.ask(actor, self._next_request())
+
+    async def ask(self, actor: Actor, request: Request) -> None:
+        """Let an actor ask, until it is held or waits for who is."""
+        self.story.append(f"{actor} asks {request}")
+        actor.ask(request)
+        await self._settle()
 
     def told(self) -> str:
         return "\n".join(self.story[-15:])
@@ -125,8 +127,8 @@ class Interleaving:
             return self.again.pop(self.rng.randrange(len(self.again)))
         return draw(self.rng, self.known)
 
-    async def _end(self, actor: Actor) -> None:
-        verdict = self.rng.choice([*Verdict, *[Verdict.COMMIT] * 5])
+    async def end(self, actor: Actor, verdict: Verdict) -> None:
+        """Let an actor go that is held, until all others are held or wait again."""
         self.story.append(f"{actor} {verdict.value}")
         self.holding.remove(actor)
         assert actor.request is not None
@@ -138,11 +140,13 @@ class Interleaving:
             await asyncio.wait([actor.task], timeout=SETTLE_SECONDS_MAX)
             assert isinstance(actor.task.exception(), LedgerUnavailable)
             actor.task = actor.request = None
+            await self._settle()
             return
         await self.control.execute("select pg_advisory_unlock(77, %s)", (actor.number,))
         await asyncio.wait([actor.task], timeout=SETTLE_SECONDS_MAX)
         await self.control.execute("select pg_advisory_lock(77, %s)", (actor.number,))
         self._hear(actor)
+        await self._settle()
 
     def _hear(self, actor: Actor) -> None:
         """Hold what an actor was answered against the model."""
@@ -194,6 +198,8 @@ async def interleaved(
         control = await stack.enter_async_context(
             await psycopg.AsyncConnection.connect(stage.database_url, autocommit=True)
         )
+        for actor in made:
+            await control.execute("select pg_advisory_lock(77, %s)", (actor.number,))
         yield Interleaving(made, control, model, known, rng)
 
 

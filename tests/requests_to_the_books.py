@@ -182,6 +182,7 @@ class Known:
     charges: list[MovementRef] = field(default_factory=list)
     lots: list[MovementRef] = field(default_factory=list)
     terms: Callable[[Random], Terms] = some_terms
+    amount_max: int = 60
 
     def learn(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
@@ -217,7 +218,7 @@ def a_refund(rng: Random, known: Known) -> Refund:
 
 
 def a_gift(rng: Random, known: Known) -> Give:
-    return Give(rng.choice(known.accounts), rng.randint(1, 60), known.terms(rng))
+    return Give(rng.choice(known.accounts), rng.randint(1, known.amount_max), known.terms(rng))
 
 
 def a_reversal(rng: Random, known: Known) -> Reverse | Give:
