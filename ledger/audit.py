@@ -38,7 +38,7 @@ _BREACHES_SHOWN: Final = 5  # of each check, as text; JSON has all that are list
 _LAID_RELEASE: Final = sql.SQL("laid_release as (select {}::text as functions)")
 _LAID_FUNCTION: Final = sql.SQL(
     "laid_function as (select * from json_to_recordset({}) as x"
-    " (function_name text, language text, is_definer boolean, body text))"
+    " (function_name text, language text, is_definer boolean, settings text[], body text))"
 )
 _LAID_GRANT: Final = sql.SQL(
     "laid_grant as (select * from json_to_recordset({}) as x (role_name text, function_name text))"

@@ -411,3 +411,35 @@ SettleOutcome = (
 )
 ReleaseOutcome = Released | AlreadyEnded | KeyReused | NoSuchReservation
 ExtendOutcome = Extended | AlreadyEnded | NoSuchReservation | DurationRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant that stands in the books.
+
+    `repaid` is the part that went to the account's debt, `available` the balance right after.
+    """
+
+    movement: MovementRef
+    amount: int
+    repaid: int
+    available: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The credits were granted now, or (`replayed`) earlier under the same key."""
+
+    grant: Grant
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BeyondBreaker:
+    """The charge may cause no more than `left` to be granted; nothing was written."""
+
+    left: int
+
+
+GrantOutcome = Granted | KeyReused | NoSuchAccount | NoSuchCharge | BeyondBreaker | BeyondRange

@@ -11,6 +11,7 @@ import psycopg
 from conftest import GENESIS
 from specification.accounts import ALWAYS, NEVER, Account, Entry, Kind, Terms, moment
 
+from ledger.granting import Granting
 from ledger.ids import AccountRef
 from ledger.linking import Linking
 from ledger.operating import Operating, PriceRow
@@ -103,6 +104,7 @@ class Sides(NamedTuple):
     operating: Operating
     linking: Linking
     sharing: Sharing
+    granting: Granting
 
 
 class DrivenBooks:
@@ -133,6 +135,7 @@ class DrivenBooks:
                     await stack.enter_async_context(Operating.open(database_url)),
                     await stack.enter_async_context(Linking.open(database_url)),
                     await stack.enter_async_context(Sharing.open(database_url)),
+                    await stack.enter_async_context(Granting.open(database_url)),
                 )
 
             try:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from conftest import fresh_database
 from driven_books import CHAIN, DrivenBooks, NewBlock
-from driven_sharing import Shared
-from driven_story import AMOUNTS, DAY, KEYS, OPERATIONS, PICKS, SECOND, told
+from driven_gifts import Gifted
+from driven_story import AMOUNTS, DAY, KEYS, OPERATIONS, PICKS, RULES, SECOND, told
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
@@ -24,10 +24,10 @@ ORDERS = st.tuples(
     st.sampled_from([None, None, None, None, 1, 2]),
     st.sampled_from([False] * 15 + [True]),
 )
-EARNED = st.tuples(st.integers(0, 1), st.sampled_from(["plain", "ending", "capped"]), AMOUNTS)
+EARNED = st.tuples(st.integers(0, 1), st.sampled_from([rule.name for rule in RULES]), AMOUNTS)
 
 
-class Story(Shared):
+class Story(Gifted):
     """What happens to a few accounts, told to the books and to the specification."""
 
     @told(

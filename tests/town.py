@@ -189,6 +189,28 @@ class Town:
             end $$"""
         )
 
+    def give_back(self, account: AccountRef, *, charge: int, lot: int, amount: int) -> None:
+        """Let part of a charge come back to the lot it was taken from."""
+        self.planted.append("a refund")
+        self.rows(
+            f"""do $$
+            declare
+              a creditd.account;
+              e creditd.entry;
+            begin
+              perform creditd.lock_with_links(
+                array[{account.root_id}], array[{account.account_id}]);
+              a := creditd.locked_account({account.root_id}, {account.account_id});
+              e.kind := 3; e.amount := {amount}; e.refers_to := {charge}; e.lot_no := {lot};
+              a := creditd.post(a, e);
+              update creditd.lot set remaining = remaining + {amount}
+                where root_id = a.root_id and account_id = a.account_id and lot_no = {lot};
+              a := creditd.repay_from_lots(a, a.seq, {charge});
+              a := creditd.forward(a, a.seq);
+              perform creditd.keep(a);
+            end $$"""
+        )
+
     def has(self, account: AccountRef) -> tuple[int, int]:
         """What the account has and owes."""
         ((available, debt),) = self.rows(

@@ -156,7 +156,7 @@ class Chains:
             if lot.reversed_as is None:
                 take_back(self.books, account, lot, policy, now)
 
-    def exposure(self, chain: int, block: int) -> dict[AccountRef, "Exposure"]:
+    def exposure(self, chain: int, block: int, now: int) -> dict[AccountRef, "Exposure"]:
         """What every account would lose if the chain left that block and all above it."""
         exposed: dict[AccountRef, Exposure] = {}
         for record in self.records.values():
@@ -166,8 +166,9 @@ class Chains:
             bears = self.rules[event.rule].on_reversal == ABSORB
             for account, lot in self.books.descendants(record.lots[-1]):
                 one = exposed.setdefault(account.ref, Exposure())
-                one.taken_back += lot.remaining
+                one.taken_back += 0 if lot.is_over(now) else lot.remaining
                 one.owed += 0 if bears else account.gone(lot)
+                one.absorbed += account.gone(lot) if bears else 0
                 one.reserved += lot.held
         return exposed
 
@@ -176,6 +177,7 @@ class Chains:
 class Exposure:
     taken_back: int = 0
     owed: int = 0
+    absorbed: int = 0
     reserved: int = 0
 
 

@@ -9,6 +9,7 @@ from specification.accounts import (
     Kind,
     Lot,
     Terms,
+    moment,
     movement_ref,
 )
 from specification.books import Answer, Books
@@ -49,6 +50,7 @@ def grant(
         amount=amount,
         repaid=received.repaid,
         available=receiver.available,
+        at=moment(receiver.entries[received.lot.no - 1].at),
     )
     books.answers["grant", account, key] = Answer(request, outcome)
     return outcome
@@ -64,6 +66,7 @@ def receive(
     books: Books, account: Account, amount: int, terms: Terms, now: int, *, recover: int = 0
 ) -> Received:
     """Enter a grant: it makes up for what is lost, owed or drawn; the rest can be spent."""
+    account.expire(now)
     lot = account.add_lot(Kind.GRANT, amount, terms, now)
     if recover > 0:
         account.post(Kind.RECOVERY, min(recover, amount), lot, now, lot.no)

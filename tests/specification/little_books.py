@@ -3,12 +3,12 @@
 from typing import Final
 
 from ledger.ids import AccountRef, MovementRef
-from ledger.outcomes import Charged
+from ledger.outcomes import Charged, Reserved
 from specification import charging, granting, reserving
 from specification.accounts import Account, Terms
 from specification.books import Books
 from specification.chains import Chains, Event, Rule
-from specification.outcomes import Granted, Reserved
+from specification.outcomes import Granted
 
 APP: Final = 7
 ALICE: Final = AccountRef(1, 1)
@@ -73,7 +73,7 @@ def hold(books: Books, units: int, now: int = 0, **how: int) -> MovementRef:
         books, now, app=APP, account=ALICE, key=key, operation="chat", units=units, **asked
     )
     assert isinstance(outcome, Reserved), outcome
-    return outcome.reservation
+    return outcome.reservation.movement
 
 
 def story(account: Account, since: int = 0) -> list[tuple[str, int, int | None]]:

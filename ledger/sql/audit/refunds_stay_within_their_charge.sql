@@ -1,5 +1,5 @@
--- promise: 3. A refund gives back an earlier charge of the same app, what it says it gives, and all refunds of a
---   charge together never more than it took.
+-- promise: 3. A refund gives back an earlier charge or settlement of the same app, what it says it gives, and
+--   all refunds of one together never more than it took.
 -- row: A refund that gives back something else; `refunded` counts all refunds of its charge.
 -- scope: account
 
@@ -18,7 +18,7 @@ select r.root_id, r.account_id, r.seq, r.refers_to as charge, r.total, g.amount 
 from refund r
   join given g on g.root_id = r.root_id and g.account_id = r.account_id and g.movement = r.seq
   left join entry c on c.root_id = r.root_id and c.account_id = r.account_id and c.seq = r.refers_to
-    and c.kind = 2 and c.movement = c.seq
+    and c.kind in (2, 9) and c.movement = c.seq
 where c.seq is null
   or c.seq > r.seq
   or c.app_id is distinct from r.app_id

@@ -39,7 +39,10 @@ begin
   n := coalesce(cardinality(v_events), 0);
   -- What an account is granted that was linked since, or a member that has left, goes on to another one.
   if v_may_go_on then perform lock_with_links(v_roots, v_accounts); end if;
-  m_seq := array_fill(null::bigint, array[n]); m_is_last := array_fill(false, array[n]);
+  -- Filled, so that what is for an event is in its place whichever comes first.
+  m_seq := array_fill(null::bigint, array[n]); m_available := m_seq; m_granted := m_seq; m_held := m_seq;
+  m_head := m_seq; m_left := m_seq; m_at := array_fill(null::timestamptz, array[n]); m_valid := m_at;
+  m_hash := array_fill(null::bytea, array[n]); m_is_last := array_fill(false, array[n]);
 
   for i in
     -- Accounts are locked in their order, as charges lock them; whoever was waited for has written what

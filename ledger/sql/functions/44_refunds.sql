@@ -25,9 +25,7 @@ end $$;
 create or replace function creditd.finish(a creditd.account, p_movement bigint, p_refers bigint) returns creditd.account
 language plpgsql set search_path = creditd, pg_temp as $$
 begin
-  a := repay_from_lots(a, p_movement, p_refers);
-  if a.status = 'indebted' and a.debt = 0 then a.status := 'open'; end if;
-  return forward(a, p_movement);
+  return forward(repay_from_lots(a, p_movement, p_refers), p_movement);
 end $$;
 
 -- Gives back into a lot of its own, which may be burned as the old one could (`e` is the refund's entry).

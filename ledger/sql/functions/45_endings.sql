@@ -1,31 +1,5 @@
 -- How reservations end: part of what is held is taken, the rest goes back, in one movement.
 
--- Says who bears what was spent of a grant that the chain has left: by the rule, whoever spent it (a debt) or
--- the operator (absorbed).
-create or replace function creditd.make_up(
-  a creditd.account, p_lot creditd.lot, p_amount bigint, p_movement bigint, p_refers bigint
-) returns creditd.account
-language plpgsql set search_path = creditd, pg_temp as $$
-declare
-  v_policy text;
-  e entry;
-begin
-  select r.on_reversal into v_policy from lot l join rule r on r.rule_id = l.rule_id
-    where l.root_id = coalesce(p_lot.origin_root, p_lot.root_id)
-      and l.account_id = coalesce(p_lot.origin_account, p_lot.account_id)
-      and l.lot_no = coalesce(p_lot.origin_lot, p_lot.lot_no);
-  e.kind := case v_policy when 'absorb' then 11 else 5 end;
-  e.amount := p_amount; e.lot_no := p_lot.lot_no; e.movement := p_movement; e.refers_to := p_refers;
-  a := post(a, e);
-  if v_policy = 'absorb' then
-    update lot l set absorbed = l.absorbed + p_amount
-      where l.root_id = a.root_id and l.account_id = a.account_id and l.lot_no = p_lot.lot_no;
-  elsif v_policy = 'freeze' and a.status = 'open' then
-    a.status := 'indebted';
-  end if;
-  return a;
-end $$;
-
 -- Takes `p_take` of what a reservation holds, in burn order, and gives the rest back, last leg first.
 -- `first` is what the movement's first entry says.
 create or replace function creditd.part_held(
@@ -55,7 +29,7 @@ begin
     e := leg_after(a, e);
     update lot l set held = l.held - e.amount
       where l.root_id = a.root_id and l.account_id = a.account_id and l.lot_no = e.lot_no returning * into v_lot;
-    if v_lot.state = 'reversed' then a := make_up(a, v_lot, e.amount, e.movement, r.reservation_no); end if;
+    if v_lot.state = 'reversed' then a := make_up(a, v_lot.lot_no, e.amount, e.movement); end if;
   end loop;
   v_left := r.amount - p_take;
   for v_leg in
@@ -75,8 +49,7 @@ begin
   return a;
 end $$;
 
--- Ends a reservation in a movement of its own: settled for `p_taken` (`p_operation` is what it was for),
--- released, or expired. The caller has locked what `finish` asks for, has seen that all that is to be taken
+-- Ends a reservation in a movement of its own: settled for `p_taken`, released, or expired. The caller has locked what `finish` asks for, has seen that all that is to be taken
 -- is there, and keeps the account.
 create or replace function creditd.end_reservation(
   a creditd.account, r creditd.reservation, p_state text, p_taken bigint, p_key uuid, p_request uuid
@@ -93,7 +66,7 @@ begin
   -- The first entry says what was taken in all; where nothing was, what was given back.
   e.total := case when p_taken > 0 then p_taken else r.amount end;
   e.refers_to := r.reservation_no; e.app_id := r.app_id; e.member_id := r.member_id;
-  e.key_hash := p_key; e.request_hash := p_request; e.operation_id := v_reserve.operation_id;
+  e.key_hash := p_key; e.request_hash := p_request;
   a := part_held(a, r, e, c_take);
   if r.member_id is not null and c_take < r.amount then
     perform budget_give_back(r.root_id, r.member_id, r.amount - c_take, v_reserve.at);

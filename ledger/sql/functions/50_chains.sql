@@ -124,9 +124,7 @@ end $$;
 
 -- Makes the wallets that are new, and their accounts: `wallet_account` for many.
 create or replace function creditd.see_wallets(p_chain bigint, p_addresses bytea[]) returns void
-language plpgsql set search_path = creditd, pg_temp
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
-set jit = off as $$
+language plpgsql set search_path = creditd, pg_temp as $$
 declare v_new bytea[];
 begin
   select array_agg(t.address order by t.address) into v_new from (select distinct unnest(p_addresses) as address) t
@@ -142,7 +140,11 @@ begin
       from (select x as address, new_id() as id from unnest(v_new) x) t
         left join wallet_link l on l.address = t.address
       on conflict on constraint wallet_pkey do nothing
-      returning root_id, account_id
+      returning root_id, account_id, linked_root, linked_account, address
+  ), linked as (
+    insert into linked_wallet (root_id, account_id, chain_id, address)
+      select m.linked_root, m.linked_account, p_chain, m.address from made m where m.linked_root is not null
+      on conflict on constraint linked_wallet_pkey do nothing
   )
   insert into account (root_id, account_id, kind, head_hash)
     select m.root_id, m.account_id, 'wallet', first_hash(m.root_id, m.account_id) from made m;
@@ -155,9 +157,7 @@ create or replace function creditd.see_events(
   p_roles smallint[], p_log_indexes integer[], p_rules integer[], p_wallets bytea[],
   p_amounts numeric[], p_credits bigint[]
 ) returns void
-language plpgsql security definer set search_path = creditd, pg_temp
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
-set jit = off as $$
+language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
   c chain := led_chain(p_chain, p_epoch);
   v_seen bigint;
@@ -209,10 +209,7 @@ end $$;
 create or replace function creditd.confirm_blocks(
   p_chain bigint, p_epoch bigint, p_number bigint, p_hash bytea, p_remember bigint
 ) returns bigint
-language plpgsql security definer set search_path = creditd, pg_temp
--- The settings: a plan made while the tables were empty must not scan them when they are full.
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
-set jit = off as $$
+language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
   c chain := led_chain(p_chain, p_epoch);
   b block;
@@ -296,9 +293,7 @@ end $$;
 
 -- Takes back what was granted above `p_to`: the chain left blocks it had confirmed. Returns how many events.
 create or replace function creditd.reverse_blocks(p_chain bigint, p_epoch bigint, p_to bigint) returns bigint
-language plpgsql security definer set search_path = creditd, pg_temp
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
-set jit = off as $$
+language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
   c chain := led_chain(p_chain, p_epoch);
   v event;
