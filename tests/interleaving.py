@@ -15,13 +15,11 @@ from typing import LiteralString
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from requests_to_the_books import Answer, Give, Known, Party, Request, draw
+from requests_to_the_books import BY_USERS, Answer, Drawn, Give, Known, Party, Request, draw
 from specification.books import Books
-from sqlalchemy import make_url
 from stage import Stage
 
 from ledger.errors import LedgerUnavailable
-from ledger.spending import Spending
 
 SETTLE_SECONDS_MAX = 20.0
 LOOK_AGAIN_SECONDS = 0.0005  # who waits for a lock is only seen by looking
@@ -89,6 +87,7 @@ class Interleaving:
     model: Books
     known: Known
     rng: Random
+    drawn: Drawn
     story: list[str] = field(default_factory=list)
     holding: set[Actor] = field(default_factory=set)
     waits: int = 0  # how often somebody was seen to wait for another's locks
@@ -125,7 +124,7 @@ class Interleaving:
             return self.rng.choice(asked)
         if self.again and self.rng.random() < LOST_AGAIN:
             return self.again.pop(self.rng.randrange(len(self.again)))
-        return draw(self.rng, self.known)
+        return draw(self.rng, self.known, self.drawn)
 
     async def end(self, actor: Actor, verdict: Verdict) -> None:
         """Let an actor go that is held, until all others are held or wait again."""
@@ -182,25 +181,26 @@ class Interleaving:
 
 @asynccontextmanager
 async def interleaved(
-    stage: Stage, model: Books, known: Known, rng: Random, *, actors: int
+    stage: Stage,
+    model: Books,
+    known: Known,
+    rng: Random,
+    *,
+    actors: int,
+    drawn: Drawn = BY_USERS,
 ) -> AsyncIterator[Interleaving]:
     """Let so many actors wait at each commit. The stage's `hold_commits` must have been called."""
     async with AsyncExitStack() as stack:
-        made = []
-        for number in range(actors):
-            url = make_url(stage.database_url).update_query_dict(
-                {"application_name": f"actor-{number}"}
-            )
-            spending = await stack.enter_async_context(
-                Spending.open(url.render_as_string(hide_password=False), lanes=1)
-            )
-            made.append(Actor(number, Party(stage, spending)))
+        made = [
+            Actor(n, await stack.enter_async_context(Party.on(stage, f"actor-{n}")))
+            for n in range(actors)
+        ]
         control = await stack.enter_async_context(
             await psycopg.AsyncConnection.connect(stage.database_url, autocommit=True)
         )
         for actor in made:
             await control.execute("select pg_advisory_lock(77, %s)", (actor.number,))
-        yield Interleaving(made, control, model, known, rng)
+        yield Interleaving(made, control, model, known, rng, drawn)
 
 
 def hold_commits(stage: Stage) -> None:

@@ -6,14 +6,13 @@ from dataclasses import replace
 from itertools import compress
 from random import Random
 
-from histories import ACCOUNTS, Told, Wait, bound, bound_answer
-from requests_to_the_books import Answer, Batch, Charge, Give, Party, Request
+from histories import ACCOUNTS, Told, Wait, bound
+from requests_to_the_books import Answer, Batch, Give, Party, Request
 from specification.books import Books
 from stage import START, Stage, entries_of
 
 from ledger.ids import AccountRef
-from ledger.outcomes import Charged, Refunded
-from ledger.spending import Spending
+from ledger.outcomes import Charged, Refunded, Released, Reserved, Settled
 
 
 class Teller:
@@ -38,8 +37,8 @@ class Teller:
                 continue
             if carefully:  # whatever an account remembers of its lots is in doubt
                 self.stage.rows("update creditd.account set valid_until = '-infinity'")
-            expected = [bound_answer(answer, self.accounts) for answer in answers]
-            request = self._bound(step)
+            expected = [bound(answer, self.accounts) for answer in answers]
+            request: Request = bound(step, self.accounts)
             assert await self._ask(request) == expected, step
             if again:
                 await self._ask_again(request, expected)
@@ -61,23 +60,14 @@ class Teller:
     async def _ask(self, request: Request) -> list[Answer]:
         return await request.ask(self.rng.choice(self.parties))
 
-    def _bound(self, step: Request) -> Request:
-        if isinstance(step, Batch):
-            charges = (bound(charge, self.accounts) for charge in step.charges)
-            return Batch(tuple(each for each in charges if isinstance(each, Charge)))
-        return bound(step, self.accounts)
-
 
 def replayed(answer: Answer) -> Answer:
-    return replace(answer, replayed=True) if isinstance(answer, (Charged, Refunded)) else answer
+    if isinstance(answer, (Charged, Refunded, Reserved, Settled, Released)):
+        return replace(answer, replayed=True)
+    return answer
 
 
 @asynccontextmanager
 async def parties_on(stage: Stage, count: int) -> AsyncIterator[list[Party]]:
     async with AsyncExitStack() as stack:
-        yield [
-            Party(
-                stage, await stack.enter_async_context(Spending.open(stage.database_url, lanes=1))
-            )
-            for _ in range(count)
-        ]
+        yield [await stack.enter_async_context(Party.on(stage)) for _ in range(count)]
