@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Final, TypeVar
 
-from driven_books import CHAIN, DrivenBooks, as_specified
+from driven_books import CHAIN, DrivenBooks, agree, as_specified
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from specification.books import Books
@@ -79,6 +79,7 @@ class ToldTwice(RuleBasedStateMachine):
         self.accounts: list[AccountRef] = []  # in the order they came
         self.compared: dict[AccountRef, int] = {}
         self.charges: list[MovementRef] = []
+        self.reservations: list[MovementRef] = []
         self.left: list[Event] = []
         self.pools: list[AccountRef] = []
         self.members: list[AccountRef] = []
@@ -119,7 +120,7 @@ class ToldTwice(RuleBasedStateMachine):
     def reprice(self, operation: str, base: int, per_unit: int) -> None:
         named = self.operations[operation]
         version = self.real.set_price(named, base, per_unit)
-        assert version == self.books.set_price(named, base, per_unit, self.now)
+        agree(version, self.books.set_price(named, base, per_unit, self.now))
 
     def enter_rules(self) -> None:
         self.first_block = self.real.next_block()
@@ -159,5 +160,5 @@ class ToldTwice(RuleBasedStateMachine):
     def compare(self) -> None:
         for ref, account in self.books.accounts.items():
             after = self.compared.get(ref, 0)
-            assert self.real.see(ref, after) == as_specified(account, after)
+            agree(self.real.see(ref, after), as_specified(account, after))
             self.compared[ref] = len(account.entries)
