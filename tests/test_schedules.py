@@ -42,19 +42,21 @@ def users(stage: Stage, seed: int) -> tuple[Books, Known]:
 
 def an_organisation(stage: Stage, seed: int) -> tuple[Books, Known]:
     """A pool, two members who may draw on it within a budget, and a stranger."""
-    rows = stage.rows("select * from creditd.open_organisation(%s, %s)", stage.app_id, f"org {seed}")
-    pool = AccountRef(*rows[0][:2])
+    (opened,) = stage.rows(
+        "select root, account from creditd.open_organisation(%s, %s)", stage.app_id, f"org {seed}"
+    )
+    pool = AccountRef(*opened)
     model = stage.model_of()
     model.open(pool, kind="organisation", app=stage.app_id)
     members = []
     for number, limit in enumerate((60, 400)):
-        rows = stage.rows(
-            "select * from creditd.add_member(%s, %s::bigint, %s)",
+        ((account_id,),) = stage.rows(
+            "select account from creditd.add_member(%s, %s::bigint, %s)",
             stage.app_id,
             pool.root_id,
             f"{number}",
         )
-        member = AccountRef(*rows[0][:2])
+        member = AccountRef(pool.root_id, account_id)
         members.append(member)
         model.open(member, kind="member", app=stage.app_id)
         stage.rows(
