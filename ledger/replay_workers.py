@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
+from types import MappingProxyType
 from typing import Final, Literal, cast
 
 from psycopg import IsolationLevel, sql
@@ -106,9 +107,9 @@ def _together(told: Sequence[_Told]) -> tuple[CheckResult, ...]:
             promise=promise,
             row_means=row_means,
             examined=sum(examined for examined, _, _ in parts),
-            breaches=tuple(Breach(facts) for _, listed, _ in parts for facts in listed)[
-                :BREACHES_LISTED_MAX
-            ],
+            breaches=tuple(
+                Breach(MappingProxyType(facts)) for _, listed, _ in parts for facts in listed
+            )[:BREACHES_LISTED_MAX],
             breaches_total=sum(total for _, _, total in parts),
         )
         for (name, promise, row_means), *parts in zip(CHECKS, *told, strict=True)
