@@ -21,7 +21,7 @@ from stage import GIVE, PLAIN, REVERSE, Stage
 
 from ledger.ids import AccountRef, MovementRef
 from ledger.lanes import Waiting
-from ledger.outcomes import Charged, ChargeOutcome, Reserved, Settled
+from ledger.outcomes import Charged, Reserved, Settled
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
 from ledger.spending import Spending, digest128, key_digest
