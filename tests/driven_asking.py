@@ -19,5 +19,5 @@ class Asked(ToldTwice):
     def somebody_asks_what_is_at_stake(self, depth: int) -> None:
         if "exposure" not in DRIVEN:
             return
-        block = self.last_block - depth
+        block = max(self.first_block, self.last_block - depth)
         agree(self.real.exposure(block), self.chains.exposure(CHAIN, block, self.now))

@@ -128,7 +128,8 @@ _PROMISES: dict[str, LiteralString] = {
           join creditd.lot h on (h.root_id, h.account_id, h.lot_no)
             = (a.root_id, a.account_id, a.head_lot)
           join creditd.lot l on (l.root_id, l.account_id) = (a.root_id, a.account_id)
-        where l.remaining > 0 and l.lot_no <> h.lot_no and l.effective_at <= a.last_at
+        where l.remaining > 0 and l.lot_no <> h.lot_no
+          and l.effective_at <= a.last_at and l.expires_at > a.last_at
           and (l.priority, l.expires_at, l.lot_no) < (h.priority, h.expires_at, h.lot_no)""",
     "no lot ends or begins before its account looks": """
         select a.root_id, a.account_id, l.lot_no from creditd.account a
