@@ -21,7 +21,7 @@ from stage import GIVE, PLAIN, REVERSE, Stage
 
 from ledger.ids import AccountRef, MovementRef
 from ledger.lanes import Waiting
-from ledger.outcomes import Charged, ChargeOutcome, Reserved, Settled
+from ledger.outcomes import Charged, Reserved, Settled
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
 from ledger.spending import Spending, digest128, key_digest
@@ -37,8 +37,8 @@ class Party:
 
     stage: Stage
     spending: Spending
-    reserving: Reserving
-    sharing: Sharing
+    reserving: Reserving | None = None  # for whoever asks for more than charges
+    sharing: Sharing | None = None
 
     @classmethod
     @asynccontextmanager

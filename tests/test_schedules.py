@@ -80,9 +80,7 @@ async def play(
 ) -> Interleaving:
     model, known = world(stage, seed)
     rng = Random(seed)
-    async with interleaved(
-        stage, model, known, rng, actors=connections, drawn=drawn
-    ) as played:
+    async with interleaved(stage, model, known, rng, actors=connections, drawn=drawn) as played:
         try:
             await played.play(REQUESTS)
         except Exception as error:
