@@ -258,7 +258,7 @@ async def a_chain_is_its_genesis(stage: Stage, _: pytest.MonkeyPatch) -> None:
         pass
     entry = ChainEntry(CHAIN_ID, f"chain-{CHAIN_ID}", bytes(32), 2, -1, bytes(32), 0)
     assert entry.genesis != GENESIS
-    with pytest.raises(Exception, match="another genesis|with genesis"):
+    with pytest.raises(Exception, match="with genesis"):
         async with Watching.lead(stage.database_url, entry, "test"):
             pass
 
@@ -267,7 +267,8 @@ async def a_chain_is_its_genesis(stage: Stage, _: pytest.MonkeyPatch) -> None:
 _AN_ENTRY: LiteralString = """
 insert into creditd.entry (root_id, account_id, seq, kind, amount, available_after, held_after,
                            debt_after, lot_no, movement, key_hash, at, hash)
-select root_id, account_id, 99, 2, {}, {}, 0, 0, {}, 99, {}, at, hash from creditd.entry where seq = 1"""
+select root_id, account_id, 99, 2, {}, {}, 0, 0, {}, 99, {}, at, hash
+from creditd.entry where seq = 1"""
 BREACHES: dict[tuple[str, str], tuple[str, ...]] = {
     ("account", "balance_is_never_negative"): (
         "update creditd.account set debt = -1, repaid = 1, refunded = 1",

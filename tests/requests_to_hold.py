@@ -25,6 +25,7 @@ class Reserve:
     over_max: int = 0
 
     async def ask(self, party: Party) -> list[Answer]:
+        assert party.reserving is not None
         outcome = await party.reserving.reserve(
             app_id=party.stage.app_id,
             account=self.account,
@@ -60,6 +61,7 @@ class Settle:
     amount: int
 
     async def ask(self, party: Party) -> list[Answer]:
+        assert party.reserving is not None
         outcome = await party.reserving.settle(
             app_id=party.stage.app_id,
             reservation=self.reservation,
@@ -86,6 +88,7 @@ class Release:
     key: str
 
     async def ask(self, party: Party) -> list[Answer]:
+        assert party.reserving is not None
         outcome = await party.reserving.release(
             app_id=party.stage.app_id, reservation=self.reservation, key=self.key
         )
@@ -109,6 +112,7 @@ class Allocate:
 
     async def ask(self, party: Party) -> list[Answer]:
         by = party.sharing
+        assert by is not None
         move = by.take_back if self.back else by.allocate
         outcome = await move(
             app_id=party.stage.app_id, member=self.member, key=self.key, amount=self.amount

@@ -37,8 +37,8 @@ class Party:
 
     stage: Stage
     spending: Spending
-    reserving: Reserving
-    sharing: Sharing
+    reserving: Reserving | None = None  # for whoever asks for more than charges
+    sharing: Sharing | None = None
 
     @classmethod
     @asynccontextmanager

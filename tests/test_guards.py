@@ -1,7 +1,7 @@
 """Every guard of the books is needed: with it each story holds, without it its story fails."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 import guarded_promises as promises
 import psycopg
@@ -13,7 +13,7 @@ from stage import Stage
 from ledger import lanes
 from ledger.errors import LedgerError
 
-Story = Callable[[Stage, pytest.MonkeyPatch], Awaitable[None]]
+Story = Callable[[Stage, pytest.MonkeyPatch], Coroutine[object, object, None]]
 
 ASKED_AGAIN = "a key used meanwhile is looked up again"
 GUARDS: dict[str, tuple[Remove, Story]] = {
