@@ -35,6 +35,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         headers=("Location", "Credits-Balance", "Credits-Cost", "Idempotent-Replayed"),
         refusals=(
             Shortfall,
+            outcomes.OverBudget,
             outcomes.Frozen,
             outcomes.NoSuchAccount,
             outcomes.PriceChanged,

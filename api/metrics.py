@@ -18,7 +18,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from ledger.credits import MICRO_PER_CREDIT
-from ledger.outcomes import Charged, ChargeOutcome, Insufficient
+from ledger.outcomes import Charged, ChargeOutcome, Insufficient, OverBudget
 from ledger.reading import ChainRow
 
 # The version that `generate_latest` writes.
@@ -91,6 +91,8 @@ class Metrics:
                 self._labelled(self._charges, operation, "replayed").inc()
             case Insufficient():
                 self._labelled(self._charges, operation, "insufficient").inc()
+            case OverBudget():
+                self._labelled(self._charges, operation, "over_budget").inc()
             case _:
                 self._labelled(self._charges, "", "refused").inc()
 

@@ -136,6 +136,24 @@ TYPES: Final = (
         headers=Shortfall.headers,
     ),
     ProblemType(
+        cause=outcomes.OverBudget,
+        code="over-budget",
+        status=402,
+        title="Over budget",
+        detail=lambda cause: (
+            f"This costs {format_credits(cause.required)} credits and the member's budget leaves"
+            f" {format_credits(cause.left)} of its organisation's: raise the budget or wait for"
+            " its next period. The key is still free."
+        ),
+        shape=wire.OverBudget,
+        members=lambda cause: {
+            "price_version": cause.price_version,
+            "required": format_credits(cause.required),
+            "left": format_credits(cause.left),
+        },
+        headers=lambda cause: (_NO_STORE, ("Credits-Cost", format_credits(cause.required))),
+    ),
+    ProblemType(
         cause=refusals.ScopeMissing,
         code="missing-scope",
         status=403,

@@ -10,6 +10,7 @@ from ledger.outcomes import (
     MoreThanTaken,
     NoSuchAccount,
     NoSuchCharge,
+    OverBudget,
     PriceChanged,
     TooExpensive,
 )
@@ -128,6 +129,7 @@ Cause = (
     | Unauthenticated
     | ScopeMissing
     | Shortfall
+    | OverBudget
     | NotPriced
     | PriceChanged
     | TooExpensive

@@ -346,6 +346,14 @@ class InsufficientCredits(Problem, frozen=True):
     remedies: list[Remedy]
 
 
+class OverBudget(Problem, frozen=True):
+    """What the operation costs and what the member's budget leaves in its period."""
+
+    price_version: int
+    required: Credits
+    left: Credits
+
+
 class PriceChanged(Problem, frozen=True):
     """The price version in force."""
 

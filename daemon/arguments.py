@@ -56,6 +56,14 @@ _AUDIT: Final = """\
 Replay the books and check every promise, beside live traffic; nothing is
 written. Exits with 1 if a promise is broken, and shows where.
 """
+_EXPOSURE: Final = """\
+Show what would come of it if a chain left a block and all above it: what is
+left of their grants would be taken back; what was spent would be owed, or
+absorbed, as each source says; what is reserved is decided when that ends.
+
+example:
+  creditd exposure --chain ethereum --block 21000000
+"""
 _DEMO: Final = """\
 Run the whole story on this machine: a local chain with earners, the books, the
 watcher, the API and an app that charges for its calls. Ctrl-C ends it, and
@@ -159,6 +167,12 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--account", type=_account, metavar="acct_…", help="check this account alone"
     )
     _add_json(audit)
+    exposure = _add(commands, "exposure", "what a reorg would take back", _EXPOSURE)
+    exposure.add_argument("--chain", metavar="NAME", required=True, help="its configured name")
+    exposure.add_argument(
+        "--block", type=int, metavar="N", required=True, help="the first block that would go"
+    )
+    _add_json(exposure)
     _add_export(commands)
     demo = _add(commands, "demo", "the whole story, on a local chain", _DEMO)
     demo.add_argument("--check", action="store_true", help="tell it once, verify each step, end")

@@ -22,6 +22,7 @@ from daemon.anvil import AnvilFailed, AnvilMissing
 from daemon.arguments import parser
 from daemon.config import Config, ConfigError, example_config, example_prices, load_config
 from daemon.exporting import write_export
+from daemon.exposure_report import exposure_as_json, exposure_as_text
 from daemon.logs import configure_logs
 from daemon.mistakes import Unfit
 from daemon.postgres import EmbeddedFailed, database
@@ -33,6 +34,7 @@ from daemon.up import up
 from ledger.audit import as_json, audit, render
 from ledger.errors import LedgerError, LedgerUnavailable, RuleConflict
 from ledger.export import verifier
+from ledger.exposure import exposure
 from ledger.migrate import migrate
 from ledger.operating import Operating, PriceChange, PriceRow
 from ledger.outbox import receiver_rows, retry_dead
@@ -254,6 +256,16 @@ async def _apply_prices(url: str, prices: Sequence[PriceRow]) -> list[PriceChang
         return await operating.apply_prices(prices)
 
 
+def _exposure(options: Namespace) -> int:
+    with database(_config(options).database, os.environ) as url:
+        report = asyncio.run(exposure(url, options.chain, options.block))
+    if report is None:
+        print(f"creditd: the books know no chain {options.chain}", file=sys.stderr)
+        return 1
+    print(exposure_as_json(report) if options.json else exposure_as_text(report))
+    return 0
+
+
 def _export(options: Namespace) -> int:
     if options.verifier:
         print(verifier(), end="")
@@ -294,6 +306,7 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
         "migrate": _migrate,
         "status": _status,
         "audit": _audit,
+        "exposure": _exposure,
         "export": _export,
         "demo": _demo,
         "config check": _config_check,

@@ -225,4 +225,10 @@ def _rule_entry(source: Source) -> RuleEntry:
         cap_account=source.rule.max_per_account_micro,
         cap_account_day=source.rule.max_per_account_day_micro,
         expires_days=source.rule.expires_days,
+        source=source.kind,
+        on_reversal=source.on_reversal,
+        priority=source.priority,
+        operations=source.operations,
+        cap_day=source.rule.max_per_day_micro,
+        cap_total=source.rule.max_in_all_micro,
     )

@@ -15,10 +15,10 @@ class Rule:
     """What a source's events earn: `credits_micro` for every `per_base_units` of the amount.
 
     Base units are the token's smallest ones (wei for 18 decimals). Caps are micro-credits and at
-    least 1, None means no cap: `max_per_event_micro` is applied here, the two per account need
-    the account's earlier grants and are applied where those are read. Credits expire
-    `expires_days` after their grant, or never (None). Raises ValueError for numbers that no rule
-    can have.
+    least 1, None means no cap: `max_per_event_micro` is applied here, those per account, per day
+    and over all need the earlier grants and are applied where those are read. Credits expire
+    `expires_days` after the time of their block, or never (None). Raises ValueError for numbers
+    that no rule can have.
     """
 
     credits_micro: int
@@ -26,6 +26,8 @@ class Rule:
     max_per_event_micro: int | None = None
     max_per_account_micro: int | None = None
     max_per_account_day_micro: int | None = None
+    max_per_day_micro: int | None = None
+    max_in_all_micro: int | None = None
     expires_days: int | None = None
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 from eth_utils.address import is_checksum_address
 
@@ -13,6 +13,9 @@ from daemon.mistakes import nearest, shown
 from daemon.rules import GRANT_MAX_MICRO, Rule
 from daemon.toml_reader import Table
 from ledger.credits import MICRO_MAX, format_credits, parse_credits
+from ledger.granting import PRIORITY_MAX, PRIORITY_USUAL
+
+OnReversal = Literal["debt", "absorb", "freeze"]
 
 # A block number must fit a bigint.
 BLOCK_MAX: Final = 2**63 - 1
@@ -23,6 +26,12 @@ EXPIRES_DAYS_MAX: Final = 36_500
 # Names are written into the books and onto pages.
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 NAME_WANTED: Final = 'a name of at most 64 of a-z 0-9 . _ -, such as "vault-stakes"'
+
+# Events that pay for work; all others are about what is staked.
+MINING_EVENTS: Final = frozenset({"eip918.Mint"})
+# What may burn restricted credits: more names than a price list has operations are a mistake.
+OPERATIONS_MAX: Final = 100
+OPERATION_LENGTH_MAX: Final = 100  # the books allow no more
 
 _CONTRACT: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 _CONTRACT_WANTED: Final = "a contract's address, 0x and 40 hexadecimal digits"
@@ -35,7 +44,10 @@ _UINT256_MAX: Final = 2**256 - 1
 class Source:
     """A contract event that earns, in the blocks `from_block`..`to_block`, both included.
 
-    `contract` is the emitter's 20 bytes; `to_block` is None while the source has no end.
+    `contract` is the emitter's 20 bytes; `to_block` is None while the source has no end. What it
+    grants is burned by `priority`, lower ones first, and only for `operations` (None: for all).
+    `on_reversal` says what becomes of what was spent of it if its block leaves the chain: a debt
+    of the account, which may be frozen until it is paid, or a loss that the operator absorbs.
     """
 
     name: str
@@ -44,6 +56,14 @@ class Source:
     from_block: int
     to_block: int | None
     rule: Rule
+    on_reversal: OnReversal = "debt"
+    priority: int = PRIORITY_USUAL
+    operations: tuple[str, ...] | None = None
+
+    @property
+    def kind(self) -> Literal["mining", "staking"]:
+        """What its credits are earned by."""
+        return "mining" if self.event in MINING_EVENTS else "staking"
 
 
 def read_source(table: Table, *, events: Collection[str]) -> Source:
@@ -57,6 +77,11 @@ def read_source(table: Table, *, events: Collection[str]) -> Source:
         rule=_read_rule(
             table.table("rule", wanted='a table such as { credits = "10", … }', required=True)
         ),
+        on_reversal=_read_on_reversal(table),
+        priority=table.integer(
+            "priority", at_least=0, at_most=PRIORITY_MAX, default=PRIORITY_USUAL
+        ),
+        operations=_read_operations(table),
     )
     if (
         source.to_block is not None
@@ -127,6 +152,39 @@ def _read_event(table: Table, events: Collection[str]) -> str:
     return event
 
 
+def _read_on_reversal(table: Table) -> OnReversal:
+    wanted = (
+        '"debt" (the account owes what was spent), "freeze" (and spends nothing until it is paid)'
+        ' or "absorb" (you bear it)'
+    )
+    match table.text("on_reversal", wanted=wanted, default="debt"):
+        case "debt" | "":
+            return "debt"
+        case "freeze":
+            return "freeze"
+        case "absorb":
+            return "absorb"
+        case other:
+            table.mistake("on_reversal", f"must be {wanted} (got {shown(other)})")
+            return "debt"
+
+
+def _read_operations(table: Table) -> tuple[str, ...] | None:
+    wanted = f'a list of 1 to {OPERATIONS_MAX} operations such as ["chat", "images"]'
+    value = table.value("operations")
+    if value is None:
+        return None
+    names = value if isinstance(value, list) else []
+    if (
+        not 1 <= len(names) <= OPERATIONS_MAX
+        or not all(isinstance(name, str) for name in names)
+        or not all(1 <= len(name) <= OPERATION_LENGTH_MAX for name in names)
+    ):
+        table.mistake("operations", f"must be {wanted} (got {shown(value)})")
+        return None
+    return tuple(sorted(set(names)))
+
+
 def _read_rule(table: Table) -> Rule:
     decimals = table.integer("decimals", at_least=0, at_most=DECIMALS_MAX)
     rule = Rule(
@@ -135,6 +193,8 @@ def _read_rule(table: Table) -> Rule:
         max_per_event_micro=_read_credits(table, "max_per_event", GRANT_MAX_MICRO),
         max_per_account_micro=_read_credits(table, "max_per_account", MICRO_MAX),
         max_per_account_day_micro=_read_credits(table, "max_per_account_day", MICRO_MAX),
+        max_per_day_micro=_read_credits(table, "max_per_day", MICRO_MAX),
+        max_in_all_micro=_read_credits(table, "max_in_all", MICRO_MAX),
         expires_days=table.optional_integer("expires_days", at_least=1, at_most=EXPIRES_DAYS_MAX),
     )
     if (
@@ -211,11 +271,23 @@ def _check_caps(table: Table, rule: Rule) -> None:
             f"is less than credits ({format_credits(rule.credits_micro)}), so that not even `per`"
             " tokens would earn what the rule says: raise it, or lower credits and per together",
         )
-    narrow_to_wide = [
-        ("max_per_event", rule.max_per_event_micro),
-        ("max_per_account_day", rule.max_per_account_day_micro),
-        ("max_per_account", rule.max_per_account_micro),
-    ]
+    for narrow_to_wide in (
+        [
+            ("max_per_event", rule.max_per_event_micro),
+            ("max_per_account_day", rule.max_per_account_day_micro),
+            ("max_per_account", rule.max_per_account_micro),
+            ("max_in_all", rule.max_in_all_micro),
+        ],
+        [
+            ("max_per_account_day", rule.max_per_account_day_micro),
+            ("max_per_day", rule.max_per_day_micro),
+            ("max_in_all", rule.max_in_all_micro),
+        ],
+    ):
+        _check_order(table, narrow_to_wide)
+
+
+def _check_order(table: Table, narrow_to_wide: Sequence[tuple[str, int | None]]) -> None:
     given = [(key, cap) for key, cap in narrow_to_wide if cap is not None and table.sound(key)]
     for (narrow, narrow_cap), (wide, wide_cap) in pairwise(given):
         if narrow_cap > wide_cap:

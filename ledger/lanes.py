@@ -46,8 +46,9 @@ CHARGE_BATCH_TYPES: Final = (
 )
 
 # 40001 and 40P01 undo the statement and say nothing about the books. 23505: another process made
-# a charge under the same key in the same moment, and asking again gives its answer.
-_ANOTHER_TRY_HELPS: Final = {"40001", "40P01", "23505"}
+# a charge under the same key in the same moment, and asking again gives its answer. XX000: a
+# migration laid anew what the statement was running, and asking again runs the new.
+_ANOTHER_TRY_HELPS: Final = {"40001", "40P01", "23505", "XX000"}
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # Postgres counts microseconds from here
 
 

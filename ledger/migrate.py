@@ -18,10 +18,16 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from ledger.connecting import CONNECT_TIMEOUT_SECONDS, sqlalchemy_url
-from ledger.errors import LedgerUnavailable, SchemaMismatch
+from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
+from ledger.laying import lay_functions
 
 _HERE: Final = Path(__file__).parent
 _MIGRATION_LOCK: Final = 4_021_337  # any number, as long as every migration takes the same
+# While a migration waits for a table, every charge waits behind it: so it does not wait long, lets
+# them pass and tries again, until whoever holds the table has had time to end.
+TABLE_WAIT_MS: Final = 50
+PAUSE_SECONDS: Final = 0.5
+TRIES_MAX: Final = 120  # about a minute
 POSTGRES_OLDEST: Final = 150_000  # server_version_num of 15, the oldest release we support
 
 
@@ -50,14 +56,21 @@ def migrate(database_url: str) -> tuple[str | None, str]:
     """Bring the database to this release. Returns the versions before and after.
 
     Raises SchemaMismatch if the database is newer than this release or not PostgreSQL 15 or later,
-    LedgerUnavailable if it cannot be reached.
+    LedgerUnavailable if it cannot be reached, LedgerBusy if others hold its tables all the time.
     """
     engine = create_engine(
         sqlalchemy_url(database_url), connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}
     )
     try:
-        with engine.begin() as connection:
-            return _migrate(connection)
+        for _ in range(TRIES_MAX):
+            try:
+                with engine.begin() as connection:
+                    return _migrate(connection)
+            except (DBAPIError, psycopg.Error) as error:
+                if not _is_held(error):
+                    raise
+            with engine.begin() as connection:
+                connection.execute(text("select pg_sleep(:pause)"), {"pause": PAUSE_SECONDS})
     except OperationalError as error:
         raise LedgerUnavailable(f"the database cannot be reached: {error.orig}") from error
     except (DBAPIError, psycopg.Error) as error:
@@ -65,21 +78,29 @@ def migrate(database_url: str) -> tuple[str | None, str]:
         raise SchemaMismatch(f"the database refuses the migration: {refusal}") from error
     finally:
         engine.dispose()
+    raise LedgerBusy(
+        "the migration must change a table that another session holds: end that session's"
+        " transaction (pg_stat_activity shows it), then run `creditd migrate` again"
+    )
+
+
+def _is_held(error: DBAPIError | psycopg.Error) -> bool:
+    """Say whether somebody else holds a table. What was done so far is undone."""
+    refusal = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(refusal, psycopg.errors.LockNotAvailable)
 
 
 def _migrate(connection: Connection) -> tuple[str | None, str]:
     _require_postgres(connection)
     connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    connection.execute(text(f"set local lock_timeout = {TABLE_WAIT_MS}"))
     connection.execute(text("create schema if not exists creditd"))
     before = _version(connection)
     _require_not_newer(before)
     config = _alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    if _functions_laid(connection) != functions_digest():
-        run_script(connection, _HERE / "sql" / "drop_functions.sql")
-    for file in function_files():
-        run_script(connection, file)
+    lay_functions(connection, function_files())
     connection.execute(
         text(
             "insert into creditd.release (functions) values (:digest)"
@@ -90,19 +111,6 @@ def _migrate(connection: Connection) -> tuple[str | None, str]:
     )
     after = _version(connection)
     return before, str(after)
-
-
-def _functions_laid(connection: Connection) -> str | None:
-    row = connection.execute(text("select functions from creditd.release")).one_or_none()
-    return None if row is None else str(row[0])
-
-
-def run_script(connection: Connection, file: Path) -> None:
-    """Run a file of SQL as it stands: with no parameters, a percent sign in it is just that."""
-    driver = connection.connection.driver_connection
-    if driver is None:
-        raise LedgerUnavailable("the connection was closed during the migration")
-    driver.execute(file.read_text(encoding="utf-8"))
 
 
 def _require_postgres(connection: Connection) -> None:

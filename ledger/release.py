@@ -7,6 +7,7 @@ from ledger.migrate import function_files
 
 _FUNCTION = re.compile(r"^create or replace function creditd\.(\w+)", re.MULTILINE)
 _BODY = re.compile(r"\bas \$\$(.*?)\$\$", re.DOTALL)
+_SETTING = re.compile(r"\bset (\w+) = (\w+(?:, \w+)*)")
 _LANGUAGE = re.compile(r"\blanguage (\w+)")
 _GRANT = re.compile(r"^grant execute on function\s+([^;]+?)\s+to\s+([^;]+?);", re.MULTILINE)
 
@@ -18,6 +19,7 @@ class LaidFunction:
     function_name: str
     language: str
     is_definer: bool
+    settings: tuple[str, ...]
     body: str | None
 
 
@@ -60,6 +62,7 @@ def _function(text: str) -> LaidFunction:
         function_name=name.group(1),
         language=language.group(1),
         is_definer="security definer" in head,
+        settings=tuple(f"{name}={value}" for name, value in _SETTING.findall(head)),
         body=body.group(1) if body else None,
     )
 

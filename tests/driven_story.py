@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Final, TypeVar
 
-from driven_books import CHAIN, DrivenBooks, as_specified
+from driven_books import CHAIN, DrivenBooks, agree, as_specified
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from specification.books import Books
@@ -22,6 +23,10 @@ RULES: Final = (
     Rule("plain"),
     Rule("ending", expires_days=3),
     Rule("capped", cap_account=90, cap_account_day=40, expires_days=9),
+    Rule("shared", cap_day=50, cap_total=120, source="mining"),
+    Rule("borne", on_reversal="absorb", priority=40, expires_days=9),
+    Rule("strict", on_reversal="freeze", cap_account_day=60),
+    Rule("for images", operations=frozenset({"images"}), priority=7),
 )
 
 # Few of each, so that they meet.
@@ -64,7 +69,8 @@ class ToldTwice(RuleBasedStateMachine):
         self.now = BEGIN
         self.real.set_clock(self.now)
         self.books = Books()
-        self.chains = Chains(self.books, rules={rule.name: rule for rule in RULES})
+        self.chain_rules = [self.named(rule) for rule in RULES]
+        self.chains = Chains(self.books, rules={rule.name: rule for rule in self.chain_rules})
         self.app = self.real.new_app(self.name)
         self.other_app = self.real.new_app(f"other {self.name}")
         self.operations = {name: f"{self.name} {name}" for name in OPERATIONS}
@@ -73,6 +79,7 @@ class ToldTwice(RuleBasedStateMachine):
         self.accounts: list[AccountRef] = []  # in the order they came
         self.compared: dict[AccountRef, int] = {}
         self.charges: list[MovementRef] = []
+        self.reservations: list[MovementRef] = []
         self.left: list[Event] = []
         self.pools: list[AccountRef] = []
         self.members: list[AccountRef] = []
@@ -82,6 +89,12 @@ class ToldTwice(RuleBasedStateMachine):
         opened = self.real.run(self.real.by.spending.open_account(app_id=self.app, name=self.name))
         self.welcome(opened, "user")
         self.enter_rules()
+
+    def named(self, rule: Rule) -> Rule:
+        """The rule with its operations named as this story names them."""
+        if rule.operations is None:
+            return rule
+        return replace(rule, operations=frozenset(f"{self.name} {o}" for o in rule.operations))
 
     def digest(self, of: str) -> bytes:
         return hashlib.sha256(f"{self.name} {of}".encode()).digest()
@@ -107,7 +120,7 @@ class ToldTwice(RuleBasedStateMachine):
     def reprice(self, operation: str, base: int, per_unit: int) -> None:
         named = self.operations[operation]
         version = self.real.set_price(named, base, per_unit)
-        assert version == self.books.set_price(named, base, per_unit, self.now)
+        agree(version, self.books.set_price(named, base, per_unit, self.now))
 
     def enter_rules(self) -> None:
         self.first_block = self.real.next_block()
@@ -122,8 +135,14 @@ class ToldTwice(RuleBasedStateMachine):
                     cap_account=rule.cap_account,
                     cap_account_day=rule.cap_account_day,
                     expires_days=rule.expires_days,
+                    source=rule.source,
+                    on_reversal=rule.on_reversal,
+                    priority=rule.priority,
+                    operations=None if rule.operations is None else tuple(rule.operations),
+                    cap_day=rule.cap_day,
+                    cap_total=rule.cap_total,
                 )
-                for rule in RULES
+                for rule in self.chain_rules
             ]
         )
 
@@ -141,5 +160,5 @@ class ToldTwice(RuleBasedStateMachine):
     def compare(self) -> None:
         for ref, account in self.books.accounts.items():
             after = self.compared.get(ref, 0)
-            assert self.real.see(ref, after) == as_specified(account, after)
+            agree(self.real.see(ref, after), as_specified(account, after))
             self.compared[ref] = len(account.entries)

@@ -122,9 +122,7 @@ class Stage:
         ((lot_no,),) = self.rows(GIVE, *self.lot_parameters(account, amount, terms))
         return int(lot_no)
 
-    def lot_parameters(
-        self, account: AccountRef, amount: int, terms: Terms
-    ) -> tuple[object, ...]:
+    def lot_parameters(self, account: AccountRef, amount: int, terms: Terms) -> tuple[object, ...]:
         named = terms.operations
         return (
             *account,

@@ -91,6 +91,7 @@ class StandIn:
     available: Decimal = Decimal(100)
     pending: Decimal = Decimal(0)
     age: timedelta = timedelta(0)
+    budget_left: Decimal | None = None  # of a member
     charges: dict[str, dict[str, Any]] = field(default_factory=dict)
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -133,6 +134,10 @@ class StandIn:
             await self._refuse(send, 422, "unknown-operation")
             return
         cost = PRICES[asked["operation"]] * asked["units"]
+        if self.budget_left is not None and cost > self.budget_left:
+            amounts = {"required": str(cost), "left": str(self.budget_left)}
+            await self._refuse(send, 402, "over-budget", amounts)
+            return
         if cost > self.available:
             await self._refuse_unpaid(send, cost)
             return

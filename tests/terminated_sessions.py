@@ -8,7 +8,7 @@ from typing import LiteralString
 import psycopg
 from stage import Stage
 
-# A step is a row about to be written, a statement that has written its rows, or a row at the commit.
+# A step is a row about to be written, a statement that has written its rows, a row at the commit.
 _STEPS: LiteralString = """
 create table by_hand.plan (end_at integer not null);
 

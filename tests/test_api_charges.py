@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -5,6 +6,10 @@ import httpx2
 import pytest
 from conftest import earn, run
 from live_api import CREDIT, LiveApi, live_api
+
+from ledger.ids import AccountRef, format_account
+from ledger.outcomes import AccountOpened
+from ledger.sharing import Sharing
 
 WALLET = bytes.fromhex("11" * 20)
 
@@ -191,6 +196,31 @@ def test_a_frozen_account_is_not_charged(api: LiveApi, account: str) -> None:
     run(api.database_url, "update creditd.account set status = 'frozen'")
     problem(api.charge(account, "report.render"), 403, "account-frozen")
     assert api.get(f"/v1/accounts/{account}/balance").json()["frozen"] is True
+
+
+def test_a_402_tells_what_the_budget_of_a_member_leaves(api: LiveApi) -> None:
+    member = _member_with_a_budget(api.database_url, 6 * CREDIT)
+    response = api.charge(member, "report.render", key="k")
+    body = problem(response, 402, "over-budget")
+    asked = {"required": "7", "left": "6", "price_version": 1}
+    assert body.items() >= asked.items()
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["credits-cost"] == "7"
+    assert "retry-after" not in response.headers
+    assert 'operation="report.render",outcome="over_budget"} 1.0' in api.get("/metrics").text
+
+
+def _member_with_a_budget(database_url: str, amount: int) -> str:
+    async def made() -> AccountRef:
+        async with Sharing.open(database_url) as sharing:
+            works = await sharing.open_organisation(app_id=1, name="works")
+            assert isinstance(works, AccountOpened)
+            anna = await sharing.add_member(app_id=1, organisation=works.account, name="anna")
+            assert isinstance(anna, AccountOpened)
+            await sharing.set_budget(app_id=1, member=anna.account, period="month", amount=amount)
+            return anna.account
+
+    return format_account(asyncio.run(made()))
 
 
 def test_an_account_of_another_app_looks_like_none(api: LiveApi, account: str) -> None:

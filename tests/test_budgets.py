@@ -20,13 +20,6 @@ from ledger.outcomes import (
 )
 from ledger.sharing import Period
 
-TOLD = """
-create table told (root bigint, account bigint, topic text, body jsonb);
-create or replace function creditd.announce(
-  p_root bigint, p_account bigint, p_topic text, p_body jsonb
-) returns void language sql as $$ insert into public.told values ($1, $2, $3, $4) $$
-"""
-
 
 async def budget(
     town: Town,
@@ -234,23 +227,17 @@ def test_what_is_given_back_is_the_budgets_of_the_day_it_was_taken(database_url:
             await town.sell(anna, 10, "b")
             root, member = works.root_id, anna.account_id
             give_back = "select creditd.budget_give_back(%s, %s, %s::bigint, %s)"
-            town.rows(give_back, root, member, 4, made.charge.at)
+            await town.give_back(made, 4)
             assert used(town, anna) == {"-infinity": 16, "2024-05-01": 6, "2024-05-02": 10}
             with pytest.raises(psycopg.DatabaseError, match="nothing was taken"):
                 town.rows(give_back, root, member, 4, "2024-05-03Z")
             with pytest.raises(psycopg.errors.CheckViolation, match="budget_use_is_never"):
                 town.rows(give_back, root, member, 7, made.charge.at)
-            town.rows(
-                "select creditd.budget_take(%s, %s, 4::bigint, %s)", root, member, made.charge.at
-            )
 
     asyncio.run(main())
 
 
 def test_each_level_of_a_budget_is_told_once_in_a_period(database_url: str) -> None:
-    with psycopg.connect(database_url) as connection:
-        connection.execute(TOLD)
-
     async def main() -> None:
         async with Town.open(database_url) as town:
             at(town, "2024-05-01 12:00Z")
@@ -260,12 +247,16 @@ def test_each_level_of_a_budget_is_told_once_in_a_period(database_url: str) -> N
 
             def told() -> list[tuple[str, int, int]]:
                 return town.rows(
-                    "select body->>'period', (body->>'level')::int, (body->>'used')::int from told"
-                    " where topic = 'budget.level' and (root, account) = (%s, %s)",
+                    "select body->>'period', (body->>'level')::int, (body->>'used')::int"
+                    " from creditd.message where topic = 'budget.level'"
+                    " and (root_id, account_id) = (%s, %s) order by seq, place",
                     works.root_id,
                     anna.account_id,
                 )
 
+            town.rows(
+                "insert into creditd.receiver (name, topics) values ('ear', '{budget.level}')"
+            )
             made = await town.sell(anna, 4, "a")
             assert told() == []
             await town.sell(anna, 1, "b")

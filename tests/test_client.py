@@ -14,6 +14,7 @@ from creditd_client import (
     Credits,
     CreditsUnavailable,
     InsufficientCredits,
+    OverBudget,
     Refused,
     caller_key,
     wire,
@@ -94,6 +95,20 @@ def test_a_402_names_its_amounts_and_is_not_tried_again() -> None:
             assert len(line.requests) == 1
             books.available += 10
             assert not (await purse.charge(ACCOUNT, "chat", key="k")).replayed
+
+    asyncio.run(main())
+
+
+def test_a_402_over_a_budget_names_its_amounts_and_is_not_tried_again() -> None:
+    async def main() -> None:
+        books = StandIn(budget_left=Decimal("0.5"))
+        async with line_to(books) as (purse, line):
+            with pytest.raises(OverBudget) as refused:
+                await purse.charge(ACCOUNT, "chat", key="k")
+            assert refused.value.required == 12
+            assert refused.value.left == Decimal("0.5")
+            assert refused.value.problem["type"] == "/problems/over-budget"
+            assert len(line.requests) == 1
 
     asyncio.run(main())
 

@@ -5,7 +5,8 @@ import time
 
 import psycopg
 import pytest
-from busy_book import ALICE, BOB, CREDIT, Chain, entry_of, follow
+from busy_book import ALICE, BOB
+from busy_cast import CREDIT, Chain, entry_of, follow
 from conftest import fake_hash
 
 from ledger.audit import audit

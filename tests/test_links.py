@@ -259,22 +259,11 @@ def test_what_comes_back_to_a_linked_wallet_goes_on_to_its_account(database_url:
     async def main() -> None:
         async with Town.open(database_url) as town:
             own, user = await town.wallet(ALICE), await town.user()
-            await town.sell(own, 60, "k")
+            charged = await town.sell(own, 60, "k")
             await town.linked(ALICE, user)
             town.owe(own, 50)
             assert (town.has(own), town.has(user)) == ((0, 0), (0, 10))
-            town.rows(
-                f"""do $$
-                declare a creditd.account; e creditd.entry;
-                begin
-                  perform creditd.lock_with_links(array[{own.root_id}], array[{own.account_id}]);
-                  a := creditd.locked_account({own.root_id}, {own.account_id});
-                  e.kind := 3; e.amount := 25; e.refers_to := 2;
-                  a := creditd.give_back(a, e, 1);
-                  a := creditd.forward(a, a.seq);
-                  perform creditd.keep(a);
-                end $$"""
-            )
+            await town.give_back(charged, 25)
             assert (town.has(own), town.has(user)) == ((0, 0), (15, 0))
             assert town.kinds(user)[-2:] == [("move_in", 25), ("repayment", 10)]
 

@@ -46,6 +46,19 @@ def test_a_402_is_creditds_own_and_the_app_does_not_run() -> None:
     asyncio.run(main())
 
 
+def test_a_402_over_a_budget_is_creditds_own_too() -> None:
+    async def main() -> None:
+        async with shop() as s:
+            s.books.budget_left = Decimal(3)
+            answer = await s.get("/status/200")
+            assert answer.status_code == 402
+            assert answer.json()["type"] == "/problems/over-budget"
+            assert (answer.json()["required"], answer.json()["left"]) == ("12", "3")
+            assert s.app.runs == 0
+
+    asyncio.run(main())
+
+
 def test_a_free_route_asks_creditd_nothing() -> None:
     async def main() -> None:
         async with shop() as s:

@@ -50,7 +50,9 @@ class Watched:
 
     async def grown(self, *events: tuple[bytes, int]) -> None:
         tx = f"tx {len(self.chain.blocks)} of {self.wallets}"
-        earned = [Earned(wallet, amount, tx, place) for place, (wallet, amount) in enumerate(events)]
+        earned = [
+            Earned(wallet, amount, tx, place) for place, (wallet, amount) in enumerate(events)
+        ]
         await self.chain.grow(*earned, fork=tx)
 
     async def confirming(self) -> Ask:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from books import Books as Tables
 from books_and_model import Both
-from followed_chain import Earned, FollowedChain, source
 from proof_of_the_books import assert_sound
 from requests_to_the_books import Batch, Charge, Refund, Request, Reverse
 from stage import PLAIN, SECOND, Stage
@@ -146,7 +145,7 @@ def test_a_request_that_is_ended_while_it_waits_for_a_table_has_done_nothing(
             for table in tables(stage):
                 request = await scene(both, f"{scene.__name__} {table}")
                 before = books.contents()
-                asking: asyncio.Task[object] = asyncio.create_task(request.ask(both.party))  # type: ignore[arg-type]
+                asking: asyncio.Task[object] = asyncio.create_task(request.ask(both.party))
                 if await end_who_waits_for(stage, table, asking):
                     with pytest.raises(LedgerUnavailable):
                         await asking

@@ -13,7 +13,7 @@ from ledger.audit import audit, render
 from ledger.ids import AccountRef
 from ledger.linking import Linking
 from ledger.operating import Operating, PriceRow
-from ledger.outcomes import AccountOpened, Charged, ChargeOutcome, Linked, LinkOutcome
+from ledger.outcomes import AccountOpened, Charged, ChargeOutcome, Linked, LinkOutcome, Refunded
 from ledger.sharing import Sharing
 from ledger.spending import Spending
 
@@ -188,6 +188,13 @@ class Town:
               perform creditd.keep(a);
             end $$"""
         )
+
+    async def give_back(self, charged: Charged, amount: int, key: str = "r") -> Refunded:
+        outcome = await self.spending.refund(
+            app_id=self.app_id, charge=charged.charge.movement, key=key, amount=amount
+        )
+        assert isinstance(outcome, Refunded), outcome
+        return outcome
 
     def has(self, account: AccountRef) -> tuple[int, int]:
         """What the account has and owes."""

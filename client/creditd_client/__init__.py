@@ -2,7 +2,13 @@
 
 from creditd_client.answers import Balance, Charged, ChargeRecord, Refunded
 from creditd_client.calls import Credits
-from creditd_client.errors import CreditsError, CreditsUnavailable, InsufficientCredits, Refused
+from creditd_client.errors import (
+    CreditsError,
+    CreditsUnavailable,
+    InsufficientCredits,
+    OverBudget,
+    Refused,
+)
 from creditd_client.keys import caller_key, new_key, refund_key
 from creditd_client.metering import LostRefund, Metered, Metering
 
@@ -17,6 +23,7 @@ __all__ = [
     "LostRefund",
     "Metered",
     "Metering",
+    "OverBudget",
     "Refunded",
     "Refused",
     "caller_key",

@@ -51,7 +51,8 @@ class Credits:
         """Take the price of `units` of an operation from an account, once per key.
 
         A key is made where none is given. Raises InsufficientCredits where the balance does not
-        cover the price: nothing is taken then, and the key may be used again.
+        cover the price, OverBudget where a member's budget does not: nothing is taken then, and
+        the key may be used again.
         """
         body = {"account": account, "operation": operation, "units": units}
         began = datetime.now(UTC)

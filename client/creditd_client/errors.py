@@ -48,6 +48,26 @@ class InsufficientCredits(Refused):
         self.pending = pending
 
 
+class OverBudget(Refused):
+    """402: the member's budget leaves less than the price. Nothing was taken; the key is free.
+
+    Amounts are credits: what the operation costs, and what its organisation still pays for the
+    member in this period.
+    """
+
+    def __init__(
+        self,
+        problem: Mapping[str, object],
+        headers: Mapping[str, str],
+        *,
+        required: Decimal,
+        left: Decimal,
+    ) -> None:
+        super().__init__(402, problem, headers)
+        self.required = required
+        self.left = left
+
+
 class CreditsUnavailable(CreditsError):
     """creditd could not be reached, or gave no answer that makes sense.
 

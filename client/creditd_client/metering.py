@@ -10,7 +10,13 @@ from typing import Any, Final, TypeVar
 from creditd_client import refusals
 from creditd_client.answers import Charged, Refunded
 from creditd_client.calls import Credits
-from creditd_client.errors import CreditsError, CreditsUnavailable, InsufficientCredits, Refused
+from creditd_client.errors import (
+    CreditsError,
+    CreditsUnavailable,
+    InsufficientCredits,
+    OverBudget,
+    Refused,
+)
 from creditd_client.exchange import App, Exchange, Message, Receive, Scope, Send
 from creditd_client.keys import is_key, new_key, refund_key
 from creditd_client.refusals import Refusal
@@ -129,8 +135,8 @@ class Metering:
             return refusals.key_invalid()
         try:
             return await self._admit(metered, key, await self._charge(metered, key))
-        except InsufficientCredits as insufficient:
-            return refusals.passed_on(insufficient)
+        except (InsufficientCredits, OverBudget) as unpaid:
+            return refusals.passed_on(unpaid)
         except Refused as refused:
             if _code(refused) in CALLERS_FAULT:
                 return refusals.passed_on(refused)

@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx2
 
-from creditd_client.errors import CreditsUnavailable, InsufficientCredits, Refused
+from creditd_client.errors import CreditsUnavailable, InsufficientCredits, OverBudget, Refused
 from creditd_client.keys import quote_key
 
 # Waits between the attempts of one call: enough for a restart of creditd, not for an outage.
@@ -118,7 +118,7 @@ class Wire:
         return await self._ask("GET", path, None, {}, None)
 
     async def post(self, path: str, body: Mapping[str, object], key: str) -> Answer:
-        """Ask for a write, once per key. Raises Refused (402: InsufficientCredits), as `get`."""
+        """Ask for a write, once per key. Raises as `get` (402: InsufficientCredits, OverBudget)."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": quote_key(key)}
         return await self._ask("POST", path, json.dumps(body).encode(), headers, key)
 
@@ -200,15 +200,26 @@ def _accepted(answer: Answer) -> Answer:
     if answer.status < HTTPStatus.BAD_REQUEST:
         return answer
     if answer.status == HTTPStatus.PAYMENT_REQUIRED:
-        raise InsufficientCredits(
+        raise _unpaid(answer)
+    raise Refused(answer.status, answer.document, answer.headers)
+
+
+def _unpaid(answer: Answer) -> InsufficientCredits | OverBudget:
+    if str(answer.document.get("type")).endswith("/over-budget"):
+        return OverBudget(
             answer.document,
             answer.headers,
             required=answer.credits("required"),
-            available=answer.credits("available"),
-            missing=answer.credits("missing"),
-            pending=answer.credits("pending"),
+            left=answer.credits("left"),
         )
-    raise Refused(answer.status, answer.document, answer.headers)
+    return InsufficientCredits(
+        answer.document,
+        answer.headers,
+        required=answer.credits("required"),
+        available=answer.credits("available"),
+        missing=answer.credits("missing"),
+        pending=answer.credits("pending"),
+    )
 
 
 def _pause_seconds(attempt: int, outcome: _Unanswered) -> float | None:

@@ -1,10 +1,17 @@
--- Another release's functions go before this one's are laid: a changed argument list would leave the
--- old function beside the new one, a changed result cannot replace the old. Triggers are laid anew.
+-- Functions whose arguments or results another release changes cannot be replaced: all go before the
+-- new ones are laid, at once, because some are parts of others. Those of triggers take and give
+-- nothing, and stay: to drop them would lock their tables.
 do $$
-declare v_name text;
+declare v_names text;
 begin
-  for v_name in select p.oid::regprocedure from pg_proc p where p.pronamespace = 'creditd'::regnamespace loop
-    execute 'drop function if exists ' || v_name || ' cascade';
-  end loop;
-  drop type if exists creditd.charge_outcome, creditd.refund_outcome;
+  select string_agg(p.oid::regprocedure::text, ', ') into v_names from pg_proc p
+    where p.pronamespace = 'creditd'::regnamespace and p.prorettype <> 'trigger'::regtype;
+  if v_names is not null then
+    execute 'drop function ' || v_names || ' cascade';
+  end if;
+  select string_agg(format('creditd.%I', c.relname), ', ') into v_names from pg_class c
+    where c.relnamespace = 'creditd'::regnamespace and c.relkind = 'c';
+  if v_names is not null then
+    execute 'drop type ' || v_names;
+  end if;
 end $$;

@@ -5,7 +5,7 @@ remembered that can be added up.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Final
@@ -243,7 +243,8 @@ class Account:
             part = min(left, lot.remaining) if lot.may_pay(operation, now) else 0
             if part > 0:
                 entry = self.post(kind, part, lot, now, first)
-                legs.append(Leg(lot.no, part, entry.at))
+                counted_at = legs[0].at if legs else entry.at
+                legs.append(Leg(lot.no, part, entry.at, counted_at))
                 left -= part
         assert left == 0
         return legs
@@ -295,11 +296,12 @@ class Account:
 
 @dataclass(frozen=True)
 class Leg:
-    """What was taken from one lot, and when."""
+    """What was taken from one lot, when, and when a budget counted it."""
 
     lot: int
     amount: int
     at: int
+    counted_at: int
 
 
 @dataclass
@@ -309,7 +311,6 @@ class Taken:
     app: int
     legs: list[Leg]
     member: AccountRef | None = None  # whose budget it counts in
-    at: int = 0  # when it counted in that budget
     refunded: int = 0
     caused: int = 0  # granted because of it
 
@@ -326,7 +327,7 @@ class Taken:
             part = min(left, amount)
             amount -= part
             if part > 0:
-                yield Leg(leg.lot, part, leg.at)
+                yield replace(leg, amount=part)
 
 
 def moment(at: int) -> datetime:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ledger.ids import AccountRef, MovementRef
+from ledger.outcomes import Ending
 from specification.accounts import FOR_DEBT, OVERDRAFT, Account, Kind, Leg, Lot, LotRef, Taken
-from specification.outcomes import Ending
 
 COST_MAX: Final = 4 * 10**18  # of one charge
 SPENT_MAX: Final = 5 * 10**18  # of one account, ever
@@ -70,8 +70,8 @@ class Books:
             account.apps.add(app)
         return account
 
-    def reached(self, app: int, ref: AccountRef) -> Account | None:
-        account = self.accounts.get(ref)
+    def reached(self, app: int, ref: AccountRef | None) -> Account | None:
+        account = None if ref is None else self.accounts.get(ref)
         return account if account is not None and app in account.apps else None
 
     def set_price(self, operation: str, base: int, per_unit: int, now: int) -> int:
@@ -152,10 +152,9 @@ class Books:
 
     def descendants(self, origin: LotRef) -> list[tuple[Account, Lot]]:
         """A lot and all that was moved of it, wherever it is now."""
-        account = self.accounts[origin.account]
-        return [(account, account.lots[origin.no])] + [
-            (other, lot)
-            for other in self.accounts.values()
-            for lot in other.lots.values()
-            if lot.origin == origin
+        return [
+            (account, lot)
+            for ref, account in sorted(self.accounts.items())
+            for lot in account.lots.values()
+            if origin in {lot.origin, LotRef(ref, lot.no)}
         ]

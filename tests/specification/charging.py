@@ -46,7 +46,7 @@ def charge(
     legs = payer.burn(Kind.CHARGE, purse.cost, operation, now)
     ref = MovementRef(payer.ref, first)
     at = payer.entries[first - 1].at
-    books.taken[ref] = Taken(app, legs, purse.member, at)
+    books.taken[ref] = Taken(app, legs, purse.member)
     count_in_budget(books, purse.member, purse.cost, at)
     made = Charge(
         movement=ref,
@@ -73,9 +73,11 @@ def refund(
     if_over: str = LAPSE,
 ) -> RefundOutcome:
     """Give back part of a charge or of a settlement, or (None) all that is left of it."""
-    account = books.reached(app, charge.account)
-    if account is None:
+    taken = books.taken.get(charge)
+    named = [charge.account] if taken is None else [charge.account, taken.member]
+    if not any(books.reached(app, ref) for ref in named):
         return NoSuchCharge()
+    account = books.accounts[charge.account]
     request = ("refund", charge.seq, amount, if_over)
     answer = books.answers.get((app, charge.account, key))
     if answer is not None:
@@ -83,7 +85,6 @@ def refund(
             return KeyReused()
         assert isinstance(answer.outcome, Refunded)
         return replace(answer.outcome, replayed=True)
-    taken = books.taken.get(charge)
     if taken is None or taken.app != app:
         return NoSuchCharge()
     left = taken.cost - taken.refunded
@@ -94,8 +95,8 @@ def refund(
     first = account.next_entry
     for leg in list(taken.legs_to_refund(wanted)):
         give_back(account, leg, first, if_over, now)
+        count_in_budget(books, taken.member, -leg.amount, leg.counted_at)
     taken.refunded += wanted
-    count_in_budget(books, taken.member, -wanted, taken.at)
     books.finish(account, first, now)
     entries = account.entries[first - 1 :]
     made = Refund(

@@ -1,10 +1,12 @@
 """How reservations end: settled, released, or by the clock."""
 
+from typing import Literal
+
 from ledger.ids import MovementRef
-from specification.accounts import FOR_DEBT, Account, Kind, Leg, Lot, Taken
+from ledger.outcomes import Ending
+from specification.accounts import FOR_DEBT, Account, Kind, Leg, Lot, Taken, moment
 from specification.books import Books, Reservation
 from specification.budgets import count_in_budget
-from specification.outcomes import Released
 
 DEBT, ABSORB, FREEZE = "debt", "absorb", "freeze"
 
@@ -19,17 +21,51 @@ def make_up(account: Account, lot: Lot, amount: int, movement: int, now: int) ->
         account.frozen_for = FOR_DEBT
 
 
-def end(books: Books, reservation: Reservation, take: int, now: int) -> int:
-    """Take so much of what is held, in burn order, give back the rest, and return the movement.
+def end(
+    books: Books,
+    reservation: Reservation,
+    how: Literal["settled", "released", "expired"],
+    take: int,
+    now: int,
+) -> Ending:
+    """Take so much, what is held first and in burn order, and give back the rest.
 
-    The caller takes what is asked for beyond that, and finishes the movement.
+    What is taken beyond what is held is known to be there.
     """
     account = books.accounts[reservation.ref.account]
     first = account.next_entry
-    if reservation.amount == 0:  # nothing is held, and yet it ends by an entry
+    legs = part(account, reservation, min(take, reservation.amount), now)
+    if take > reservation.amount:
+        extra = take - reservation.amount
+        more = account.burn(Kind.CHARGE, extra, reservation.operation, now, first)
+        count_in_budget(books, reservation.member, extra, more[0].at)
+        legs += more
+    else:
+        given_back = reservation.amount - take
+        count_in_budget(books, reservation.member, -given_back, reservation.at)
+    if take > 0 or reservation.amount == 0:
+        taken = Taken(reservation.app, legs, reservation.member)
+        books.taken[MovementRef(account.ref, first)] = taken
+    books.finish(account, first, now)
+    entries = [entry for entry in account.entries if entry.movement == first]
+    reservation.ending = Ending(
+        reservation=reservation.ref,
+        movement=MovementRef(account.ref, first),
+        how=how,
+        taken=take,
+        available=entries[-1].available_after,
+        held=entries[-1].held_after,
+        at=moment(entries[0].at),
+    )
+    return reservation.ending
+
+
+def part(account: Account, reservation: Reservation, take: int, now: int) -> list[Leg]:
+    """Part what is held into what is taken, whose legs are returned, and what goes back."""
+    first = account.next_entry
+    if reservation.amount == 0:  # it ends by an entry all the same
         account.post(Kind.SETTLEMENT, 0, None, now, first)
     taken, rest = parted(reservation.legs, take)
-    at = {leg.lot: leg.at for leg in reservation.legs}
     for leg in taken:
         lot = account.lots[leg.lot]
         account.post(Kind.SETTLEMENT, leg.amount, lot, now, first)
@@ -42,52 +78,37 @@ def end(books: Books, reservation: Reservation, take: int, now: int) -> int:
             account.post(Kind.REVERSAL, leg.amount, lot, now, first)
         elif lot.is_over(now):
             account.post(Kind.EXPIRY, leg.amount, lot, now, first)
-    if taken:
-        legs = [Leg(leg.lot, leg.amount, at[leg.lot]) for leg in taken]
-        books.taken[MovementRef(account.ref, first)] = Taken(
-            reservation.app, legs, reservation.member, reservation.at
-        )
-    given_back = reservation.amount - take
-    count_in_budget(books, reservation.member, -given_back, reservation.at)
-    return first
+    return taken
 
 
 def parted(legs: list[Leg], take: int) -> tuple[list[Leg], list[Leg]]:
-    """Part the legs of a reservation into what is taken of them and the rest."""
+    """Part legs after so much."""
     taken, rest = [], []
     for leg in legs:
-        part = min(take, leg.amount)
-        take -= part
-        if part > 0:
-            taken.append(Leg(leg.lot, part, leg.at))
-        if leg.amount > part:
-            rest.append(Leg(leg.lot, leg.amount - part, leg.at))
+        amount = min(take, leg.amount)
+        take -= amount
+        if amount > 0:
+            taken.append(Leg(leg.lot, amount, leg.at, leg.counted_at))
+        if leg.amount > amount:
+            rest.append(Leg(leg.lot, leg.amount - amount, leg.at, leg.counted_at))
     return taken, rest
 
 
-def sweep(books: Books, account: Account, now: int) -> None:
-    """End what holds credits of an account and whose time is over, the earliest first."""
-    due = [
+def due(books: Books, account: Account, now: int) -> list[Reservation]:
+    """The reservations of an account whose time is over, the earliest first."""
+    found = [
         reservation
         for reservation in books.reservations.values()
         if reservation.ref.account == account.ref
         and reservation.ending is None
-        and reservation.amount > 0
         and reservation.expires_at <= now
     ]
-    for reservation in sorted(due, key=lambda r: (r.expires_at, r.ref.seq)):
-        end_by_clock(books, reservation, now)
+    return sorted(found, key=lambda reservation: (reservation.expires_at, reservation.ref.seq))
 
 
-def end_by_clock(books: Books, reservation: Reservation, now: int) -> None:
-    account = books.accounts[reservation.ref.account]
-    first = end(books, reservation, reservation.minimum, now)
-    books.finish(account, first, now)
-    reservation.ending = Released(
-        reservation=reservation.ref,
-        movement=MovementRef(account.ref, first),
-        amount=reservation.minimum,
-        available=account.available,
-        held=account.held,
-        expired=True,
-    )
+def sweep(books: Books, account: Account, now: int) -> None:
+    """End what holds credits for too long; not where they would go on to another account."""
+    if books.home_of(account) is None:
+        for reservation in due(books, account, now):
+            if reservation.amount > 0:
+                end(books, reservation, "expired", reservation.minimum, now)

@@ -3,23 +3,29 @@
 from collections.abc import Hashable
 from dataclasses import replace
 
+from ledger import outcomes
 from ledger.ids import AccountRef, MovementRef
-from ledger.outcomes import Insufficient, KeyReused
-from specification.accounts import Account, Kind, Taken
-from specification.books import Answer, Books, Reservation
-from specification.budgets import count_in_budget
-from specification.deciding import Ask, Purse, Refusal, decide, made_ready
-from specification.ending import end, end_by_clock
-from specification.outcomes import (
+from ledger.outcomes import (
     AlreadyEnded,
     Ending,
     Extended,
+    ExtendOutcome,
+    KeyReused,
     NoSuchReservation,
+    NotCoveredBeyond,
     OverBound,
     Released,
+    ReleaseOutcome,
     Reserved,
+    ReserveOutcome,
     Settled,
+    SettleOutcome,
 )
+from specification.accounts import Kind, moment
+from specification.books import Answer, Books, Reservation
+from specification.budgets import count_in_budget
+from specification.deciding import Ask, Purse, decide, made_ready
+from specification.ending import due, end
 
 
 def reserve(
@@ -34,7 +40,7 @@ def reserve(
     expires_in: int,
     minimum: int = 0,
     over_max: int = 0,
-) -> Reserved | Refusal:
+) -> ReserveOutcome:
     """Hold the price of up to so many units. If nobody settles in time, only `minimum` is taken."""
     request = ("reserve", operation, units, expires_in, minimum, over_max)
     purse = decide(books, Ask(app, account, key, request, operation, units), now)
@@ -60,115 +66,106 @@ def reserve(
     )
     books.reservations[ref] = reservation
     count_in_budget(books, purse.member, purse.cost, reservation.at)
-    outcome = Reserved(ref, purse.cost, payer.available, payer.held, reservation.expires_at)
+    made = outcomes.Reservation(
+        movement=ref,
+        operation=operation,
+        units=units,
+        price_version=purse.version,
+        amount=purse.cost,
+        available=payer.available,
+        held=payer.held,
+        expires_at=moment(reservation.expires_at),
+        at=moment(reservation.at),
+    )
+    outcome = Reserved(made, replayed=False)
     books.answers[app, account, key] = Answer(request, outcome)
     return outcome
 
 
 def settle(
     books: Books, now: int, *, app: int, reservation: MovementRef, key: str, amount: int
-) -> Ending | KeyReused | NoSuchReservation | AlreadyEnded | OverBound | Insufficient:
+) -> SettleOutcome:
     """Take what the work cost and give the rest back, whatever has ended or frozen meanwhile."""
     request = ("settle", reservation.seq, amount)
-    open_one = opened(books, now, app=app, ref=reservation, key=key, request=request)
-    if isinstance(open_one, (KeyReused, NoSuchReservation)):
-        return open_one
+    found = opened(books, now, app=app, ref=reservation, key=key, request=request)
+    if isinstance(found, KeyReused | NoSuchReservation):
+        return found
+    if found.ending is not None:
+        if (found.ending.how, found.ending.taken) == ("settled", amount):
+            return Settled(found.ending, replayed=True)
+        return AlreadyEnded(found.ending)
+    if not 0 <= amount <= found.amount + found.over_max:
+        return OverBound(found.amount + found.over_max)
     account = books.accounts[reservation.account]
-    if open_one.ending is not None:
-        return again(open_one.ending, Settled, amount)
-    if amount > open_one.amount + open_one.over_max:
-        return OverBound(open_one.amount + open_one.over_max)
-    extra = max(0, amount - open_one.amount)
-    if extra > 0:
-        there = made_ready(books, account, open_one.operation, extra, now)
-        if there < extra:
-            return Insufficient(extra, there, account.debt, 0)
     account.expire(now)
-    first = end(books, open_one, amount - extra, now)
+    extra = amount - found.amount
     if extra > 0:
-        legs = account.burn(Kind.CHARGE, extra, open_one.operation, now, first)
-        ref = MovementRef(account.ref, first)
-        taken = books.taken.setdefault(ref, Taken(app, [], open_one.member, open_one.at))
-        taken.legs.extend(legs)
-        count_in_budget(books, open_one.member, extra, open_one.at)
-    books.finish(account, first, now)
-    ending = Settled(
-        reservation=reservation,
-        movement=MovementRef(account.ref, first),
-        amount=amount,
-        available=account.available,
-        held=account.held,
-    )
-    open_one.ending = ending
+        there = made_ready(books, account, found.operation, extra, now)
+        if there < extra:
+            return NotCoveredBeyond(extra, there, account.debt)
+    ending = end(books, found, "settled", amount, now)
     books.answers[app, reservation.account, key] = Answer(request, ending)
-    return ending
+    return Settled(ending, replayed=False)
 
 
 def release(
     books: Books, now: int, *, app: int, reservation: MovementRef, key: str
-) -> Ending | KeyReused | NoSuchReservation | AlreadyEnded:
+) -> ReleaseOutcome:
     """Give back all that is held."""
     request = ("release", reservation.seq)
-    open_one = opened(books, now, app=app, ref=reservation, key=key, request=request)
-    if isinstance(open_one, (KeyReused, NoSuchReservation)):
-        return open_one
-    account = books.accounts[reservation.account]
-    if open_one.ending is not None:
-        return again(open_one.ending, Released, 0)
-    account.expire(now)
-    first = end(books, open_one, 0, now)
-    books.finish(account, first, now)
-    ending = Released(
-        reservation=reservation,
-        movement=MovementRef(account.ref, first),
-        amount=0,
-        available=account.available,
-        held=account.held,
-    )
-    open_one.ending = ending
+    found = opened(books, now, app=app, ref=reservation, key=key, request=request)
+    if isinstance(found, KeyReused | NoSuchReservation):
+        return found
+    if found.ending is not None:
+        return again(found.ending)
+    books.accounts[reservation.account].expire(now)
+    ending = end(books, found, "released", 0, now)
     books.answers[app, reservation.account, key] = Answer(request, ending)
-    return ending
+    return Released(ending, replayed=False)
+
+
+def again(ending: Ending) -> Released | AlreadyEnded:
+    if ending.how == "released":
+        return Released(ending, replayed=True)
+    return AlreadyEnded(ending)
 
 
 def extend(
     books: Books, now: int, *, app: int, reservation: MovementRef, until: int
-) -> Extended | NoSuchReservation | AlreadyEnded:
+) -> ExtendOutcome:
     """Let a reservation that is open last until then; never shorter than it would have."""
-    open_one = opened(books, now, app=app, ref=reservation, key=None, request=None)
-    if isinstance(open_one, (KeyReused, NoSuchReservation)):
+    found = opened(books, now, app=app, ref=reservation, key=None, request=None)
+    if isinstance(found, KeyReused | NoSuchReservation):
         return NoSuchReservation()
-    if open_one.ending is not None:
-        return AlreadyEnded(open_one.ending)
-    open_one.expires_at = max(open_one.expires_at, until)
-    return Extended(open_one.expires_at)
+    if found.ending is not None:
+        return AlreadyEnded(found.ending)
+    found.expires_at = max(found.expires_at, until)
+    return Extended(moment(found.expires_at))
 
 
 def opened(
     books: Books, now: int, *, app: int, ref: MovementRef, key: str | None, request: Hashable
 ) -> Reservation | KeyReused | NoSuchReservation:
     """Find a reservation, ended if its time is over."""
-    if books.reached(app, ref.account) is None:
+    reservation = books.reservations.get(ref)
+    named = [ref.account] if reservation is None else [ref.account, reservation.member]
+    if not any(books.reached(app, one) for one in named):
         return NoSuchReservation()
     answer = books.answers.get((app, ref.account, key))
     if answer is not None and answer.request != request:
         return KeyReused()
-    reservation = books.reservations.get(ref)
     if reservation is None or reservation.app != app:
         return NoSuchReservation()
     if reservation.ending is None and reservation.expires_at <= now:
-        end_due(books, reservation, now)
+        books.accounts[ref.account].expire(now)
+        end(books, reservation, "expired", reservation.minimum, now)
     return reservation
 
 
-def end_due(books: Books, reservation: Reservation, now: int) -> None:
-    account: Account = books.accounts[reservation.ref.account]
-    account.expire(now)
-    end_by_clock(books, reservation, now)
-
-
-def again(ending: Ending, asked: type[Settled | Released], amount: int) -> Ending | AlreadyEnded:
-    """Answer a second ending: the same one is a replay, under whatever key."""
-    by_clock = isinstance(ending, Released) and ending.expired
-    if isinstance(ending, asked) and ending.amount == amount and not by_clock:
-        return replace(ending, replayed=True)
-    return AlreadyEnded(ending)
+def end_all_due(books: Books, now: int) -> None:
+    """End every reservation whose time is over."""
+    for account in books.accounts.values():
+        if due(books, account, now):
+            account.expire(now)
+        for reservation in due(books, account, now):
+            end(books, reservation, "expired", reservation.minimum, now)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from alembic import op
 
-from ledger.migrate import run_script
+from ledger.laying import run_script
 
 revision = "0002"
 down_revision = None

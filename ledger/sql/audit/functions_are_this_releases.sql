@@ -16,8 +16,7 @@ where p.oid is null
   or p.prosrc <> f.body
   or l.lanname <> f.language
   or p.prosecdef <> f.is_definer
-  -- What a SQL-standard body calls was bound when it was made: it needs no search path.
-  or p.proconfig is distinct from case when p.prosqlbody is null then array['search_path=creditd, pg_temp'] end
+  or coalesce(p.proconfig, '{}') <> f.settings
   or p.proowner <> (select c.relowner from pg_class c where c.oid = 'entry'::regclass)
 union all
 select null, 'the books say they are run by the functions ' || coalesce(r.functions, 'of no release')

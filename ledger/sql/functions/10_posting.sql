@@ -7,10 +7,23 @@ begin
     using errcode = 'CD000';
 end $$;
 
-create or replace trigger entry_is_append_only before update or delete on creditd.entry
-  for each row execute function creditd.refuse_change();
-create or replace trigger entry_is_never_truncated before truncate on creditd.entry
-  for each statement execute function creditd.refuse_change();
+-- To lay a trigger locks its table: only where it is not there as it should be.
+do $$ begin
+  if not exists (select from pg_trigger t where t.tgrelid = 'creditd.entry'::regclass
+      and t.tgname = 'entry_is_append_only' and t.tgfoid = 'creditd.refuse_change'::regproc
+      and t.tgtype = 27 and t.tgenabled = 'O' and t.tgqual is null) then  -- for each row, before update or delete
+    create or replace trigger entry_is_append_only before update or delete on creditd.entry
+      for each row execute function creditd.refuse_change();
+    alter table creditd.entry enable trigger entry_is_append_only;
+  end if;
+  if not exists (select from pg_trigger t where t.tgrelid = 'creditd.entry'::regclass
+      and t.tgname = 'entry_is_never_truncated' and t.tgfoid = 'creditd.refuse_change'::regproc
+      and t.tgtype = 34 and t.tgenabled = 'O') then  -- for each statement, before truncate
+    create or replace trigger entry_is_never_truncated before truncate on creditd.entry
+      for each statement execute function creditd.refuse_change();
+    alter table creditd.entry enable trigger entry_is_never_truncated;
+  end if;
+end $$;
 
 -- The functions in plain SQL name what they call when they are made: no search path can mislead them.
 
@@ -127,6 +140,7 @@ begin
       order by l.priority, l.expires_at, l.lot_no limit 1;
     a.head_left := coalesce(a.head_left, 0);
   end if;
+  perform tell_if_low(a);
   update account set
     status = a.status, available = a.available, held = a.held, debt = a.debt, granted = a.granted,
     refunded = a.refunded, spent = a.spent, expired = a.expired, reversed = a.reversed, owed = a.owed,

@@ -35,8 +35,7 @@ begin
   return v_count;
 end $$;
 
--- Takes what the account owes out of a lot that has just come in. Who is frozen for a debt is so no more
--- once it is paid.
+-- Takes what the account owes out of a lot that has just come in.
 create or replace function creditd.repay(a creditd.account, p_lot bigint, p_movement bigint, p_most bigint, p_refers bigint)
 returns creditd.account
 language plpgsql set search_path = creditd, pg_temp as $$
@@ -46,7 +45,6 @@ begin
   e.kind := 6; e.amount := least(a.debt, p_most); e.lot_no := p_lot;
   e.movement := p_movement; e.refers_to := p_refers;
   a := post(a, e);
-  if a.debt = 0 and a.status = 'indebted' then a.status := 'open'; end if;
   perform announce(a.root_id, a.account_id, 'debt.repaid', jsonb_build_object('repaid', e.amount, 'debt', a.debt));
   return a;
 end $$;
@@ -106,7 +104,7 @@ begin
   a := refill_line(a, v_lot, v_lot);
   perform announce(a.root_id, a.account_id, 'grant.confirmed',
                    grant_said(v_lot, l.source, l.amount, l.cause, l.expires_at));
-  return forward(a, v_lot);
+  return finish(a, v_lot, null);
 end $$;
 
 -- What is told of a grant. Of a chain's event its cause begins with the chain's id and the transaction.

@@ -2,39 +2,30 @@
 -- moved to; what reservations hold of it stays, and is decided when they end; what was spent is owed, or
 -- borne by the operator, as the rule says. What expired unspent is owed by nobody.
 
--- What becomes of what was spent of a lot: as the rule says by which it, or the lot it began as, was granted.
-create or replace function creditd.reversal_policy(l creditd.lot) returns text
-language plpgsql stable set search_path = creditd, pg_temp as $$
-begin
-  return coalesce((
-    select r.on_reversal from lot o join rule r on r.rule_id = o.rule_id
-    where o.root_id = coalesce(l.origin_root, l.root_id) and o.account_id = coalesce(l.origin_account, l.account_id)
-      and o.lot_no = coalesce(l.origin_lot, l.lot_no)), 'debt');
-end $$;
-
--- Says who makes up for what was spent of a reversed lot: the account, or the operator.
+-- Says who bears what was spent of a grant that turned out to be void: by the rule of the lot, or of the one
+-- it began as, whoever spent it (a debt) or the operator (absorbed).
 create or replace function creditd.make_up(
-  a creditd.account, p_lot bigint, p_amount bigint, p_movement bigint
+  a creditd.account, p_lot creditd.lot, p_amount bigint, p_movement bigint, p_refers bigint
 ) returns creditd.account
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
-  v_lot lot;
   v_policy text;
   e entry;
 begin
-  select * into strict v_lot from lot l
-    where l.root_id = a.root_id and l.account_id = a.account_id and l.lot_no = p_lot;
-  v_policy := reversal_policy(v_lot);
+  select r.on_reversal into v_policy from lot l join rule r on r.rule_id = l.rule_id
+    where l.root_id = coalesce(p_lot.origin_root, p_lot.root_id)
+      and l.account_id = coalesce(p_lot.origin_account, p_lot.account_id)
+      and l.lot_no = coalesce(p_lot.origin_lot, p_lot.lot_no);
   e.kind := case v_policy when 'absorb' then 11 else 5 end;
-  e.amount := p_amount; e.lot_no := p_lot; e.movement := p_movement;
+  e.amount := p_amount; e.lot_no := p_lot.lot_no; e.movement := p_movement; e.refers_to := p_refers;
   a := post(a, e);
   if v_policy = 'absorb' then
     update lot l set absorbed = l.absorbed + p_amount
-      where l.root_id = a.root_id and l.account_id = a.account_id and l.lot_no = p_lot;
+      where l.root_id = a.root_id and l.account_id = a.account_id and l.lot_no = p_lot.lot_no;
     return a;
   end if;
   if v_policy = 'freeze' and a.status = 'open' then a.status := 'indebted'; end if;
-  perform announce(a.root_id, a.account_id, 'debt.opened', jsonb_build_object('amount', p_amount, 'debt', a.debt));
+  perform announce(a.root_id, a.account_id, 'debt.opened', jsonb_build_object('owed', p_amount, 'debt', a.debt));
   return a;
 end $$;
 
@@ -62,11 +53,8 @@ begin
     v_spent := l.amount - l.remaining - l.held - l.expired - l.moved;
     perform announce(p_root, p_account, 'grant.reversed',
                      jsonb_build_object('grant', p_lot, 'taken_back', l.remaining, 'spent', v_spent, 'held', l.held));
-    if v_spent > 0 then a := make_up(a, p_lot, v_spent, v_movement); end if;
-    if a.seq >= v_movement then
-      a := repay_from_lots(a, v_movement, null);
-      a := forward(a, v_movement);
-    end if;
+    if v_spent > 0 then a := make_up(a, l, v_spent, v_movement, null); end if;
+    if a.seq >= v_movement then a := finish(a, v_movement, null); end if;
   end if;
   perform keep(a);
 end $$;

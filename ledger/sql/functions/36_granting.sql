@@ -14,17 +14,11 @@ language plpgsql stable set search_path = creditd, pg_temp as $$
 declare
   v_last entry;
   v_repaid bigint;
-  v_end bigint;
 begin
-  -- A movement's entries follow one another: the first one of another movement ends them.
-  select x.seq into v_end from entry x
-    where x.root_id = e.root_id and x.account_id = e.account_id and x.seq > e.seq and x.movement <> e.seq
-    order by x.seq limit 1;
   select * into strict v_last from entry x
-    where x.root_id = e.root_id and x.account_id = e.account_id and x.seq >= e.seq
-      and x.seq < coalesce(v_end, 9223372036854775807)
-    order by x.seq desc limit 1;
-  select coalesce(sum(x.amount), 0) into v_repaid from entry x
+    where x.root_id = e.root_id and x.account_id = e.account_id
+      and x.seq = last_of_movement(e.root_id, e.account_id, e.seq);
+  select coalesce(sum(x.amount), 0)::bigint into v_repaid from entry x
     where x.root_id = e.root_id and x.account_id = e.account_id and x.seq between e.seq and v_last.seq
       and x.kind = 6 and x.lot_no = e.lot_no;
   return row('replayed', e.seq, e.total, v_repaid, v_last.available_after, e.at)::grant_outcome;
@@ -37,7 +31,7 @@ language plpgsql stable set search_path = creditd, pg_temp as $$
 begin
   return (
     e.total - coalesce((
-      select sum(x.amount) from entry x
+      select sum(x.amount)::bigint from entry x
       where x.root_id = e.root_id and x.account_id = e.account_id and x.refers_to = e.seq and x.kind = 3), 0)
     ) / 2
     - coalesce((
@@ -64,7 +58,8 @@ begin
   if p_source not in ('purchased', 'promotional', 'plan', 'adjustment') or p_amount < 1 then
     raise exception 'no grant of % from source %', p_amount, p_source using errcode = '22023';
   end if;
-  perform lock_with_links(p_root || coalesce(p_cause_root, p_root), p_account || coalesce(p_cause_account, p_account));
+  perform lock_with_links(array[p_root, coalesce(p_cause_root, p_root)],
+                          array[p_account, coalesce(p_cause_account, p_account)]);
   select * into e from entry x where x.root_id = p_root and x.key_hash = p_key;
   if found then
     if e.kind <> 1 or e.request_hash <> p_request then o.outcome := 'key_reused'; return o; end if;
