@@ -118,8 +118,8 @@ async def one_refund_again_is_answered_alike(stage: Stage, _: pytest.MonkeyPatch
         charge = await both.charge(Charge(account, "c", "unit", 9))
         for amount in (3, 3, 4):
             await both.ask(Refund(charge, "k", amount))
-        for key, amount in (("l", 7), ("m", None), ("n", 1)):
-            await both.ask(Refund(charge, key, amount))
+        for request in (Refund(charge, "l", 7), Refund(charge, "m", None), Refund(charge, "n", 1)):
+            await both.ask(request)
         both.assert_same_entries()
     assert_sound(stage.database_url)
 
