@@ -118,8 +118,9 @@ async def one_refund_again_is_answered_alike(stage: Stage, _: pytest.MonkeyPatch
         charge = await both.charge(Charge(account, "c", "unit", 9))
         for amount in (3, 3, 4):
             await both.ask(Refund(charge, "k", amount))
-        for request in (Refund(charge, "l", 7), Refund(charge, "m", None), Refund(charge, "n", 1)):
-            await both.ask(request)
+        rest: tuple[tuple[str, int | None], ...] = (("l", 7), ("m", None), ("n", 1))
+        for key, part in rest:
+            await both.ask(Refund(charge, key, part))
         both.assert_same_entries()
     assert_sound(stage.database_url)
 

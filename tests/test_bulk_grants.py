@@ -10,6 +10,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 import pytest
 from conftest import CHAIN_ID, GENESIS, fake_hash, fresh_database
+from scene import until
 from selling_app import SellingApp
 
 from ledger.audit import audit, render
@@ -17,9 +18,15 @@ from ledger.granting import Granting, Terms
 from ledger.ids import AccountRef
 from ledger.operating import Operating
 from ledger.outcomes import Charged
-from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
+from ledger.watching import (
+    EVENTS_AT_ONCE_MAX,
+    ChainEntry,
+    RuleEntry,
+    SeenBlock,
+    SeenEvent,
+    Watching,
+)
 
-AT_ONCE: Final = 1_000  # events that one transaction confirms, unless one block has more
 BEGIN: Final = 1_700_000_000
 SEEDS = range(6)
 
@@ -255,22 +262,49 @@ def test_in_bulk_the_books_are_as_if_granted_one_by_one(
         assert asyncio.run(promises_broken(bulk)) == []
 
 
-def test_so_many_events_are_confirmed_in_steps_of_whole_blocks(database_url: str) -> None:
+def many(count: int, of: str) -> list[Log]:
+    return [(wallet(n % 7), "plain", 5, f"{of} {n}") for n in range(count)]
+
+
+def test_many_events_are_confirmed_in_steps_of_whole_blocks(database_url: str) -> None:
     async def main() -> None:
         async with lead(database_url) as watching:
             chain = await follow(watching)
-            await chain.see(
-                [
-                    [(wallet(n % 7), "plain", 5, f"{number} {n}") for n in range(300)]
-                    for number in range(8)
-                ],
-                "a",
-            )
-            assert await chain.confirm() == [900, 900, 600]
-            big = [(wallet(n % 7), "plain", 5, f"big {n}") for n in range(AT_ONCE + 200)]
-            few = [(wallet(1), "plain", 5, "few")]
-            await chain.see([few, big, []], "a")
-            assert await chain.confirm() == [1, AT_ONCE + 200, 0]
+            await chain.see([many(300, str(number)) for number in range(8)], "a")
+            # While nobody waits, each step is twice the one before.
+            assert await chain.confirm() == [300, 300, 600, 1_200]
+            too_many = many(EVENTS_AT_ONCE_MAX + 1, "too many")
+            await chain.see([many(1, "few"), too_many, []], "a")
+            assert await chain.confirm() == [1, len(too_many), 0]
+        assert await promises_broken(database_url) == []
+
+    asyncio.run(main())
+
+
+def test_it_is_told_when_a_charge_has_waited(database_url: str) -> None:
+    async def main() -> None:
+        async with lead(database_url) as watching, SellingApp.open(database_url) as app:
+            chain = await follow(watching)
+            account = await app.account_of(wallet(1))
+            await chain.see([[(wallet(1), "plain", 5, f"tx {n}")] for n in range(2)], "a")
+            with psycopg.connect(database_url) as connection:
+
+                def waits() -> bool:
+                    return connection.execute("select from pg_locks where not granted").rowcount > 0
+
+                def confirm(number: int) -> tuple[int, bool]:
+                    (answer,) = connection.execute(
+                        "select * from creditd.confirm_blocks(%s, %s, %s, %s, 100, 100)",
+                        (CHAIN_ID, watching.epoch, number, chain.blocks[number].hash),
+                    ).fetchall()
+                    return answer[0], answer[1]
+
+                assert confirm(0) == (1, False)
+                charge = asyncio.create_task(app.sell(account, 1, "k"))
+                await until("the charge waits", waits, 20)
+                assert confirm(1) == (1, True)
+                connection.commit()
+                await charge
         assert await promises_broken(database_url) == []
 
     asyncio.run(main())

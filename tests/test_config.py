@@ -175,12 +175,16 @@ def test_the_example_works_as_it_stands_and_with_everything_it_leaves_out(tmp_pa
     path.write_text(example_config(), encoding="utf-8")
     assert load_config(path, {}, events=events).database.url is None
     path.write_text(uncommented(example_config()), encoding="utf-8")
-    environ = {"DATABASE_URL": "postgresql://db/creditd", "ETHEREUM_RPC_KEY": "k3y"}
-    environ |= {"BILLING_SECRET": "whsec_" + "n" * 32, "BILLING_OLD": "whsec_" + "o" * 32}
+    environ = {
+        "DATABASE_URL": "postgresql://db/creditd",
+        "ETHEREUM_RPC_KEY": "k3y",
+        "BILLING_SECRET": "whsec_" + "A" * 44,
+        "BILLING_OLD": "whsec_" + "B" * 44,
+    }
     config: Config = load_config(path, environ, events=events)
     assert config.database.url == SecretUrl("postgresql://db/creditd")
     assert [chain.confirmation for chain in config.chains] == [Depth(2), Finalized()]
-    assert [receiver.name for receiver in config.webhooks] == ["billing"]
+    assert [len(receiver.secrets) for receiver in config.webhooks] == [2]
 
 
 def test_the_example_is_at_hand_in_the_repository() -> None:

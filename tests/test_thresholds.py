@@ -44,7 +44,7 @@ def test_whoever_falls_below_a_threshold_is_told_of_once(database_url: str) -> N
                 assert (seq, body) == (3, {"available": 40, "below": 50})
                 books.execute(
                     "select creditd.refund(%s, %s, 2, %s, gen_random_uuid(), gen_random_uuid(),"
-                    " null)",
+                    " null, 'lapse')",
                     (*account, app.app_id),
                 )
                 await app.sell(account, 30, "to the threshold again")

@@ -14,7 +14,6 @@ declare
   v_events bigint[]; v_roots bigint[]; v_accounts bigint[]; v_rules integer[]; v_sources text[]; v_causes bytea[];
   v_incarnations integer[]; v_credits bigint[]; v_expires timestamptz[]; v_priorities smallint[];
   v_keys uuid[]; v_plain boolean[]; v_may_go_on boolean;
-  v_places bigint[];  -- which of them comes first on the chain
   -- The account at hand; of its head, the place in burn order.
   v_root bigint; v_account bigint; v_seq bigint; v_seq_before bigint; v_available bigint; v_granted bigint; v_room bigint;
   v_head bigint; v_left bigint; v_head_priority smallint; v_head_expires timestamptz; v_valid timestamptz;
@@ -31,12 +30,11 @@ declare
 begin
   select array_agg(x.event_no), array_agg(x.root), array_agg(x.account), array_agg(x.rule_id), array_agg(x.source),
       array_agg(x.cause), array_agg(x.incarnation), array_agg(x.credits), array_agg(x.expires), array_agg(x.priority),
-      array_agg(grant_key(x.account, x.rule_id, x.cause, x.incarnation)), array_agg(x.plain), array_agg(x.place),
+      array_agg(grant_key(x.account, x.rule_id, x.cause, x.incarnation)), array_agg(x.plain),
       bool_or(x.incarnation > 1 or x.root <> x.account)
     into v_events, v_roots, v_accounts, v_rules, v_sources, v_causes, v_incarnations, v_credits, v_expires,
-      v_priorities, v_keys, v_plain, v_places, v_may_go_on
-    from (select e.*, row_number() over (order by e.block_number, e.log_index, e.role) as place
-          from events_to_grant(p_chain, p_after, p_to) e
+      v_priorities, v_keys, v_plain, v_may_go_on
+    from (select * from events_to_grant(p_chain, p_after, p_to) e
           order by e.root, e.account, e.block_number, e.log_index, e.role) x;
   n := coalesce(cardinality(v_events), 0);
   -- What an account is granted that was linked since, or a member that has left, goes on to another one.
@@ -55,7 +53,10 @@ begin
     from unnest(v_roots, v_accounts, v_credits, v_expires, v_priorities, v_keys, v_plain)
         with ordinality t (root, account, credits, expires, priority, key, plain, no)
       join account a on a.root_id = t.root and a.account_id = t.account
-      left join lot h on h.root_id = t.root and h.account_id = t.account and h.lot_no = a.head_lot
+      -- The limit has it looked up by its whole key: of a join, a planner without statistics takes a part.
+      left join lateral (
+        select x.priority, x.expires_at from lot x
+        where x.root_id = a.root_id and x.account_id = a.account_id and x.lot_no = a.head_lot limit 1) h on true
     order by t.no for no key update of a
   loop
     if i.account is distinct from v_account then
@@ -130,7 +131,10 @@ begin
       where t.lot is not null;
   end if;
   -- In the order of the chain: caps that all accounts share are for who comes first.
-  for k in select t.k from unnest(v_later) t (k) order by v_places[t.k] loop
+  for k in
+    select t.k from unnest(v_later) t (k) join event e on e.event_no = v_events[t.k]
+    order by e.block_number, e.log_index, e.role
+  loop
     select x.o_lot, x.o_granted into strict g from event e join rule r on r.rule_id = e.rule_id
       cross join lateral grant_event(v_roots[k], v_accounts[k], e, r) x where e.event_no = v_events[k];
     m_seq[k] := g.o_lot; v_credits[k] := g.o_granted;

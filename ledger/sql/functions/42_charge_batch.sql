@@ -295,7 +295,8 @@ begin
       p_requests[m_item[t.no]], m_operation[t.no], p_units[m_item[t.no]], m_version[t.no], m_at[t.no], m_hash[t.no]
     from generate_series(1, m) t (no);
   foreach k in array v_low loop
-    perform announce(w_root[k], w_account[k], 'balance.low', jsonb_build_object('available', w_available[k]));
+    perform announce(w_root[k], w_account[k], 'balance.low', jsonb_build_object('available', w_available[k], 'below',
+      (select x.alert_below from account x where x.root_id = w_root[k] and x.account_id = w_account[k])));
   end loop;
 
   foreach k in array v_later loop
