@@ -66,7 +66,7 @@ GUARDS: dict[str, tuple[Remove, Story]] = {
         promises.a_lot_is_spent_in_its_time,
     ),
     "a batch sees that a lot has ended": (
-        Without("charge_batch", "i.valid_until <= clock()", "false"),
+        Without("charge_batch", "i.valid_until <= v_now", "false"),
         promises.a_lot_is_spent_in_its_time,
     ),
     "what has ended is expired first": (
@@ -121,7 +121,7 @@ GUARDS: dict[str, tuple[Remove, Story]] = {
         promises.a_history_comes_to_what_it_should,
     ),
     "a refusal tells of what can be spent": (
-        Without("charge_batch", "y.effective_at > clock()), 0)", "false), 0)"),
+        Without("charge_batch", "y.effective_at > v_now), 0)", "false), 0)"),
         promises.a_lot_is_spent_in_its_time,
     ),
     "each entry is hashed over the one before": (
