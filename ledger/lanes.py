@@ -111,7 +111,7 @@ class Lane:
         if wire.is_open:
             wire.send(_parameters(batch), partial(self._answered, wire, batch, 1))
         else:
-            self._begin(self._open_for(wire, batch))
+            self._begin(self._open_for(wire, batch), batch)
 
     def _next_batch(self) -> list[Waiting]:
         batch: dict[bytes, Waiting] = {}
@@ -137,17 +137,23 @@ class Lane:
                     _tell(waiting, error)
                 self._done(wire, batch)
             else:  # what the books refuse fails alone, not with its neighbours
-                self._begin(self._one_by_one(wire, batch))
+                self._begin(self._one_by_one(wire, batch), batch)
 
     def _done(self, wire: Wire, batch: Sequence[Waiting]) -> None:
         self._in_flight -= len(batch)
         self._idle.append(wire)
         self._hand_over()
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _begin(self, work: Coroutine[None, None, None], batch: Sequence[Waiting]) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if task.cancelled():  # perhaps before its first step: nobody else would tell them
+                for waiting in batch:
+                    _tell(waiting, LedgerUnavailable("the ledger was closed before it answered"))
+
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(ended)
 
     async def _open_for(self, wire: Wire, batch: list[Waiting]) -> None:
         try:
@@ -156,10 +162,6 @@ class Lane:
             for waiting in batch:
                 _tell(waiting, error)
             self._done(wire, batch)
-        except asyncio.CancelledError:
-            for waiting in batch:
-                _tell(waiting, LedgerUnavailable("the ledger was closed before it answered"))
-            raise
         else:
             wire.send(_parameters(batch), partial(self._answered, wire, batch, 1))
 

@@ -114,14 +114,25 @@ _EARNED_HERE: Final = or_(
     _of(event), and_(event.c.account_id.is_(None), _earner.c.leads_here, _PENDING)
 )
 
-_pending = (
-    select(_total(event.c.credits))
-    .select_from(
-        _earner.join(chain, chain.c.chain_id == _earner.c.chain_id).join(
-            event, and_(_OF_WALLET, event.c.block_number > chain.c.confirmed_number)
-        )
+# Of each wallet what lies above the last final block: no other event is looked at.
+_of_one = (
+    select(_total(event.c.credits).label("credits"))
+    .where(
+        _OF_WALLET,
+        event.c.block_number
+        > select(chain.c.confirmed_number)
+        .where(chain.c.chain_id == _earner.c.chain_id)
+        .correlate(_earner)
+        .scalar_subquery(),
+        _EARNED_HERE,
+        _PENDING,
     )
-    .where(_EARNED_HERE, _PENDING)
+    .correlate(_earner)
+    .lateral("of_one")
+)
+_pending = (
+    select(_total(_of_one.c.credits))
+    .select_from(_earner.join(_of_one, literal_column("true")))
     .scalar_subquery()
 )
 

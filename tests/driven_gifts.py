@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 from driven_books import DRIVEN, agree
 from driven_sharing import Shared
-from driven_story import AMOUNTS, DAY, KEYS, PICKS, told
+from driven_story import AMOUNTS, DAY, KEYS, NEWEST, PICKS, told
 from hypothesis import strategies as st
 from specification.accounts import ALWAYS, NEVER, Terms, moment
 from specification.granting import grant
@@ -42,7 +42,7 @@ class Gifted(Shared):
         key=KEYS,
         amount=AMOUNTS,
         gift=st.sampled_from(GIFTS),
-        charge=st.none() | PICKS,
+        charge=st.none() | NEWEST,
     )
     def an_operator_grants(
         self, pick: int, key: str, amount: int, gift: Gift, charge: int | None
@@ -52,7 +52,7 @@ class Gifted(Shared):
             return
         cause = None
         if charge is not None and self.charges:
-            cause = self.charges[charge % len(self.charges)]
+            cause = self.newest(self.charges, charge)
         begins, ends = (None if n is None else self.now + n for n in (gift.begins, gift.ends))
         operations = None if gift.operation is None else (self.operations[gift.operation],)
         got = self.real.run(

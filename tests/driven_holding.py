@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from driven_books import DRIVEN, agree
-from driven_story import DAY, HOUR, KEYS, PICKS, SECOND, ToldTwice, told
+from driven_story import DAY, HOUR, KEYS, NEWEST, PICKS, SECOND, ToldTwice, told
 from hypothesis import strategies as st
 from specification import reserving
 from specification.accounts import moment
@@ -66,11 +66,11 @@ class Holding(ToldTwice):
         if isinstance(got, Reserved) and not got.replayed:
             self.reservations.append(got.reservation.movement)
 
-    @told(6, pick=PICKS, key=KEYS, amount=st.integers(0, 40))
+    @told(6, pick=NEWEST, key=KEYS, amount=st.integers(0, 40))
     def a_reservation_is_settled(self, pick: int, key: str, amount: int) -> None:
         if not self.reservations:
             return
-        reservation = self.reservations[pick % len(self.reservations)]
+        reservation = self.newest(self.reservations, pick)
         got = self.real.run(
             self.real.by.reserving.settle(
                 app_id=self.app, reservation=reservation, key=key, amount=amount
@@ -83,11 +83,11 @@ class Holding(ToldTwice):
         if isinstance(got, Settled | AlreadyEnded):
             self.charges.append(got.ending.movement)
 
-    @told(2, pick=PICKS, key=KEYS)
+    @told(2, pick=NEWEST, key=KEYS)
     def a_reservation_is_released(self, pick: int, key: str) -> None:
         if not self.reservations:
             return
-        reservation = self.reservations[pick % len(self.reservations)]
+        reservation = self.newest(self.reservations, pick)
         got = self.real.run(
             self.real.by.reserving.release(app_id=self.app, reservation=reservation, key=key)
         )
@@ -96,11 +96,11 @@ class Holding(ToldTwice):
         )
         agree(got, expected)
 
-    @told(1, pick=PICKS, later=LASTING)
+    @told(1, pick=NEWEST, later=LASTING)
     def a_reservation_is_extended(self, pick: int, later: int) -> None:
         if not self.reservations:
             return
-        reservation, until = self.reservations[pick % len(self.reservations)], self.now + later
+        reservation, until = self.newest(self.reservations, pick), self.now + later
         got = self.real.run(
             self.real.by.reserving.extend(
                 app_id=self.app, reservation=reservation, until=moment(until)

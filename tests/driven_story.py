@@ -1,7 +1,7 @@
 """A story that is told to the books and to their specification alike: who is in it, and when."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -33,6 +33,7 @@ RULES: Final = (
 WALLETS: Final = 3
 # Few of each, so that they meet.
 PICKS = st.integers(0, 30)
+NEWEST = st.integers(0, 3) | PICKS  # counted from the newest
 KEYS = st.integers(0, 30).map("key {}".format)
 AMOUNTS = st.integers(1, 90)
 STEPS = st.sampled_from([1, SECOND, SECOND, HOUR, HOUR, DAY - 1, DAY, 9 * DAY])
@@ -115,6 +116,9 @@ class ToldTwice(RuleBasedStateMachine):
         )
         self.books.see_wallet((CHAIN, address), opened.account)
         return self.welcome(opened, "wallet")
+
+    def newest(self, movements: Sequence[MovementRef], pick: int) -> MovementRef:
+        return movements[-1 - pick % len(movements)]
 
     def account(self, pick: int) -> AccountRef:
         return self.accounts[pick % len(self.accounts)]

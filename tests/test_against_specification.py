@@ -9,7 +9,7 @@ from driven_asking import Asked
 from driven_books import CHAIN, DrivenBooks, NewBlock, agree
 from driven_gifts import Gifted
 from driven_holding import Holding
-from driven_story import AMOUNTS, DAY, KEYS, OPERATIONS, PICKS, RULES, SECOND, WALLETS, told
+from driven_story import AMOUNTS, DAY, KEYS, NEWEST, OPERATIONS, PICKS, RULES, SECOND, WALLETS, told
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
@@ -91,7 +91,7 @@ class Story(Gifted, Holding, Asked):
             granted = self.chains.confirm(event, self.now)
             agree(self.real.granted(event.cause[1]), granted)
 
-    @told(2, depth=st.integers(1, 4))
+    @told(4, depth=st.integers(1, 4))
     def the_chain_leaves_blocks(self, depth: int) -> None:
         if self.last_block < self.first_block:
             return
@@ -126,14 +126,14 @@ class Story(Gifted, Holding, Asked):
     @told(
         4,
         refunds=st.lists(
-            st.tuples(PICKS, KEYS, st.none() | st.integers(0, 30)), min_size=1, max_size=3
+            st.tuples(NEWEST, KEYS, st.none() | st.integers(0, 30)), min_size=1, max_size=3
         ),
     )
     def some_are_refunded(self, refunds: list[tuple[int, str, int | None]]) -> None:
         if not self.charges:
             return
         for pick, key, amount in refunds:
-            charge = self.charges[pick % len(self.charges)]
+            charge = self.newest(self.charges, pick)
             got = self.real.run(
                 self.real.by.spending.refund(app_id=self.app, charge=charge, key=key, amount=amount)
             )
