@@ -94,11 +94,12 @@ class Lane:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for wire in self._wires:
-            wire.close()
+        # First of all what waits: a wire that is closed would be sent the next batch.
         closed = LedgerUnavailable("the ledger was closed before it answered")
         while self._queue:
             _tell(self._queue.popleft(), closed)
+        for wire in self._wires:
+            wire.close()
 
     def _hand_over(self) -> None:
         # At half of what is on its way batches stay about equal, and a lone charge goes at once.

@@ -1,7 +1,7 @@
 """Links, organisations, overdrafts and the operator's hand, told to both."""
 
 from driven_books import CHAIN, DRIVEN, agree
-from driven_story import AMOUNTS, KEYS, PICKS, ToldTwice, told
+from driven_story import AMOUNTS, KEYS, PICKS, WALLETS, ToldTwice, told
 from hypothesis import strategies as st
 from specification import granting, sharing
 
@@ -34,7 +34,7 @@ class Shared(ToldTwice):
             expected = granting.set_overdraft(self.books, self.now, account=account, limit=limit)
             agree(got, expected)
 
-    @told(2, wallet=st.integers(0, 1), pick=PICKS, on_all=st.booleans())
+    @told(2, wallet=st.integers(0, WALLETS - 1), pick=PICKS, on_all=st.booleans())
     def a_wallet_is_linked(self, wallet: int, pick: int, *, on_all: bool) -> None:
         if "links" not in DRIVEN:
             return
@@ -50,7 +50,7 @@ class Shared(ToldTwice):
         )
         agree(got, expected)
 
-    @told(1, wallet=st.integers(0, 1), pick=PICKS, on_all=st.booleans())
+    @told(1, wallet=st.integers(0, WALLETS - 1), pick=PICKS, on_all=st.booleans())
     def a_wallet_is_unlinked(self, wallet: int, pick: int, *, on_all: bool) -> None:
         if "links" not in DRIVEN:
             return

@@ -17,7 +17,8 @@ from ledger.watching import RuleEntry
 
 BEGIN: Final = 4_102_444_800 * 1_000_000  # 2100-01-01: later than anything these books were made
 SECOND: Final = 1_000_000
-DAY: Final = 86_400 * SECOND
+HOUR: Final = 3_600 * SECOND
+DAY: Final = 24 * HOUR
 OPERATIONS: Final = {"chat": 1, "images": 7, "gift": 0, "vast": 10**18}  # price per unit
 RULES: Final = (
     Rule("plain"),
@@ -29,11 +30,12 @@ RULES: Final = (
     Rule("for images", operations=frozenset({"images"}), priority=7),
 )
 
+WALLETS: Final = 3
 # Few of each, so that they meet.
 PICKS = st.integers(0, 30)
 KEYS = st.integers(0, 30).map("key {}".format)
-AMOUNTS = st.integers(1, 40)
-STEPS = st.sampled_from([1, SECOND, 3_600 * SECOND, 3_600 * SECOND, DAY - 1, DAY, 9 * DAY])
+AMOUNTS = st.integers(1, 90)
+STEPS = st.sampled_from([1, SECOND, SECOND, HOUR, HOUR, DAY - 1, DAY, 9 * DAY])
 
 
 Telling = TypeVar("Telling", bound=Callable[..., None])
@@ -83,7 +85,7 @@ class ToldTwice(RuleBasedStateMachine):
         self.left: list[Event] = []
         self.pools: list[AccountRef] = []
         self.members: list[AccountRef] = []
-        self.addresses = [self.digest(f"wallet {which}")[:20] for which in range(2)]
+        self.addresses = [self.digest(f"wallet {which}")[:20] for which in range(WALLETS)]
         for address in self.addresses:
             self.open_wallet_account(address)
         opened = self.real.run(self.real.by.spending.open_account(app_id=self.app, name=self.name))

@@ -9,7 +9,7 @@ from driven_asking import Asked
 from driven_books import CHAIN, DrivenBooks, NewBlock, agree
 from driven_gifts import Gifted
 from driven_holding import Holding
-from driven_story import AMOUNTS, DAY, KEYS, OPERATIONS, PICKS, RULES, SECOND, told
+from driven_story import AMOUNTS, DAY, KEYS, OPERATIONS, PICKS, RULES, SECOND, WALLETS, told
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
@@ -26,7 +26,9 @@ ORDERS = st.tuples(
     st.sampled_from([None, None, None, None, 1, 2]),
     st.sampled_from([False] * 15 + [True]),
 )
-EARNED = st.tuples(st.integers(0, 1), st.sampled_from([rule.name for rule in RULES]), AMOUNTS)
+EARNED = st.tuples(
+    st.integers(0, WALLETS - 1), st.sampled_from([rule.name for rule in RULES]), AMOUNTS
+)
 
 
 class Story(Gifted, Holding, Asked):

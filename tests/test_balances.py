@@ -34,11 +34,14 @@ from creditd.event, generate_series(1, 5000) as no
 
 
 def move_wallet(database_url: str, wallet: bytes, to: AccountRef) -> None:
-    """Give a wallet to another account, as the owner of the database."""
+    """Let a wallet's later events go to another account, and nothing else move."""
     with psycopg.connect(database_url) as connection:
         moved = connection.execute(
-            "update creditd.wallet set root_id = %s, account_id = %s"
-            " where chain_id = %s and address = %s",
+            "with moved as (update creditd.wallet"
+            " set linked_root = %s, linked_account = %s, linked_at = now()"
+            " where chain_id = %s and address = %s returning *)"
+            " insert into creditd.linked_wallet (root_id, account_id, chain_id, address)"
+            " select linked_root, linked_account, chain_id, address from moved",
             (*to, CHAIN_ID, wallet),
         )
     assert moved.rowcount == 1
