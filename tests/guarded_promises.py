@@ -15,7 +15,7 @@ from proof_of_the_books import assert_sound
 from requests_to_the_books import Batch, Charge, Known, Refund, Request, Reverse
 from specification import sharing
 from specification.books import Books
-from stage import PLAIN, SECOND, Stage
+from stage import PLAIN, SECOND, START, Stage
 from telling import Teller, parties_on
 
 from ledger import lanes
@@ -184,6 +184,24 @@ async def a_lot_is_spent_by_its_operations(stage: Stage, _: pytest.MonkeyPatch) 
         await both.ask(Charge(account, "c", "draw", 1))
         both.assert_same_entries()
     assert_sound(stage.database_url)
+
+
+async def lots_are_burned_in_their_order(stage: Stage, _: pytest.MonkeyPatch) -> None:
+    later = START + 3_600 * SECOND
+    lots = [
+        *((9, PLAIN), (3, replace(PLAIN, priority=50)), (5, PLAIN)),
+        *((7, replace(PLAIN, priority=50, expires_at=later)), (11, replace(PLAIN, priority=0))),
+    ]
+    async with Both.on(stage) as both:
+        for name in ("in passing", "with care"):
+            account = both.account(name)
+            for amount, terms in lots:
+                await both.give(account, amount, terms)
+            if name == "with care":
+                await both.give(account, 4, replace(PLAIN, operations=frozenset({"unit"})))
+            for number, units in enumerate((10, 4, 8, 6)):
+                await both.ask(Charge(account, f"{number}", "unit", units))
+        both.assert_same_entries()
 
 
 async def whoever_owes_pays_first(stage: Stage, _: pytest.MonkeyPatch) -> None:

@@ -106,15 +106,15 @@ GUARDS: dict[str, tuple[Remove, Story]] = {
     ),
     "lots are burned in their order by a charge with care": (
         Without("burn", "order by l.priority, l.expires_at, l.lot_no", "order by l.lot_no desc"),
-        promises.a_history_comes_to_what_it_should,
+        promises.lots_are_burned_in_their_order,
     ),
     "lots are burned in their order by a batch": (
         Without("charge_batch", "order by y.priority, y.expires_at, y.lot_no", "order by y.amount"),
-        promises.a_history_comes_to_what_it_should,
+        promises.lots_are_burned_in_their_order,
     ),
     "the next lot is the first in order": (
         Without("keep", "order by l.priority, l.expires_at, l.lot_no", "order by l.amount"),
-        promises.a_history_comes_to_what_it_should,
+        promises.lots_are_burned_in_their_order,
     ),
     "a lot that is used up is written down": (
         Without("charge_batch", "set remaining = 0", "set remaining = y.remaining"),
