@@ -66,7 +66,7 @@ class Holding(ToldTwice):
         if isinstance(got, Reserved) and not got.replayed:
             self.reservations.append(got.reservation.movement)
 
-    @told(6, pick=NEWEST, key=KEYS, amount=st.integers(0, 40))
+    @told(6, pick=NEWEST, key=KEYS, amount=st.integers(0, 24))
     def a_reservation_is_settled(self, pick: int, key: str, amount: int) -> None:
         if not self.reservations:
             return

@@ -9,7 +9,7 @@ from driven_asking import Asked
 from driven_books import CHAIN, DrivenBooks, NewBlock, agree
 from driven_gifts import Gifted
 from driven_holding import Holding
-from driven_story import AMOUNTS, DAY, KEYS, NEWEST, OPERATIONS, PICKS, RULES, SECOND, WALLETS, told
+from driven_story import AMOUNTS, DAY, KEYS, NEWEST, PICKS, RULES, SECOND, WALLETS, told
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
@@ -21,9 +21,9 @@ from ledger.outcomes import Charged
 ORDERS = st.tuples(
     PICKS,
     KEYS,
-    st.sampled_from(["chat", "chat", "chat", "images", "gift", *OPERATIONS]),
+    st.sampled_from(["chat"] * 6 + ["images"] * 3 + ["gift", "vast"]),
     st.integers(1, 12),
-    st.sampled_from([None, None, None, None, 1, 2]),
+    st.sampled_from([None] * 12 + [1, 2]),
     st.sampled_from([False] * 15 + [True]),
 )
 EARNED = st.tuples(
@@ -119,14 +119,14 @@ class Story(Gifted, Holding, Asked):
             )
             expected = charging.charge(self.books, self.now, app=app, version=version, **asked)
             agree(got, expected)
-            if isinstance(got, Charged) and not got.replayed:
+            if isinstance(got, Charged) and not got.replayed and got.charge.cost > 0:
                 self.charges.append(got.charge.movement)
             self.compare()
 
     @told(
         4,
         refunds=st.lists(
-            st.tuples(NEWEST, KEYS, st.none() | st.integers(0, 30)), min_size=1, max_size=3
+            st.tuples(NEWEST, KEYS, st.none() | st.integers(0, 12)), min_size=1, max_size=3
         ),
     )
     def some_are_refunded(self, refunds: list[tuple[int, str, int | None]]) -> None:

@@ -31,11 +31,7 @@ ONE_MISTAKE: dict[str, tuple[tuple[str | int, ...], object, str]] = {
     # unknown
     "unknown section": (("databse",), {}, 'is not a setting here: did you mean "database"?'),
     "unknown in a chain": ((*CHAIN, "spanmax"), 9, 'did you mean "span_max"?'),
-<<<<<<< HEAD
     "unknown in a rule": ((*RULE, "zzz"), 9, "there are credits, decimals, expires_days, max_in_"),
-=======
-    "unknown in a rule": ((*RULE, "zzz"), 9, "there are credits, decimals, expires_days, max_in_all, "),
->>>>>>> wip-grants
     "unknown in depth": ((*CHAIN, "confirmation"), {"depth": 12, "tag": "x"}, "not a setting"),
     # ranges
     "port too high": (("api", "port"), 65536, "must be a whole number from 0 to 65535 (got 65536)"),
