@@ -253,8 +253,8 @@ def test_pages_of_earnings_hold_pending_and_confirmed_ones_in_one_order(database
             account = await app.account_of(ALICE)
             run(
                 database_url,
-                "with linked as (insert into creditd.wallet (chain_id, address, root_id, account_id,"
-                " linked_root, linked_account, linked_at) select 7, address, 1, 1, root_id,"
+                "with linked as (insert into creditd.wallet (chain_id, address, root_id,"
+                " account_id, linked_root, linked_account, linked_at) select 7, address, 1, 1, root_id,"
                 f" account_id, now() from creditd.wallet where {OF_ALICE} returning *)"
                 " insert into creditd.linked_wallet (root_id, account_id, chain_id, address)"
                 " select linked_root, linked_account, chain_id, address from linked",
