@@ -186,3 +186,27 @@ def test_charges_that_wait_when_the_books_are_closed_are_told(database_url: str)
             assert (await app.has(account)).available == 98
 
     asyncio.run(main())
+
+
+def test_a_charge_just_sent_when_the_books_are_closed_is_told(database_url: str) -> None:
+    earn(database_url, WALLET, 100)
+
+    async def main() -> None:
+        async with SellingApp.open(database_url) as app:
+            account = await app.account_of(WALLET)
+            async with Spending.open(database_url) as spending:
+                just_sent = asyncio.create_task(
+                    spending.charge(
+                        app_id=app.app_id, account=account, key="k", operation="unit", units=1
+                    )
+                )
+                await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                with pytest.raises(LedgerUnavailable):
+                    await just_sent
+            with pytest.raises(LedgerUnavailable):
+                await spending.charge(
+                    app_id=app.app_id, account=account, key="k", operation="unit", units=1
+                )
+
+    asyncio.run(main())
