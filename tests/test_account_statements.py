@@ -255,7 +255,8 @@ def test_pages_of_earnings_hold_pending_and_confirmed_ones_in_one_order(database
                 database_url,
                 "with linked as (insert into creditd.wallet (chain_id, address, root_id,"
                 " account_id, linked_root, linked_account, linked_at) select 7, address,"
-                f" 1, 1, root_id, account_id, now() from creditd.wallet where {OF_ALICE} returning *)"
+                " 1, 1, root_id, account_id, now() from creditd.wallet"
+                f" where {OF_ALICE} returning *)"
                 " insert into creditd.linked_wallet (root_id, account_id, chain_id, address)"
                 " select linked_root, linked_account, chain_id, address from linked",
             )
