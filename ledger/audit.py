@@ -5,10 +5,11 @@ replayed in Python (`ledger.replay`); every other check is one file of SQL in `s
 rows it gives are the breaches.
 """
 
+import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -26,6 +27,7 @@ from ledger.ids import AccountRef, format_account
 from ledger.migrate import functions_digest, newest_version
 from ledger.release import laid_functions, laid_grants
 from ledger.replay import replay
+from ledger.replay_workers import Role, replay_in_parallel, workers_for
 
 Progress = Callable[[str, int, int], None]
 
@@ -89,7 +91,7 @@ async def audit(
     *,
     account: AccountRef | None = None,
     progress: Progress | None = None,
-    role: Literal["creditd_reader", "creditd_operator"] = "creditd_reader",
+    role: Role = "creditd_reader",
 ) -> AuditReport:
     """Check every promise of the books, or those that can be checked for one account alone.
 
@@ -102,7 +104,12 @@ async def audit(
         await connection.set_read_only(True)
         try:
             async with connection.transaction():
-                return await audit_here(connection, account, progress or _tell_nobody)
+                return await audit_here(
+                    connection,
+                    account,
+                    progress or _tell_nobody,
+                    None if account is not None else (database_url, role),
+                )
         except psycopg.Error as error:
             ours = translated(error)
             if ours is None:
@@ -121,9 +128,16 @@ async def _set_up(connection: AsyncConnection[TupleRow], account: AccountRef | N
 
 
 async def audit_here(
-    connection: AsyncConnection[TupleRow], account: AccountRef | None, progress: Progress
+    connection: AsyncConnection[TupleRow],
+    account: AccountRef | None,
+    progress: Progress,
+    others: tuple[str, Role] | None = None,
 ) -> AuditReport:
-    """Audit what the connection's transaction sees; it is left as it is."""
+    """Audit what the connection's transaction sees; it is left as it is.
+
+    `others` says how further processes reach the database: with them, what is long is replayed in
+    parallel. What the transaction itself has changed they would not see.
+    """
     started = time.monotonic()
     await _require_version(connection)
     await _set_up(connection, account)
@@ -133,22 +147,43 @@ async def audit_here(
     )
     if account is not None and accounts == 0:
         raise UnknownAccount(f"there is no account {format_account(account)} in the books")
-    results = list(
-        await replay(connection, scope, lambda done: progress("entries", done, max(done, entries)))
-    )
-    replayed = results[0].examined
     wanted = [check for check in checks() if account is None or check.scope == "account"]
-    for done, check in enumerate(wanted):
-        progress(check.name, done, len(wanted))
-        results.append(await _made(connection, scope, check))
-    progress("checks", len(wanted), len(wanted))
+
+    def replayed_so_far(done: int) -> None:
+        progress("entries", done, max(done, entries))
+
+    workers = workers_for(entries) if others is not None else 1
+    if others is None or workers == 1:
+        results = [*await replay(connection, scope, replayed_so_far)]
+        results += await _made_all(connection, scope, wanted, progress)
+    else:
+        (snapshot,) = await _first_row(connection, sql.SQL("select pg_export_snapshot()"))
+        replayed, made = await asyncio.gather(
+            replay_in_parallel(*others, snapshot, workers, replayed_so_far),
+            _made_all(connection, scope, wanted, progress),
+        )
+        results = [*replayed, *made]
     return AuditReport(
         checks=tuple(sorted(results, key=lambda result: (result.promise[:2], result.name))),
-        entries=replayed,
+        entries=results[0].examined,
         accounts=accounts,
         seconds=time.monotonic() - started,
         balanced=all(result.breaches_total == 0 for result in results),
     )
+
+
+async def _made_all(
+    connection: AsyncConnection[TupleRow],
+    scope: sql.Composed,
+    wanted: Sequence[Check],
+    progress: Progress,
+) -> list[CheckResult]:
+    results: list[CheckResult] = []
+    for done, check in enumerate(wanted):
+        progress(check.name, done, len(wanted))
+        results.append(await _made(connection, scope, check))
+    progress("checks", len(wanted), len(wanted))
+    return results
 
 
 async def _made(

@@ -80,15 +80,9 @@ class Lane:
         self._in_flight = 0
         self._idle = list(wires)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
 
     def put(self, waiting: Waiting) -> None:
-        """Send a charge, or queue it behind those on their way.
-
-        Raises LedgerBusy if the queue is full, LedgerUnavailable if the lane is closed.
-        """
-        if self._closed:
-            raise _unanswered()
+        """Send a charge, or queue it behind those on their way. Raises LedgerBusy if it is full."""
         if len(self._queue) >= self._queue_max:
             raise LedgerBusy(f"{self._queue_max} charges are waiting: try again in a moment")
         self._queue.append(waiting)
@@ -96,20 +90,20 @@ class Lane:
 
     async def close(self) -> None:
         """End the sessions. Whoever still waits is told that the same key tells what happened."""
-        self._closed = True
-        while self._queue:
-            _tell(self._queue.popleft(), _unanswered())
+        self._idle.clear()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # First of all what waits: a wire that is closed would be sent the next batch.
+        closed = LedgerUnavailable("the ledger was closed before it answered")
+        while self._queue:
+            _tell(self._queue.popleft(), closed)
         for wire in self._wires:
             wire.close()
 
     def _hand_over(self) -> None:
         # At half of what is on its way batches stay about equal, and a lone charge goes at once.
-        if self._closed or not (
-            self._queue and self._idle and 2 * len(self._queue) >= self._in_flight
-        ):
+        if not (self._queue and self._idle and 2 * len(self._queue) >= self._in_flight):
             return
         wire = self._idle.pop()
         batch = self._next_batch()
@@ -151,15 +145,15 @@ class Lane:
         self._hand_over()
 
     def _begin(self, work: Coroutine[None, None, None], batch: Sequence[Waiting]) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if task.cancelled():  # perhaps before its first step: nobody else would tell them
+                for waiting in batch:
+                    _tell(waiting, LedgerUnavailable("the ledger was closed before it answered"))
+
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, batch))
-
-    def _ended(self, batch: Sequence[Waiting], task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled():  # perhaps before its first step: nobody else tells them
-            for waiting in batch:
-                _tell(waiting, _unanswered())
+        task.add_done_callback(ended)
 
     async def _open_for(self, wire: Wire, batch: list[Waiting]) -> None:
         try:
@@ -183,7 +177,7 @@ class Lane:
                     _tell(waiting, error)
         finally:
             for waiting in batch:  # has no effect on those that have their answer
-                _tell(waiting, _unanswered())
+                _tell(waiting, LedgerUnavailable("the ledger was closed before it answered"))
         self._done(wire, batch)
 
     async def _alone(self, wire: Wire, waiting: Waiting) -> Exception | None:
@@ -208,10 +202,6 @@ def _another_try_helps(error: Exception) -> bool:
 
 def _explained(error: Exception) -> Exception:
     return (translated(error) or error) if isinstance(error, psycopg.Error) else error
-
-
-def _unanswered() -> LedgerUnavailable:
-    return LedgerUnavailable("the ledger was closed before it answered")
 
 
 def _tell(waiting: Waiting, error: Exception) -> None:

@@ -82,18 +82,9 @@ _out_of_time = (
 )
 
 # The wallets that earn for the account now (`leads_here`), or whose events it was granted before.
-# With how far their chain is confirmed: taken from another table beside them, that would not be
-# looked up in the index of events by wallet and block.
-_own = (
-    select(
-        wallet.c.chain_id,
-        wallet.c.address,
-        wallet.c.linked_root.is_(None).label("leads_here"),
-        chain.c.confirmed_number,
-    )
-    .select_from(wallet.join(chain, chain.c.chain_id == wallet.c.chain_id))
-    .where(_of(wallet))
-)
+_own = select(
+    wallet.c.chain_id, wallet.c.address, wallet.c.linked_root.is_(None).label("leads_here")
+).where(_of(wallet))
 _linked = (
     select(
         linked_wallet.c.chain_id,
@@ -102,7 +93,6 @@ _linked = (
             wallet.c.linked_root == linked_wallet.c.root_id,
             wallet.c.linked_account == linked_wallet.c.account_id,
         ).label("leads_here"),
-        chain.c.confirmed_number,
     )
     .select_from(
         linked_wallet.join(
@@ -111,7 +101,7 @@ _linked = (
                 wallet.c.chain_id == linked_wallet.c.chain_id,
                 wallet.c.address == linked_wallet.c.address,
             ),
-        ).join(chain, chain.c.chain_id == linked_wallet.c.chain_id)
+        )
     )
     .where(_of(linked_wallet))
 )
@@ -124,12 +114,25 @@ _EARNED_HERE: Final = or_(
     _of(event), and_(event.c.account_id.is_(None), _earner.c.leads_here, _PENDING)
 )
 
-_pending = (
-    select(_total(event.c.credits))
-    .select_from(
-        _earner.join(event, and_(_OF_WALLET, event.c.block_number > _earner.c.confirmed_number))
+# Of each wallet what lies above the last final block: no other event is looked at.
+_of_one = (
+    select(_total(event.c.credits).label("credits"))
+    .where(
+        _OF_WALLET,
+        event.c.block_number
+        > select(chain.c.confirmed_number)
+        .where(chain.c.chain_id == _earner.c.chain_id)
+        .correlate(_earner)
+        .scalar_subquery(),
+        _EARNED_HERE,
+        _PENDING,
     )
-    .where(_EARNED_HERE, _PENDING)
+    .correlate(_earner)
+    .lateral("of_one")
+)
+_pending = (
+    select(_total(_of_one.c.credits))
+    .select_from(_earner.join(_of_one, literal_column("true")))
     .scalar_subquery()
 )
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Final
 
 import psycopg
@@ -19,6 +20,13 @@ from ledger.errors import AnotherLeader
 from ledger.session import Session
 
 GENESIS_PARENT: Final = bytes(32)  # the parent hash of block 0
+
+# How many events one transaction confirms: all its accounts are held until it ends. Some thousand
+# take a few hundredths of a second; when charges wait for them, few hundred are to be enough.
+EVENTS_AT_ONCE_MAX: Final = 2_000
+EVENTS_AT_ONCE_MIN: Final = 200
+# Whoever charges now is likely to charge again within that.
+CALM_SECONDS: Final = 1.0
 
 _ENTER_RULE: Final = (
     "select creditd.enter_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::smallint, %s::text[],"
@@ -125,6 +133,8 @@ class Watching:
         self._session = session
         self._chain_id = chain_id
         self.epoch = epoch
+        self._at_once = EVENTS_AT_ONCE_MIN
+        self._waited_at = -CALM_SECONDS
 
     @classmethod
     @asynccontextmanager
@@ -261,11 +271,22 @@ class Watching:
                 await self._set_aside(connection, set_aside)
             if confirm is None:
                 return 0
-            return await _one(
-                connection,
-                "select creditd.confirm_blocks(%s, %s, %s, %s, %s)",
-                (self._chain_id, self.epoch, *confirm, remember),
-            )
+            return await self._confirm(connection, confirm, remember)
+
+    async def _confirm(
+        self, connection: AsyncConnection[TupleRow], confirm: tuple[int, bytes], remember: int
+    ) -> int:
+        cursor = await connection.execute(
+            "select * from creditd.confirm_blocks(%s, %s, %s, %s, %s, %s)",
+            (self._chain_id, self.epoch, *confirm, remember, self._at_once),
+        )
+        events, waited = (await cursor.fetchall())[0]
+        now = monotonic()
+        if waited:
+            self._at_once, self._waited_at = EVENTS_AT_ONCE_MIN, now
+        elif now - self._waited_at >= CALM_SECONDS:
+            self._at_once = min(2 * self._at_once, EVENTS_AT_ONCE_MAX)
+        return int(events)
 
     async def drop(self, to_number: int) -> int:
         """Forget the pending blocks above a height. Returns how many events went with them."""

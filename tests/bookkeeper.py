@@ -113,7 +113,7 @@ class Bookkeeper:
         self.connection.execute("update public.time_is set at = %s", (self.now,))
 
     def open(self, name: str = "alice") -> AccountRef:
-        root_id = self.one("select root_id from creditd.open_account(%s, %s)", self.app_id, name)
+        root_id = self.one("select root from creditd.open_account(%s, %s)", self.app_id, name)
         return AccountRef(root_id, root_id)
 
     def grant(self, account: AccountRef, amount: int, *, lives: float | None = None) -> int:
@@ -156,7 +156,7 @@ class Bookkeeper:
         return str(
             self.one(
                 "select (creditd.refund(%s, %s, %s, %s, %s::text::uuid, %s::text::uuid,"
-                " %s)).outcome",
+                " %s, 'lapse')).outcome",
                 *account,
                 charge,
                 self.app_id,

@@ -11,7 +11,6 @@ from stage import Stage, entries_of
 
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import Charged
-from ledger.spending import Spending
 
 
 @dataclass
@@ -25,8 +24,8 @@ class Both:
     @classmethod
     @asynccontextmanager
     async def on(cls, stage: Stage) -> AsyncIterator["Both"]:
-        async with Spending.open(stage.database_url, lanes=1) as spending:
-            yield cls(Party(stage, spending))
+        async with Party.on(stage) as party:
+            yield cls(party)
 
     @property
     def stage(self) -> Stage:

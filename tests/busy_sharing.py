@@ -1,4 +1,4 @@
-"""The second half of a busy book: credits that are reserved, lent, shared, moved and made up for."""
+"""The second half of a busy book: credits are reserved, lent, shared, moved and made up for."""
 
 from datetime import timedelta
 

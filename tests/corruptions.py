@@ -235,8 +235,8 @@ IN_THE_LOTS_AND_EVENTS = (
     planted(
         "an event was granted twice",
         "insert into lot (root_id, account_id, lot_no, source, rule_id, cause, incarnation, amount,"
-        " remaining, created_at) select root_id, account_id, 4, source, rule_id, cause, 2, amount, 0,"
-        " created_at from lot where account_id = :alice and lot_no = 1",
+        " remaining, created_at) select root_id, account_id, 4, source, rule_id, cause, 2, amount,"
+        " 0, created_at from lot where account_id = :alice and lot_no = 1",
         "events_have_their_lot",
         "lots_have_their_event",
         "lots_add_up",
@@ -333,5 +333,20 @@ IN_THE_LOTS_AND_EVENTS = (
         "update entry_kind set to_side = 'revenue' where name = 'expiry'",
         "kinds_move_between_their_sides",
         "sides_balance",
+    ),
+    planted(
+        "credits come in that nobody sent",
+        "update entry set peer_root = 7, peer_account = 7 where kind = 14" + REHASHED,
+        "movements_meet",
+    ),
+    planted(
+        "an ended reservation is open again",
+        "update reservation set state = 'open' where state = 'released'",
+        "reservations_hold_what_they_say",
+    ),
+    planted(
+        "an account holds for nobody",
+        "delete from reservation where state = 'open'",
+        "reservations_hold_what_they_say",
     ),
 )

@@ -2,19 +2,31 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, LiteralString, NamedTuple, TypeVar
 
 import psycopg
 from conftest import GENESIS
-from specification.accounts import ALWAYS, NEVER, Account, Entry, Kind, Terms, moment
+from specification.accounts import (
+    ALWAYS,
+    NEVER,
+    Account,
+    Balance,
+    Entry,
+    Kind,
+    Terms,
+    moment,
+)
 
+from ledger.exposure import Exposure
 from ledger.granting import Granting
 from ledger.ids import AccountRef
 from ledger.linking import Linking
 from ledger.operating import Operating, PriceRow
+from ledger.reserving import Reserving
 from ledger.sharing import Sharing
 from ledger.spending import Spending
 from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
@@ -24,6 +36,12 @@ CHAIN: Final = 4_242
 REMEMBER: Final = 1_000  # more blocks than any story has
 IDLE_MAX: Final = 10_000  # more accounts than all stories have
 
+# The parts of the books that are driven: each can be left out, to look at the others alone.
+DRIVEN: Final = frozenset(
+    os.environ.get(
+        "CREDITD_DRIVEN", "links members overdrafts freezing gifts reservations past exposure"
+    ).split()
+)
 # Only the owner of the books can do that.
 _CLOCK: Final[tuple[LiteralString, ...]] = (
     "create schema creditd_test",
@@ -55,6 +73,13 @@ _ENTRIES: Final[LiteralString] = """
       (extract(epoch from at) * 1000000)::bigint
     from creditd.entry where root_id = %s and account_id = %s and seq > %s order by seq"""
 
+_AS_OF: Final[LiteralString] = (
+    "select o_available, o_held, o_debt from creditd.balance_as_of(%s, %s, %s)"
+)
+_EXPOSURE: Final[LiteralString] = (
+    "select root_id, account_id, taken_back, owed, absorbed, reserved from creditd.exposure(%s, %s)"
+)
+
 
 @dataclass(frozen=True)
 class SeenLot:
@@ -74,6 +99,17 @@ class SeenAccount:
     status: str
     lots: list[SeenLot]
     entries: list[Entry]
+
+
+def agree(got: object, expected: object) -> None:
+    """Say what both said where they differ: nobody else tells it outside of a test's own file."""
+    if got == expected:
+        return
+    if isinstance(got, SeenAccount) and isinstance(expected, SeenAccount):
+        names = [field.name for field in fields(SeenAccount)]
+        differ = [name for name in names if getattr(got, name) != getattr(expected, name)]
+        got, expected = ({name: getattr(side, name) for name in differ} for side in (got, expected))
+    raise AssertionError(f"\n     books: {got}\n expected: {expected}")
 
 
 def as_specified(account: Account, after: int) -> SeenAccount:
@@ -104,6 +140,7 @@ class Sides(NamedTuple):
     operating: Operating
     linking: Linking
     sharing: Sharing
+    reserving: Reserving
     granting: Granting
 
 
@@ -135,6 +172,7 @@ class DrivenBooks:
                     await stack.enter_async_context(Operating.open(database_url)),
                     await stack.enter_async_context(Linking.open(database_url)),
                     await stack.enter_async_context(Sharing.open(database_url)),
+                    await stack.enter_async_context(Reserving.open(database_url, sessions=1)),
                     await stack.enter_async_context(Granting.open(database_url)),
                 )
 
@@ -211,8 +249,21 @@ class DrivenBooks:
         )
         return number
 
+    def balance_as_of(self, account: AccountRef, at: int) -> Balance:
+        ((available, held, debt),) = self.rows(_AS_OF, *account, moment(at))
+        return Balance(available, held, debt)
+
+    def exposure(self, block: int) -> dict[AccountRef, Exposure]:
+        return {
+            AccountRef(root, account): Exposure(*amounts)
+            for root, account, *amounts in self.rows(_EXPOSURE, CHAIN, block)
+        }
+
     def expire_idle(self) -> None:
         self.run(self.by.watching.expire_idle(IDLE_MAX))
+
+    def expire_reservations(self) -> None:
+        self.run(self.by.watching.expire_reservations(IDLE_MAX))
 
     def granted(self, tx_hash: bytes) -> int:
         ((granted,),) = self.rows(

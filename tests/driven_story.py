@@ -1,11 +1,11 @@
 """A story that is told to the books and to their specification alike: who is in it, and when."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final, TypeVar
 
-from driven_books import CHAIN, DrivenBooks, as_specified
+from driven_books import CHAIN, DrivenBooks, agree, as_specified
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from specification.books import Books
@@ -17,7 +17,8 @@ from ledger.watching import RuleEntry
 
 BEGIN: Final = 4_102_444_800 * 1_000_000  # 2100-01-01: later than anything these books were made
 SECOND: Final = 1_000_000
-DAY: Final = 86_400 * SECOND
+HOUR: Final = 3_600 * SECOND
+DAY: Final = 24 * HOUR
 OPERATIONS: Final = {"chat": 1, "images": 7, "gift": 0, "vast": 10**18}  # price per unit
 RULES: Final = (
     Rule("plain"),
@@ -29,11 +30,13 @@ RULES: Final = (
     Rule("for images", operations=frozenset({"images"}), priority=7),
 )
 
+WALLETS: Final = 3
 # Few of each, so that they meet.
-PICKS = st.integers(0, 30)
+PICKS = st.integers(0, 60)
+NEWEST = st.integers(0, 3) | PICKS  # counted from the newest
 KEYS = st.integers(0, 30).map("key {}".format)
-AMOUNTS = st.integers(1, 40)
-STEPS = st.sampled_from([1, SECOND, 3_600 * SECOND, 3_600 * SECOND, DAY - 1, DAY, 9 * DAY])
+AMOUNTS = st.integers(1, 90)
+STEPS = st.sampled_from([1, SECOND, SECOND, HOUR, HOUR, DAY - 1, DAY, 9 * DAY])
 
 
 Telling = TypeVar("Telling", bound=Callable[..., None])
@@ -79,10 +82,11 @@ class ToldTwice(RuleBasedStateMachine):
         self.accounts: list[AccountRef] = []  # in the order they came
         self.compared: dict[AccountRef, int] = {}
         self.charges: list[MovementRef] = []
+        self.reservations: list[MovementRef] = []
         self.left: list[Event] = []
         self.pools: list[AccountRef] = []
         self.members: list[AccountRef] = []
-        self.addresses = [self.digest(f"wallet {which}")[:20] for which in range(2)]
+        self.addresses = [self.digest(f"wallet {which}")[:20] for which in range(WALLETS)]
         for address in self.addresses:
             self.open_wallet_account(address)
         opened = self.real.run(self.real.by.spending.open_account(app_id=self.app, name=self.name))
@@ -113,13 +117,19 @@ class ToldTwice(RuleBasedStateMachine):
         self.books.see_wallet((CHAIN, address), opened.account)
         return self.welcome(opened, "wallet")
 
+    def newest(self, movements: Sequence[MovementRef], pick: int) -> MovementRef:
+        return movements[-1 - pick % len(movements)]
+
     def account(self, pick: int) -> AccountRef:
-        return self.accounts[pick % len(self.accounts)]
+        """Any account; mostly one that has something."""
+        able = [ref for ref in self.accounts if self.books.accounts[ref].available > 0]
+        among = able if able and pick % 4 else self.accounts
+        return among[pick // 4 % len(among)]
 
     def reprice(self, operation: str, base: int, per_unit: int) -> None:
         named = self.operations[operation]
         version = self.real.set_price(named, base, per_unit)
-        assert version == self.books.set_price(named, base, per_unit, self.now)
+        agree(version, self.books.set_price(named, base, per_unit, self.now))
 
     def enter_rules(self) -> None:
         self.first_block = self.real.next_block()
@@ -159,5 +169,5 @@ class ToldTwice(RuleBasedStateMachine):
     def compare(self) -> None:
         for ref, account in self.books.accounts.items():
             after = self.compared.get(ref, 0)
-            assert self.real.see(ref, after) == as_specified(account, after)
+            agree(self.real.see(ref, after), as_specified(account, after))
             self.compared[ref] = len(account.entries)

@@ -1,22 +1,23 @@
 """Random histories of a few accounts, and the ways in which one can be told to the books."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from random import Random
+from typing import Any
 
+from requests_to_hold import a_release, a_reservation, a_settlement
 from requests_to_the_books import (
     Answer,
     Batch,
     Charge,
-    Give,
+    Drawn,
     Known,
-    Refund,
     Request,
-    Reverse,
     a_charge,
     a_gift,
     a_refund,
     a_reversal,
+    draw,
 )
 from specification.accounts import ALWAYS, NEVER, Terms
 from specification.books import Books
@@ -32,38 +33,63 @@ class Wait:
     microseconds: int
 
 
+# One request at a time: batches are made of them.
+IN_HISTORIES: Drawn = {
+    a_charge: 12,
+    a_refund: 3,
+    a_gift: 5,
+    a_reversal: 1,
+    a_reservation: 2,
+    a_settlement: 2,
+    a_release: 1,
+}
 Step = Request | Wait
 Told = tuple[Step, list[Answer]]  # a step and what it is answered
 
 
-def any_terms(rng: Random, now: int) -> Terms:
-    """Priorities, ends, later beginnings, and operations that may burn the lot."""
-    effective = now + rng.randint(1, 20) * SECOND if rng.random() < 0.2 else ALWAYS
-    begins = max(effective, now)
-    expires = begins + rng.randint(1, 30) * SECOND if rng.random() < 0.5 else NEVER
-    return replace(
-        PLAIN,
-        priority=rng.choice((0, 50, 100, 100, 100)),
-        effective_at=effective,
-        expires_at=expires,
-        operations=frozenset(rng.sample(["unit", "draw", "look"], 2))
-        if rng.random() < 0.2
-        else None,
-    )
+@dataclass(frozen=True)
+class Weather:
+    """How a history's lots are: some accounts have only plain ones, and are charged in passing."""
+
+    amount_max: int
+    begin_later: float  # how many of them
+    end: float
+    are_restricted: float
+
+    @classmethod
+    def drawn(cls, rng: Random) -> "Weather":
+        return cls(
+            amount_max=rng.choice((12, 60)),
+            begin_later=rng.choice((0, 0.3)),
+            end=rng.choice((0, 0.2, 0.6)),
+            are_restricted=rng.choice((0, 0, 0, 0.05, 0.3)),
+        )
+
+    def terms(self, rng: Random, now: int) -> Terms:
+        effective = now + rng.randint(1, 20) * SECOND if rng.random() < self.begin_later else ALWAYS
+        ends = rng.random() < self.end
+        restricted = rng.random() < self.are_restricted
+        return replace(
+            PLAIN,
+            priority=rng.choice((0, 50, 100, 100, 100)),
+            effective_at=effective,
+            expires_at=max(effective, now) + rng.randint(1, 30) * SECOND if ends else NEVER,
+            operations=frozenset(rng.sample(["unit", "draw", "look"], 2)) if restricted else None,
+        )
 
 
 def some_history(stage: Stage, seed: int, steps: int) -> tuple[list[Told], Books]:
     """Draw a history, and the books that a model comes to by it."""
     rng = Random(seed)
     now = START
-    known = Known(ACCOUNTS, terms=lambda rng: any_terms(rng, now))
+    weather = Weather.drawn(rng)
+    known = Known(
+        ACCOUNTS,
+        terms=lambda rng: weather.terms(rng, now),
+        amount_max=weather.amount_max,
+        time_passes=True,
+    )
     model = stage.model_of(*ACCOUNTS)
-    drawn: Mapping[Callable[[Random, Known], Request], int] = {
-        a_charge: 10,
-        a_refund: 3,
-        a_gift: 5,
-        a_reversal: 1,
-    }
     told: list[Told] = []
     for _ in range(steps):
         if rng.random() < 0.2:
@@ -71,7 +97,7 @@ def some_history(stage: Stage, seed: int, steps: int) -> tuple[list[Told], Books
             now += wait.microseconds
             told.append((wait, []))
             continue
-        request = rng.choices(list(drawn), list(drawn.values()))[0](rng, known)
+        request = draw(rng, known, IN_HISTORIES)
         answers = request.expected(model, stage.app_id, now)
         known.learn(answers)
         told.append((request, answers))
@@ -79,41 +105,26 @@ def some_history(stage: Stage, seed: int, steps: int) -> tuple[list[Told], Books
 
 
 def account_of(request: Request) -> AccountRef:
-    match request:
-        case Charge(account) | Give(account):
-            return account
-        case Refund(movement) | Reverse(movement):
-            return movement.account
+    """The account that a request is about."""
+    for name in ("account", "charge", "lot", "reservation"):
+        named = getattr(request, name, None)
+        if named is not None:
+            return named.account if isinstance(named, MovementRef) else named
     raise AssertionError(request)
 
 
-def bound(request: Request, accounts: Mapping[AccountRef, AccountRef]) -> Request:
-    """The same request of a real account."""
-    match request:
-        case Charge(account) | Give(account):
-            return replace(request, account=accounts[account])
-        case Refund(MovementRef(account, seq)):
-            return replace(request, charge=MovementRef(accounts[account], seq))
-        case Reverse(MovementRef(account, seq)):
-            return Reverse(MovementRef(accounts[account], seq))
-    raise AssertionError(request)
-
-
-def bound_answer(answer: Answer, accounts: Mapping[AccountRef, AccountRef]) -> Answer:
-    """The same answer, where it names an account."""
-    match answer:
-        case MovementRef(account, seq):
-            return MovementRef(accounts[account], seq)
-    for name in ("charge", "refund"):
-        part = getattr(answer, name, None)
-        if part is not None and hasattr(part, "movement"):
-            fields = {
-                field: bound_answer(getattr(part, field), accounts)
-                for field in ("movement", "charge")
-                if hasattr(part, field)
-            }
-            return replace(answer, **{name: replace(part, **fields)})  # type: ignore[type-var]
-    return answer
+def bound(value: Any, accounts: Mapping[AccountRef, AccountRef]) -> Any:  # noqa: ANN401 - any
+    """The same request or answer, of real accounts."""
+    if isinstance(value, AccountRef):
+        return accounts[value]
+    if isinstance(value, MovementRef):
+        return MovementRef(accounts[value.account], value.seq)
+    if isinstance(value, tuple):
+        return tuple(bound(each, accounts) for each in value)
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    parts = {each.name: bound(getattr(value, each.name), accounts) for each in fields(value)}
+    return replace(value, **parts)
 
 
 def stretches(told: Sequence[Told]) -> Iterator[list[Told]]:

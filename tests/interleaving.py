@@ -15,13 +15,11 @@ from typing import LiteralString
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from requests_to_the_books import Answer, Give, Known, Party, Request, draw
+from requests_to_the_books import BY_USERS, Answer, Drawn, Give, Known, Party, Request, draw
 from specification.books import Books
-from sqlalchemy import make_url
 from stage import Stage
 
 from ledger.errors import LedgerUnavailable
-from ledger.spending import Spending
 
 SETTLE_SECONDS_MAX = 20.0
 LOOK_AGAIN_SECONDS = 0.0005  # who waits for a lock is only seen by looking
@@ -89,6 +87,7 @@ class Interleaving:
     model: Books
     known: Known
     rng: Random
+    drawn: Drawn
     story: list[str] = field(default_factory=list)
     holding: set[Actor] = field(default_factory=set)
     waits: int = 0  # how often somebody was seen to wait for another's locks
@@ -96,8 +95,6 @@ class Interleaving:
 
     async def play(self, requests: int) -> None:
         """Let so many requests be made. Raises AssertionError if the books answer otherwise."""
-        for actor in self.actors:
-            await self.control.execute("select pg_advisory_lock(77, %s)", (actor.number,))
         while True:
             idle = [actor for actor in self.actors if actor.task is None and requests > 0]
             moves = idle * 2 + sorted(self.holding, key=lambda actor: actor.number)
@@ -106,12 +103,16 @@ class Interleaving:
                 return
             actor = self.rng.choice(moves)
             if actor in self.holding:
-                await self._end(actor)
+                await self.end(actor, self.rng.choice([*Verdict, *[Verdict.COMMIT] * 5]))
             else:
                 requests -= 1
-                actor.ask(self._next_request())
-                self.story.append(f"{actor} asks {actor.request}")
-            await self._settle()
+                await self.ask(actor, self._next_request())
+
+    async def ask(self, actor: Actor, request: Request) -> None:
+        """Let an actor ask, until it is held or waits for who is."""
+        self.story.append(f"{actor} asks {request}")
+        actor.ask(request)
+        await self._settle()
 
     def told(self) -> str:
         return "\n".join(self.story[-15:])
@@ -123,10 +124,10 @@ class Interleaving:
             return self.rng.choice(asked)
         if self.again and self.rng.random() < LOST_AGAIN:
             return self.again.pop(self.rng.randrange(len(self.again)))
-        return draw(self.rng, self.known)
+        return draw(self.rng, self.known, self.drawn)
 
-    async def _end(self, actor: Actor) -> None:
-        verdict = self.rng.choice([*Verdict, *[Verdict.COMMIT] * 5])
+    async def end(self, actor: Actor, verdict: Verdict) -> None:
+        """Let an actor go that is held, until all others are held or wait again."""
         self.story.append(f"{actor} {verdict.value}")
         self.holding.remove(actor)
         assert actor.request is not None
@@ -138,11 +139,13 @@ class Interleaving:
             await asyncio.wait([actor.task], timeout=SETTLE_SECONDS_MAX)
             assert isinstance(actor.task.exception(), LedgerUnavailable)
             actor.task = actor.request = None
+            await self._settle()
             return
         await self.control.execute("select pg_advisory_unlock(77, %s)", (actor.number,))
         await asyncio.wait([actor.task], timeout=SETTLE_SECONDS_MAX)
         await self.control.execute("select pg_advisory_lock(77, %s)", (actor.number,))
         self._hear(actor)
+        await self._settle()
 
     def _hear(self, actor: Actor) -> None:
         """Hold what an actor was answered against the model."""
@@ -178,23 +181,26 @@ class Interleaving:
 
 @asynccontextmanager
 async def interleaved(
-    stage: Stage, model: Books, known: Known, rng: Random, *, actors: int
+    stage: Stage,
+    model: Books,
+    known: Known,
+    rng: Random,
+    *,
+    actors: int,
+    drawn: Drawn = BY_USERS,
 ) -> AsyncIterator[Interleaving]:
     """Let so many actors wait at each commit. The stage's `hold_commits` must have been called."""
     async with AsyncExitStack() as stack:
-        made = []
-        for number in range(actors):
-            url = make_url(stage.database_url).update_query_dict(
-                {"application_name": f"actor-{number}"}
-            )
-            spending = await stack.enter_async_context(
-                Spending.open(url.render_as_string(hide_password=False), lanes=1)
-            )
-            made.append(Actor(number, Party(stage, spending)))
+        made = [
+            Actor(n, await stack.enter_async_context(Party.on(stage, f"actor-{n}")))
+            for n in range(actors)
+        ]
         control = await stack.enter_async_context(
             await psycopg.AsyncConnection.connect(stage.database_url, autocommit=True)
         )
-        yield Interleaving(made, control, model, known, rng)
+        for actor in made:
+            await control.execute("select pg_advisory_lock(77, %s)", (actor.number,))
+        yield Interleaving(made, control, model, known, rng, drawn)
 
 
 def hold_commits(stage: Stage) -> None:

@@ -115,7 +115,9 @@ _PROMISES: dict[str, LiteralString] = {
     "no entry burns a lot outside its life": """
         select e.root_id, e.account_id, e.seq from creditd.entry e
           join creditd.lot l using (root_id, account_id, lot_no)
-        where e.kind in (2, 8) and not (e.at >= l.effective_at and e.at < l.expires_at)""",
+        where e.kind in (2, 8)
+          -- A request looks first and writes later.
+          and not (e.at >= l.effective_at and e.at < l.expires_at + interval '0.1 second')""",
     "no charge burns a lot that its operation may not": """
         select e.root_id, e.account_id, e.seq from creditd.entry e
           join creditd.entry f on (f.root_id, f.account_id, f.seq)
@@ -128,7 +130,9 @@ _PROMISES: dict[str, LiteralString] = {
           join creditd.lot h on (h.root_id, h.account_id, h.lot_no)
             = (a.root_id, a.account_id, a.head_lot)
           join creditd.lot l on (l.root_id, l.account_id) = (a.root_id, a.account_id)
-        where l.remaining > 0 and l.lot_no <> h.lot_no and l.effective_at <= a.last_at
+        where l.remaining > 0 and l.lot_no <> h.lot_no
+          and a.valid_until > creditd.clock()
+          and l.effective_at <= creditd.clock() and l.expires_at > creditd.clock()
           and (l.priority, l.expires_at, l.lot_no) < (h.priority, h.expires_at, h.lot_no)""",
     "no lot ends or begins before its account looks": """
         select a.root_id, a.account_id, l.lot_no from creditd.account a

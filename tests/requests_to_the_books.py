@@ -1,11 +1,13 @@
 """What may be asked of the books, and what a model of them answers: one class for each request.
 
-`DRAWN` says how often each comes up in a random history: a function that writes is one row more.
+Tables say how often each comes up in a random history: a function that writes is one row more.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from datetime import datetime
 from random import Random
 from typing import Protocol
 
@@ -14,11 +16,14 @@ from specification.accounts import Terms, moment
 from specification.books import Books
 from specification.chains import take_back
 from specification.granting import receive
+from sqlalchemy import make_url
 from stage import GIVE, PLAIN, REVERSE, Stage
 
 from ledger.ids import AccountRef, MovementRef
 from ledger.lanes import Waiting
-from ledger.outcomes import Charged, ChargeOutcome, Refunded, RefundOutcome
+from ledger.outcomes import Charged, Reserved, Settled
+from ledger.reserving import Reserving
+from ledger.sharing import Sharing
 from ledger.spending import Spending, digest128, key_digest
 
 KEYS = 12  # so few that several connections come to use the same at once
@@ -32,6 +37,21 @@ class Party:
 
     stage: Stage
     spending: Spending
+    reserving: Reserving | None = None  # for whoever asks for more than charges
+    sharing: Sharing | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, stage: Stage, name: str = "") -> AsyncIterator["Party"]:
+        """Open sessions of that name."""
+        url = make_url(stage.database_url).update_query_dict({"application_name": name})
+        named = url.render_as_string(hide_password=False)
+        async with (
+            Spending.open(named, lanes=1) as spending,
+            Reserving.open(named, sessions=1) as reserving,
+            Sharing.open(named) as sharing,
+        ):
+            yield cls(stage, spending, reserving, sharing)
 
     async def charge_together(self, charges: "Sequence[Charge]") -> list[Answer]:
         """Charge a batch in one statement, in the order given."""
@@ -158,16 +178,17 @@ class Reverse:
         return [None]
 
 
-def timeless(outcome: ChargeOutcome | RefundOutcome | BaseException) -> Answer:
-    """The outcome without its time, which a model knows nothing of. Raises what is an error."""
-    match outcome:
-        case BaseException():
-            raise outcome
-        case Charged(charge):
-            return replace(outcome, charge=replace(charge, at=ANY_TIME))
-        case Refunded(refund):
-            return replace(outcome, refund=replace(refund, at=ANY_TIME))
-    return outcome
+def timeless(outcome: object) -> Answer:
+    """The outcome without its times, which a model knows nothing of. Raises what is an error."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    if isinstance(outcome, datetime):
+        return ANY_TIME
+    if not is_dataclass(outcome) or isinstance(outcome, type):
+        return outcome
+    return replace(
+        outcome, **{each.name: timeless(getattr(outcome, each.name)) for each in fields(outcome)}
+    )
 
 
 def some_terms(rng: Random) -> Terms:
@@ -181,13 +202,20 @@ class Known:
     accounts: Sequence[AccountRef]
     charges: list[MovementRef] = field(default_factory=list)
     lots: list[MovementRef] = field(default_factory=list)
+    reservations: list[MovementRef] = field(default_factory=list)
     terms: Callable[[Random], Terms] = some_terms
+    amount_max: int = 60
+    time_passes: bool = False
 
     def learn(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
             match answer:
                 case Charged(charge, replayed=False):
                     self.charges.append(charge.movement)
+                case Settled(ending, replayed=False):
+                    self.charges.append(ending.movement)
+                case Reserved(reservation, replayed=False):
+                    self.reservations.append(reservation.movement)
                 case MovementRef():
                     self.lots.append(answer)
 
@@ -203,7 +231,10 @@ def a_charge(rng: Random, known: Known) -> Charge:
 
 
 def a_batch(rng: Random, known: Known) -> Batch:
+    """Of accounts that have nothing to do with each other: a batch may take them in any order."""
     charges = [a_charge(rng, known) for _ in range(rng.randint(2, 8))]
+    of_root = {charge.account.root_id: charge.account for charge in charges}
+    charges = [each for each in charges if each.account in of_root.values()]
     return Batch(tuple({(each.account, each.key): each for each in charges}.values()))
 
 
@@ -217,23 +248,18 @@ def a_refund(rng: Random, known: Known) -> Refund:
 
 
 def a_gift(rng: Random, known: Known) -> Give:
-    return Give(rng.choice(known.accounts), rng.randint(1, 60), known.terms(rng))
+    return Give(rng.choice(known.accounts), rng.randint(1, known.amount_max), known.terms(rng))
 
 
 def a_reversal(rng: Random, known: Known) -> Reverse | Give:
     return Reverse(rng.choice(known.lots)) if known.lots else a_gift(rng, known)
 
 
-# How often each comes up.
-DRAWN: Mapping[Callable[[Random, Known], Request], int] = {
-    a_charge: 10,
-    a_batch: 4,
-    a_refund: 5,
-    a_gift: 3,
-    a_reversal: 1,
-}
+Drawn = Mapping[Callable[[Random, Known], Request], int]  # how often each comes up
+
+# What apps do to accounts of users.
+BY_USERS: Drawn = {a_charge: 10, a_batch: 4, a_refund: 5, a_gift: 3, a_reversal: 1}
 
 
-def draw(rng: Random, known: Known) -> Request:
-    drawn = rng.choices(list(DRAWN), list(DRAWN.values()))[0]
-    return drawn(rng, known)
+def draw(rng: Random, known: Known, drawn: Drawn) -> Request:
+    return rng.choices(list(drawn), list(drawn.values()))[0](rng, known)

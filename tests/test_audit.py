@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 
 import psycopg
@@ -12,9 +13,9 @@ from conftest import fresh_database, name_of
 from corruptions import IN_THE_ENTRIES, IN_THE_LOTS_AND_EVENTS, Corruption
 from corruptions_of_the_database import IN_THE_DATABASE
 
-from ledger import replay
+from ledger import replay, replay_workers
 from ledger.audit import UnknownAccount, as_json, audit, audit_here, checks, render
-from ledger.errors import SchemaMismatch
+from ledger.errors import LedgerError, SchemaMismatch
 from ledger.findings import BREACHES_LISTED_MAX, AuditReport
 from ledger.ids import AccountRef, format_account
 from ledger.release import laid_functions, laid_grants
@@ -126,6 +127,41 @@ def test_each_account_of_a_busy_book_balances_alone(
 ) -> None:
     report = asyncio.run(audit(books_url, account=getattr(book, whose)))
     assert report.balanced, render(report)
+
+
+def test_an_audit_in_several_processes_finds_the_same(
+    books_url: str, book: BusyBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corrupt(
+        books_url,
+        book,
+        "update entry set request_hash = gen_random_uuid() where account_id = :alice and seq > 20"
+        " and request_hash is not null",
+    )
+    alone = asyncio.run(audit(books_url))
+    monkeypatch.setattr(replay_workers, "ENTRIES_PER_WORKER_MIN", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    told: list[tuple[str, int, int]] = []
+    together = asyncio.run(audit(books_url, progress=lambda *step: told.append(step)))
+    assert broken(alone) == broken(together) == {"entries_are_chained"}
+    for one, other in zip(alone.checks, together.checks, strict=True):
+        assert (one.name, one.examined, one.breaches_total) == (
+            *(other.name, other.examined, other.breaches_total),
+        )
+        assert sorted(map(str, one.breaches)) == sorted(map(str, other.breaches))
+    counted = [done for what, done, _ in told if what == "entries"]
+    assert counted == sorted(counted)
+    assert counted[-1] == together.entries
+
+
+def test_a_process_that_ends_early_is_no_pass(
+    books_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_workers, "ENTRIES_PER_WORKER_MIN", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(replay_workers, "_replay_range", os._exit)
+    with pytest.raises(LedgerError, match="ended early"):
+        asyncio.run(audit(books_url))
 
 
 def test_an_account_that_is_not_there_is_an_error(books_url: str) -> None:

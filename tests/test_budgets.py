@@ -227,15 +227,12 @@ def test_what_is_given_back_is_the_budgets_of_the_day_it_was_taken(database_url:
             await town.sell(anna, 10, "b")
             root, member = works.root_id, anna.account_id
             give_back = "select creditd.budget_give_back(%s, %s, %s::bigint, %s)"
-            town.rows(give_back, root, member, 4, made.charge.at)
+            await town.give_back(made, 4)
             assert used(town, anna) == {"-infinity": 16, "2024-05-01": 6, "2024-05-02": 10}
             with pytest.raises(psycopg.DatabaseError, match="nothing was taken"):
                 town.rows(give_back, root, member, 4, "2024-05-03Z")
             with pytest.raises(psycopg.errors.CheckViolation, match="budget_use_is_never"):
                 town.rows(give_back, root, member, 7, made.charge.at)
-            town.rows(
-                "select creditd.budget_take(%s, %s, 4::bigint, %s)", root, member, made.charge.at
-            )
 
     asyncio.run(main())
 

@@ -1,31 +1,25 @@
 """An export of the books can be checked by others, with what it says and nothing else."""
 
 import asyncio
-import copy
-import hashlib
 import io
 import json
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from bookkeeper import Bookkeeper
 from command_line import SHUT, creditd, write_config
+from forged_exports import Row, chained, rows_of, sealed
 
 from ledger.export import Exported, NoSuchAccountError, export
 from ledger.ids import AccountRef, format_account
 from ledger.verify_export import Books, Wrong, verify
-
-Row = dict[str, Any]
 
 # What no sum and no chain speaks of: only the digest at the end covers it.
 OF_THE_DIGEST = {
@@ -42,46 +36,6 @@ def exported(database_url: str, account: AccountRef | None = None) -> list[bytes
     out = io.BytesIO()
     asyncio.run(export(database_url, out, account=account))
     return out.getvalue().splitlines(keepends=True)
-
-
-def rows_of(lines: Sequence[bytes]) -> list[Row]:
-    return [json.loads(line) for line in lines]
-
-
-def sealed(rows: Sequence[Row], *, counted: bool = False) -> list[bytes]:
-    """The rows as lines, under a digest of their own, as if they had been exported so."""
-    said = [copy.copy(row) for row in rows]
-    if counted:
-        for name, row in (("accounts", "account"), ("entries", "entry"), ("lots", "lot")):
-            said[-1][name] = sum(each["row"] == row for each in said)
-    lines = [json.dumps(row).encode() + b"\n" for row in said[:-1]]
-    said[-1]["sha256"] = hashlib.sha256(b"".join(lines)).hexdigest()
-    return [*lines, json.dumps(said[-1]).encode() + b"\n"]
-
-
-def chained(rows: Sequence[Row]) -> list[bytes]:
-    """The rows with all hashes made anew, as somebody would who rewrites history with care."""
-    said = [copy.copy(row) for row in rows]
-    ids, head = (0, 0), b""
-    for row in said:
-        if row["row"] == "account":
-            ids = (row["root"], row["account"])
-            head = hashlib.sha256(struct.pack(">qq", *ids)).digest()
-        elif row["row"] == "entry":
-            names = (
-                *("seq", "kind", "amount", "available_after", "held_after", "debt_after", "lot"),
-                *("movement", "total", "refers_to", "peer_root", "peer_account", "member", "app"),
-                *("operation", "units", "price_version"),
-            )
-            since = datetime.fromisoformat(row["at"]) - datetime(2000, 1, 1, tzinfo=UTC)
-            at = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-            numbers = struct.pack(">20q", *ids, *(row.get(name, -1) for name in names), at)
-            digests = bytes.fromhex(row.get("key", "00" * 16) + row.get("request", "00" * 16))
-            head = hashlib.sha256(head + numbers + digests).digest()
-            row["hash"] = head.hex()
-        elif row["row"] == "head":
-            row["head"] = head.hex()
-    return sealed(said, counted=True)
 
 
 @contextmanager
@@ -104,6 +58,7 @@ def busy_books(database_url: str) -> Iterator[tuple[Bookkeeper, AccountRef, Acco
         books.charge_in_passing(alice, 7)
         books.one("select public.moved(%s, %s, %s, 60)", alice.root_id, bob.root_id, lot)
         books.one("select public.reserved(%s, 30, 20)", bob.root_id)
+        books.charge_in_passing(alice, 3)
         books.open("carol")
         yield books, alice, bob
 

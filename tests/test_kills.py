@@ -14,6 +14,7 @@ from typing import IO
 from uuid import UUID
 
 import psycopg
+import pytest
 from crashing_postgres import CrashingPostgres
 from proof_of_the_books import assert_sound
 from stage import Stage
@@ -139,8 +140,30 @@ def test_what_was_answered_before_the_server_was_killed_is_in_the_books_once(
     with CrashingPostgres.run() as server:
         migrate(server.url)
         try:
-            answered = killed_while_charging(server, tmp_path, kills=4, seed=seed)
+            answered = killed_while_charging(server, tmp_path, kills=3, seed=seed)
         except AssertionError as error:
             error.add_note(f"seed {seed}")
             raise
     assert answered > 1_000
+
+
+@pytest.mark.soak
+def test_what_was_answered_outlives_a_hundred_kills(tmp_path: Path) -> None:
+    for number in range(10):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        with CrashingPostgres.run() as server:
+            migrate(server.url)
+            killed_while_charging(server, folder, kills=10, seed=number)
+
+
+@pytest.mark.soak
+def test_a_server_that_answers_before_it_has_written_is_found_out(tmp_path: Path) -> None:
+    with CrashingPostgres.run() as server:
+        migrate(server.url)
+        with psycopg.connect(server.url, autocommit=True) as owner:
+            owner.execute("alter system set synchronous_commit = off")
+            owner.execute("alter system set wal_writer_delay = '10s'")
+            owner.execute("select pg_reload_conf()")
+        with pytest.raises(AssertionError):
+            killed_while_charging(server, tmp_path, kills=4, seed=1)

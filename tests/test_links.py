@@ -259,11 +259,11 @@ def test_what_comes_back_to_a_linked_wallet_goes_on_to_its_account(database_url:
     async def main() -> None:
         async with Town.open(database_url) as town:
             own, user = await town.wallet(ALICE), await town.user()
-            await town.sell(own, 60, "k")
+            charged = await town.sell(own, 60, "k")
             await town.linked(ALICE, user)
             town.owe(own, 50)
             assert (town.has(own), town.has(user)) == ((0, 0), (0, 10))
-            town.give_back(own, charge=2, lot=1, amount=25)
+            await town.give_back(charged, 25)
             assert (town.has(own), town.has(user)) == ((0, 0), (15, 0))
             assert town.kinds(user)[-2:] == [("move_in", 25), ("repayment", 10)]
 

@@ -25,6 +25,7 @@ from ledger.ids import AccountRef
 from ledger.outcomes import (
     Allocated,
     Charged,
+    ChargeOutcome,
     Insufficient,
     Linked,
     MemberMoved,
@@ -55,16 +56,24 @@ def test_members_charge_at_once_no_more_than_budgets_and_pool_allow(
                 town.grant(works, 30)  # 120: less than the budgets together
             town.grant(members[0], 5)
             rng = random.Random(1)
-            wanted = [(rng.choice(members), rng.randint(1, 4), str(n)) for n in range(240)]
+            # Two use up their budgets, then all three what is left of the pool.
+            wanted = [
+                (rng.choice(members[: 2 if n < 120 else 3]), rng.randint(1, 4), str(n))
+                for n in range(240)
+            ]
 
-            async def charge(shop: Spending, member: AccountRef, units: int, key: str) -> object:
+            async def charge(
+                shop: Spending, member: AccountRef, units: int, key: str
+            ) -> ChargeOutcome:
                 return await shop.charge(
                     app_id=1, account=member, key=key, operation="unit", units=units
                 )
 
-            outcomes = await asyncio.gather(
-                *(charge(shops[n % CONNECTIONS], *asked) for n, asked in enumerate(wanted))
-            )
+            outcomes: list[ChargeOutcome] = []
+            for part in (wanted[:120], wanted[120:]):
+                outcomes += await asyncio.gather(
+                    *(charge(shops[n % CONNECTIONS], *asked) for n, asked in enumerate(part))
+                )
             paid: Counter[AccountRef] = Counter()
             for (member, units, _), outcome in zip(wanted, outcomes, strict=True):
                 if isinstance(outcome, Charged):

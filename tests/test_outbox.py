@@ -7,10 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-import pytest
 from bookkeeper import Bookkeeper
-from conftest import earn
-from selling_app import SellingApp
 
 from ledger.ids import AccountRef
 from ledger.outbox import (
@@ -25,7 +22,6 @@ from ledger.outbox import (
 )
 
 ALL = ("grant.confirmed", "balance.low")
-WALLET = b"\xa1" * 20
 
 
 def announce(
@@ -344,68 +340,3 @@ def rows_read(books: psycopg.Connection) -> int:
     ).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def test_whoever_falls_below_a_threshold_is_told_of_once(database_url: str) -> None:
-    async def main() -> None:
-        async with SellingApp.open(database_url) as app:
-            account = await app.account_of(WALLET)
-            with owner(database_url) as books:
-                set_alert(books, account, 50)
-                await app.sell(account, 50, "to the threshold")
-                assert messages(books) == []
-                await app.sell(account, 10, "below it")
-                await app.sell(account, 10, "further below")
-                ((_, topic, seq, _, body),) = messages(books)
-                assert (topic, seq, body["available"]) == ("balance.low", 3, 40)
-                books.execute(
-                    "select creditd.refund(%s, %s, 2, %s, gen_random_uuid(), gen_random_uuid(),"
-                    " null)",
-                    (*account, app.app_id),
-                )
-                await app.sell(account, 30, "to the threshold again")
-                assert len(messages(books)) == 1
-                await app.sell(account, 1, "below it again")
-                assert len(messages(books)) == 2
-                set_alert(books, account, None)
-                await app.sell(account, 20, "to nothing")
-                assert len(messages(books)) == 2
-
-    enter(database_url, {"billing": ["balance.low"]})
-    earn(database_url, WALLET, 100)
-    asyncio.run(main())
-
-
-def set_alert(books: psycopg.Connection, account: AccountRef, below: int | None) -> None:
-    found = books.execute("select creditd.set_alert(%s, %s, %s)", (*account, below)).fetchone()
-    assert found == (True,)
-
-
-def test_a_threshold_is_above_nothing_and_of_an_account(database_url: str) -> None:
-    with owner(database_url) as books:
-        assert books.execute("select creditd.set_alert(1, 1, 5)").fetchone() == (False,)
-        with pytest.raises(psycopg.errors.InvalidParameterValue, match="nothing falls below 0"):
-            books.execute("select creditd.set_alert(1, 1, 0)")
-
-
-def test_an_expiry_that_crosses_the_threshold_is_told_of(database_url: str) -> None:
-    enter(database_url, {"billing": ["balance.low"]})
-    with Bookkeeper.at_work(database_url) as keeper:
-        account, books = keeper.open(), keeper.connection
-        keeper.grant(account, 10, lives=5)
-        keeper.grant(account, 3)
-        set_alert(books, account, 5)
-        keeper.wait(10)
-        # As every function does that moves more than a charge: posting, telling, keeping.
-        expire = (
-            f"do $$ declare a creditd.account := creditd.locked_account({account.root_id},"
-            f" {account.account_id}); begin a := creditd.expire_due(a);"
-            " perform creditd.tell_if_low(a); perform creditd.keep(a); end $$"
-        )
-        books.execute(expire)
-        ((_, topic, seq, _, body),) = messages(books)
-        assert (topic, seq, body) == ("balance.low", 3, {"available": 3, "below": 5})
-        keeper.grant(account, 1, lives=5)
-        keeper.wait(10)
-        books.execute(expire)
-        assert len(messages(books)) == 1

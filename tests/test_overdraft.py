@@ -113,9 +113,9 @@ def test_what_is_given_back_of_a_charge_falls_under_the_limit_of_now(database_ur
         async with Town.open(database_url) as town:
             user = await town.user()
             await allow(town, user, 10)
-            await town.sell(user, 6, "k")
+            charged = await town.sell(user, 6, "k")
             await allow(town, user, 2)
-            town.give_back(user, charge=2, lot=1, amount=6)
+            await town.give_back(charged, 6)
             assert town.kinds(user)[-2:] == [("refund", 6), ("line_cut", 4)]
             assert await allow(town, user, 2) == (0, 2)
 

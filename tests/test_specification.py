@@ -13,14 +13,12 @@ from specification.little_books import (
     pay,
     story,
 )
-from specification.outcomes import (
-    BeyondBreaker,
-    Granted,
-)
 
 from ledger.outcomes import (
+    BeyondBreaker,
     Charged,
     Frozen,
+    Granted,
     Insufficient,
     KeyReused,
     MoreThanTaken,

@@ -1,7 +1,7 @@
 """The specification itself, held to cases counted by hand: chains, reservations, and who shares."""
 
 import pytest
-from specification import budgets, chains, charging, reserving, sharing
+from specification import budgets, charging, reserving, sharing
 from specification.accounts import Account, Kind, LotRef
 from specification.books import Books
 from specification.chains import Chains, Event, Rule
@@ -22,6 +22,7 @@ from specification.little_books import (
     story,
 )
 
+from ledger.exposure import Exposure
 from ledger.ids import AccountRef
 from ledger.outcomes import (
     Allocated,
@@ -56,7 +57,7 @@ def test_what_was_spent_of_an_orphaned_grant_is_owed_and_repaid_first(
 ) -> None:
     chain.confirm(event(100), 0)
     pay(books, 60)
-    assert chain.exposure(1, 5, 0)[ALICE] == chains.Exposure(taken_back=40, owed=60, reserved=0)
+    assert chain.exposure(1, 5, 0)[ALICE] == Exposure(taken_back=40, owed=60, reserved=0)
     chain.reverse(1, above=4, now=0)
     assert story(alice, 2) == [("reversal", 40, 1), ("debt", 60, 1)]
     lot = give(books, 50)

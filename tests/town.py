@@ -13,7 +13,7 @@ from ledger.audit import audit, render
 from ledger.ids import AccountRef
 from ledger.linking import Linking
 from ledger.operating import Operating, PriceRow
-from ledger.outcomes import AccountOpened, Charged, ChargeOutcome, Linked, LinkOutcome
+from ledger.outcomes import AccountOpened, Charged, ChargeOutcome, Linked, LinkOutcome, Refunded
 from ledger.sharing import Sharing
 from ledger.spending import Spending
 
@@ -189,27 +189,12 @@ class Town:
             end $$"""
         )
 
-    def give_back(self, account: AccountRef, *, charge: int, lot: int, amount: int) -> None:
-        """Let part of a charge come back to the lot it was taken from."""
-        self.planted.append("a refund")
-        self.rows(
-            f"""do $$
-            declare
-              a creditd.account;
-              e creditd.entry;
-            begin
-              perform creditd.lock_with_links(
-                array[{account.root_id}], array[{account.account_id}]);
-              a := creditd.locked_account({account.root_id}, {account.account_id});
-              e.kind := 3; e.amount := {amount}; e.refers_to := {charge}; e.lot_no := {lot};
-              a := creditd.post(a, e);
-              update creditd.lot set remaining = remaining + {amount}
-                where root_id = a.root_id and account_id = a.account_id and lot_no = {lot};
-              a := creditd.repay_from_lots(a, a.seq, {charge});
-              a := creditd.forward(a, a.seq);
-              perform creditd.keep(a);
-            end $$"""
+    async def give_back(self, charged: Charged, amount: int, key: str = "r") -> Refunded:
+        outcome = await self.spending.refund(
+            app_id=self.app_id, charge=charged.charge.movement, key=key, amount=amount
         )
+        assert isinstance(outcome, Refunded), outcome
+        return outcome
 
     def has(self, account: AccountRef) -> tuple[int, int]:
         """What the account has and owes."""

@@ -111,7 +111,7 @@ event = table(
     check("event_amount_is_uint256", "amount >= 0"),
     check("event_credits_are_not_negative", "credits >= 0"),
     index("event_by_block", "chain_id, block_number"),
-    index("event_by_wallet", "chain_id, wallet, event_no"),
+    index("event_by_wallet", "wallet, event_no"),
     index("event_by_wallet_and_block", "wallet, chain_id, block_number"),
     storage={"fillfactor": 50},
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ledger.exposure import Exposure
 from ledger.ids import AccountRef
 from specification.accounts import (
     NEVER,
@@ -71,11 +72,7 @@ class Chains:
 
     def confirm(self, event: Event, now: int) -> int:
         """Grant what an event earns, within the caps of its rule, and return it."""
-        record = self.records.get(event.cause)
-        if record is None or record.event.wallet != event.wallet:
-            lots = [] if record is None else record.lots
-            record = Record(event, self._earner(event.wallet), lots=lots)
-            self.records[event.cause] = record
+        record = self.records.setdefault(event.cause, Record(event, self.earner(event)))
         record.event = event
         credits_left = self._within_caps(event, record.account)
         record.is_confirmed, record.granted = True, credits_left
@@ -100,8 +97,11 @@ class Chains:
                 self._take_back(record.lots[-1], self.rules[record.event.rule].on_reversal, now)
             record.granted = 0
 
-    def _earner(self, wallet: Wallet) -> AccountRef:
-        return self.books.links.get(wallet, self.books.wallets[wallet])
+    def earner(self, event: Event) -> AccountRef:
+        """Whom an event is for: who was granted it first, else whoever its wallet earns for."""
+        if event.cause in self.records:
+            return self.records[event.cause].account
+        return self.books.links.get(event.wallet, self.books.wallets[event.wallet])
 
     def _terms(self, event: Event) -> Terms:
         rule = self.rules[event.rule]
@@ -156,7 +156,7 @@ class Chains:
             if lot.reversed_as is None:
                 take_back(self.books, account, lot, policy, now)
 
-    def exposure(self, chain: int, block: int, now: int) -> dict[AccountRef, "Exposure"]:
+    def exposure(self, chain: int, block: int, now: int) -> dict[AccountRef, Exposure]:
         """What every account would lose if the chain left that block and all above it."""
         exposed: dict[AccountRef, Exposure] = {}
         for record in self.records.values():
@@ -165,20 +165,14 @@ class Chains:
                 continue
             bears = self.rules[event.rule].on_reversal == ABSORB
             for account, lot in self.books.descendants(record.lots[-1]):
-                one = exposed.setdefault(account.ref, Exposure())
-                one.taken_back += 0 if lot.is_over(now) else lot.remaining
-                one.owed += 0 if bears else account.gone(lot)
-                one.absorbed += account.gone(lot) if bears else 0
-                one.reserved += lot.held
+                one, gone = exposed.get(account.ref, Exposure()), account.gone(lot)
+                exposed[account.ref] = Exposure(
+                    taken_back=one.taken_back + (0 if lot.is_over(now) else lot.remaining),
+                    owed=one.owed + (0 if bears else gone),
+                    absorbed=one.absorbed + (gone if bears else 0),
+                    reserved=one.reserved + lot.held,
+                )
         return exposed
-
-
-@dataclass
-class Exposure:
-    taken_back: int = 0
-    owed: int = 0
-    absorbed: int = 0
-    reserved: int = 0
 
 
 def take_back(books: Books, account: Account, lot: Lot, policy: str, now: int) -> None:

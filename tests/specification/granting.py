@@ -3,7 +3,16 @@
 from dataclasses import dataclass, replace
 
 from ledger.ids import AccountRef, MovementRef
-from ledger.outcomes import KeyReused, OverdraftSet
+from ledger.outcomes import (
+    BeyondBreaker,
+    Grant,
+    Granted,
+    GrantOutcome,
+    KeyReused,
+    NoSuchAccount,
+    NoSuchCharge,
+    OverdraftSet,
+)
 from specification.accounts import (
     Account,
     Kind,
@@ -13,7 +22,6 @@ from specification.accounts import (
     movement_ref,
 )
 from specification.books import Answer, Books
-from specification.outcomes import BeyondBreaker, Granted
 
 BREAKER = (1, 2)  # all that a charge causes to be granted is at most this part of it
 
@@ -27,7 +35,7 @@ def grant(
     amount: int,
     terms: Terms,
     cause: MovementRef | None = None,
-) -> Granted | KeyReused | BeyondBreaker:
+) -> GrantOutcome:
     """Give credits. A `cause` is the charge that they are given for."""
     request = ("grant", amount, terms, cause)
     answer = books.answers.get(("grant", account, key))
@@ -36,8 +44,12 @@ def grant(
             return KeyReused()
         assert isinstance(answer.outcome, Granted)
         return replace(answer.outcome, replayed=True)
+    if books.accounts[account].is_closed:
+        return NoSuchAccount()
     if cause is not None:
-        taken = books.taken[cause]
+        taken = books.taken.get(cause)
+        if taken is None:
+            return NoSuchCharge()
         part, of = BREAKER
         left = (taken.cost - taken.refunded) * part // of - taken.caused
         if amount > left:
@@ -45,13 +57,14 @@ def grant(
         taken.caused += amount
     receiver = books.accounts[account]
     received = receive(books, receiver, amount, terms, now)
-    outcome = Granted(
+    made = Grant(
         movement=movement_ref(receiver, received.lot.no),
         amount=amount,
         repaid=received.repaid,
         available=receiver.available,
         at=moment(receiver.entries[received.lot.no - 1].at),
     )
+    outcome = Granted(made, replayed=False)
     books.answers["grant", account, key] = Answer(request, outcome)
     return outcome
 

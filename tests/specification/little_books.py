@@ -3,12 +3,11 @@
 from typing import Final
 
 from ledger.ids import AccountRef, MovementRef
-from ledger.outcomes import Charged, Reserved
+from ledger.outcomes import Charged, Granted, Reserved
 from specification import charging, granting, reserving
 from specification.accounts import Account, Terms
 from specification.books import Books
 from specification.chains import Chains, Event, Rule
-from specification.outcomes import Granted
 
 APP: Final = 7
 ALICE: Final = AccountRef(1, 1)
@@ -53,7 +52,7 @@ def give(books: Books, amount: int, now: int = 0, to: AccountRef = ALICE, **term
     given = Terms(source="plan", **terms)  # type: ignore[arg-type]
     outcome = granting.grant(books, now, account=to, key=key, amount=amount, terms=given)
     assert isinstance(outcome, Granted)
-    return outcome.movement.seq
+    return outcome.grant.movement.seq
 
 
 def pay(books: Books, units: int, now: int = 0, who: AccountRef = ALICE) -> MovementRef:

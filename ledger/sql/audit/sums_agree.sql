@@ -15,7 +15,9 @@ with by_entries as (
   select l.root_id, l.account_id,
     sum(case when l.lot_no = a.head_lot then a.head_left else l.remaining end + l.held) as has,
     sum(l.expired) as expired,
-    sum(case l.state when 'reversed' then l.expired + l.held + l.absorbed + l.moved else 0 end) as stays_reversed
+    -- What had moved here before it was reversed is no more what came from others.
+    sum(case l.state when 'reversed' then l.expired + l.held + l.absorbed + l.moved
+          - case when l.origin_root is null then 0 else l.amount end else 0 end) as stays_reversed
   from lot l join account a using (root_id, account_id) group by l.root_id, l.account_id
 ), by_events as (
   select v.root_id, v.account_id, sum(v.granted) as granted

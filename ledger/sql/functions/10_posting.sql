@@ -140,6 +140,7 @@ begin
       order by l.priority, l.expires_at, l.lot_no limit 1;
     a.head_left := coalesce(a.head_left, 0);
   end if;
+  perform tell_if_low(a);
   update account set
     status = a.status, available = a.available, held = a.held, debt = a.debt, granted = a.granted,
     refunded = a.refunded, spent = a.spent, expired = a.expired, reversed = a.reversed, owed = a.owed,

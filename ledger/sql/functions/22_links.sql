@@ -1,16 +1,6 @@
 -- A wallet earns for its own account until it is linked to another; from then on for that one. The
 -- wallet's row is locked before any account, and before whatever a link decides is looked at.
 
--- Who earns by a wallet now. The wallet's row stays as it is until the caller's transaction ends.
-create or replace function creditd.earning_account(
-  p_chain bigint, p_address bytea, out root bigint, out account bigint
-)
-language plpgsql set search_path = creditd, pg_temp as $$
-begin
-  select coalesce(w.linked_root, w.root_id), coalesce(w.linked_account, w.account_id) into strict root, account
-    from wallet w where w.chain_id = p_chain and w.address = p_address for share;
-end $$;
-
 -- Locks the wallets of an address, on one chain or on all (null), and gives them back.
 create or replace function creditd.locked_wallets(p_chain bigint, p_address bytea) returns creditd.wallet[]
 language plpgsql set search_path = creditd, pg_temp as $$
@@ -69,6 +59,8 @@ declare
 begin
   wallets := 0; moved := 0; debt := 0;
   if not reaches(p_app, p_root, p_account) then outcome := 'no_account'; return; end if;
+  -- Whoever ends this membership meanwhile waits, and finds the link.
+  perform from member m where m.root_id = p_root and m.account_id = p_account for share;
   if p_chain is not null then perform wallet_account(p_chain, p_address); end if;
   v_wallets := locked_wallets(p_chain, p_address);
   if p_chain is null then

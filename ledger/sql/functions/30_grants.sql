@@ -35,7 +35,8 @@ begin
   return v_count;
 end $$;
 
--- Takes what the account owes out of a lot that has just come in.
+-- Takes what the account owes out of a lot that has just come in. Who was frozen for a debt is so no more
+-- once it is paid.
 create or replace function creditd.repay(a creditd.account, p_lot bigint, p_movement bigint, p_most bigint, p_refers bigint)
 returns creditd.account
 language plpgsql set search_path = creditd, pg_temp as $$
@@ -45,6 +46,7 @@ begin
   e.kind := 6; e.amount := least(a.debt, p_most); e.lot_no := p_lot;
   e.movement := p_movement; e.refers_to := p_refers;
   a := post(a, e);
+  if a.debt = 0 and a.status = 'indebted' then a.status := 'open'; end if;
   perform announce(a.root_id, a.account_id, 'debt.repaid', jsonb_build_object('repaid', e.amount, 'debt', a.debt));
   return a;
 end $$;

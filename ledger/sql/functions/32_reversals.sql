@@ -5,23 +5,24 @@
 -- Says who bears what was spent of a grant that turned out to be void: by the rule of the lot, or of the one
 -- it began as, whoever spent it (a debt) or the operator (absorbed).
 create or replace function creditd.make_up(
-  a creditd.account, p_lot creditd.lot, p_amount bigint, p_movement bigint, p_refers bigint
+  a creditd.account, p_lot bigint, p_amount bigint, p_movement bigint
 ) returns creditd.account
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
   v_policy text;
   e entry;
 begin
-  select r.on_reversal into v_policy from lot l join rule r on r.rule_id = l.rule_id
-    where l.root_id = coalesce(p_lot.origin_root, p_lot.root_id)
-      and l.account_id = coalesce(p_lot.origin_account, p_lot.account_id)
-      and l.lot_no = coalesce(p_lot.origin_lot, p_lot.lot_no);
+  select r.on_reversal into v_policy from lot l
+    join lot o on o.root_id = coalesce(l.origin_root, l.root_id)
+      and o.account_id = coalesce(l.origin_account, l.account_id) and o.lot_no = coalesce(l.origin_lot, l.lot_no)
+    join rule r on r.rule_id = o.rule_id
+    where l.root_id = a.root_id and l.account_id = a.account_id and l.lot_no = p_lot;
   e.kind := case v_policy when 'absorb' then 11 else 5 end;
-  e.amount := p_amount; e.lot_no := p_lot.lot_no; e.movement := p_movement; e.refers_to := p_refers;
+  e.amount := p_amount; e.lot_no := p_lot; e.movement := p_movement;
   a := post(a, e);
   if v_policy = 'absorb' then
     update lot l set absorbed = l.absorbed + p_amount
-      where l.root_id = a.root_id and l.account_id = a.account_id and l.lot_no = p_lot.lot_no;
+      where l.root_id = a.root_id and l.account_id = a.account_id and l.lot_no = p_lot;
     return a;
   end if;
   if v_policy = 'freeze' and a.status = 'open' then a.status := 'indebted'; end if;
@@ -53,7 +54,7 @@ begin
     v_spent := l.amount - l.remaining - l.held - l.expired - l.moved;
     perform announce(p_root, p_account, 'grant.reversed',
                      jsonb_build_object('grant', p_lot, 'taken_back', l.remaining, 'spent', v_spent, 'held', l.held));
-    if v_spent > 0 then a := make_up(a, l, v_spent, v_movement, null); end if;
+    if v_spent > 0 then a := make_up(a, p_lot, v_spent, v_movement); end if;
     if a.seq >= v_movement then a := finish(a, v_movement, null); end if;
   end if;
   perform keep(a);

@@ -53,7 +53,10 @@ begin
     from unnest(v_roots, v_accounts, v_credits, v_expires, v_priorities, v_keys, v_plain)
         with ordinality t (root, account, credits, expires, priority, key, plain, no)
       join account a on a.root_id = t.root and a.account_id = t.account
-      left join lot h on h.root_id = t.root and h.account_id = t.account and h.lot_no = a.head_lot
+      -- The limit has it looked up by its whole key: of a join, a planner without statistics takes a part.
+      left join lateral (
+        select x.priority, x.expires_at from lot x
+        where x.root_id = a.root_id and x.account_id = a.account_id and x.lot_no = a.head_lot limit 1) h on true
     order by t.no for no key update of a
   loop
     if i.account is distinct from v_account then
@@ -127,8 +130,11 @@ begin
         t (root, account, lot, source, credits, cause, expires)
       where t.lot is not null;
   end if;
-  -- What is neither written by now nor for grant_event was granted nothing.
-  foreach k in array v_later loop
+  -- In the order of the chain: caps that all accounts share are for who comes first.
+  for k in
+    select t.k from unnest(v_later) t (k) join event e on e.event_no = v_events[t.k]
+    order by e.block_number, e.log_index, e.role
+  loop
     select x.o_lot, x.o_granted into strict g from event e join rule r on r.rule_id = e.rule_id
       cross join lateral grant_event(v_roots[k], v_accounts[k], e, r) x where e.event_no = v_events[k];
     m_seq[k] := g.o_lot; v_credits[k] := g.o_granted;

@@ -46,6 +46,10 @@ begin
     end if;
   end loop;
   if v_left > 0 then
+    if exists (select from lot l where l.root_id = a.root_id and l.account_id = a.account_id and l.remaining > 0
+               and l.expires_at <= v_now) then
+      raise exception 'a lot has ended since the account was looked at: try again' using errcode = '40001';
+    end if;
     raise exception 'account %/%: its lots hold % less than its balance', a.root_id, a.account_id, v_left
       using errcode = 'CD009', hint = 'run creditd audit';
   end if;

@@ -118,7 +118,7 @@ declare
   v_root bigint; v_account bigint; v_seq bigint; v_seq_before bigint; v_available bigint; v_spent bigint;
   v_alert bigint; v_available_before bigint;
   v_head bigint; v_left bigint; v_priority smallint; v_expires timestamptz;  -- the head, and its place in burn order
-  v_hash bytea; v_last timestamptz; v_prefix bytea;
+  v_hash bytea; v_last timestamptz; v_prefix bytea; v_now timestamptz;
   v_careful boolean;  -- whatever comes next of it is for charge_with_care
   -- The charge at hand and its legs.
   v_op integer; v_cost bigint; v_need bigint; v_movement bigint; v_said bytea; v_asked bytea;
@@ -209,9 +209,10 @@ begin
       o_outcomes[i.no] := 8; continue;
     end if;
     o_amounts[i.no] := v_cost;
-    if v_careful or i.valid_until <= clock() or (v_available < v_cost and i.held > 0 and exists (
+    v_now := clock();  -- one moment for what may pay and for when it did
+    if v_careful or i.valid_until <= v_now or (v_available < v_cost and i.held > 0 and exists (
          select from reservation y where y.root_id = v_root and y.account_id = v_account and y.state = 'open'
-           and y.expires_at <= clock())) then
+           and y.expires_at <= v_now)) then
       v_careful := true; v_later := v_later || i.no; continue;
     end if;
     if v_available < v_cost then
@@ -220,7 +221,7 @@ begin
       if i.valid_until < 'infinity' then
         o_availables[i.no] := v_available - coalesce((
           select sum(y.remaining) from lot y
-          where y.root_id = v_root and y.account_id = v_account and y.remaining > 0 and y.effective_at > clock()), 0);
+          where y.root_id = v_root and y.account_id = v_account and y.remaining > 0 and y.effective_at > v_now), 0);
       end if;
       continue;
     end if;
@@ -238,7 +239,7 @@ begin
       end if;
       for l in
         select y.lot_no, y.remaining, y.priority, y.expires_at from lot y
-        where y.root_id = v_root and y.account_id = v_account and y.remaining > 0 and y.effective_at <= clock()
+        where y.root_id = v_root and y.account_id = v_account and y.remaining > 0 and y.effective_at <= v_now
           and (y.priority, y.expires_at, y.lot_no)
             > (coalesce(v_priority, -1), coalesce(v_expires, '-infinity'), coalesce(v_head, 0))
         order by y.priority, y.expires_at, y.lot_no
@@ -263,7 +264,7 @@ begin
     v_asked := uuid_send(p_keys[i.no]) || uuid_send(p_requests[i.no]);
     for k in 1 .. cardinality(v_lots) loop
       v_seq := v_seq + 1; v_available := v_available - v_takes[k]; v_spent := v_spent + v_takes[k];
-      v_last := greatest(clock(), v_last + interval '1 microsecond');  -- the clock may step back
+      v_last := greatest(v_now, v_last + interval '1 microsecond');  -- the clock may step back
       v_hash := leg_hash(v_hash, v_prefix, v_seq, v_takes[k], v_available, i.held, i.debt, v_lots[k], v_movement,
                          v_said, v_last, v_asked);
       m := m + 1; m_root[m] := v_root; m_account[m] := v_account; m_seq[m] := v_seq; m_amount[m] := v_takes[k];
@@ -294,7 +295,8 @@ begin
       p_requests[m_item[t.no]], m_operation[t.no], p_units[m_item[t.no]], m_version[t.no], m_at[t.no], m_hash[t.no]
     from generate_series(1, m) t (no);
   foreach k in array v_low loop
-    perform announce(w_root[k], w_account[k], 'balance.low', jsonb_build_object('available', w_available[k]));
+    perform announce(w_root[k], w_account[k], 'balance.low', jsonb_build_object('available', w_available[k], 'below',
+      (select x.alert_below from account x where x.root_id = w_root[k] and x.account_id = w_account[k])));
   end loop;
 
   foreach k in array v_later loop

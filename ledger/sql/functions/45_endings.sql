@@ -91,14 +91,16 @@ end $$;
 -- but those that hold nothing. The caller keeps the account.
 create or replace function creditd.sweep_reservations(a creditd.account) returns creditd.account
 language plpgsql set search_path = creditd, pg_temp as $$
-declare r reservation;
+declare
+  r reservation;
+  v_now timestamptz := clock();  -- as a value: the index is asked for it
 begin
   -- What goes on elsewhere is not there to be spent; and locks that it needs come before the account's.
   perform from goes_on_to(a) g where g.root is not null;
   if found then return a; end if;
   for r in
     select * from reservation x
-    where x.root_id = a.root_id and x.account_id = a.account_id and x.state = 'open' and x.expires_at <= clock()
+    where x.root_id = a.root_id and x.account_id = a.account_id and x.state = 'open' and x.expires_at <= v_now
       and x.amount > 0
     order by x.expires_at, x.reservation_no
   loop
@@ -116,11 +118,12 @@ declare
   v_to record;
   a account;
   r reservation;
+  v_now timestamptz := clock();
   v_count integer := 0;
 begin
   for v_due in
     select distinct d.root_id, d.account_id from (
-      select x.root_id, x.account_id from reservation x where x.state = 'open' and x.expires_at <= clock()
+      select x.root_id, x.account_id from reservation x where x.state = 'open' and x.expires_at <= v_now
       order by x.expires_at limit p_limit) d
     order by 1, 2
   loop
@@ -140,7 +143,7 @@ begin
     a := expire_due(locked_account(a.root_id, a.account_id));
     for r in
       select * from reservation x
-      where x.root_id = a.root_id and x.account_id = a.account_id and x.state = 'open' and x.expires_at <= clock()
+      where x.root_id = a.root_id and x.account_id = a.account_id and x.state = 'open' and x.expires_at <= v_now
       order by x.expires_at, x.reservation_no limit p_limit - v_count
     loop
       a := end_reservation(a, r, 'expired', r.minimum, null, null);

@@ -48,8 +48,7 @@ begin
   if p_version not in (0, price_version) then outcome := 'price_changed'; return; end if;
   if p_units < 1 or p_units > (c_most - v_price.base) / greatest(v_price.per_unit, 1) then outcome := 'too_expensive'; return; end if;
   amount := v_price.base + v_price.per_unit * p_units;
-  -- What is held may all be spent: with it the totals stay within a bigint.
-  if amount > c_most or amount > 5000000000000000000 - a.spent - a.held then outcome := 'too_expensive'; return; end if;
+  if amount > c_most or amount > 5000000000000000000 - a.spent then outcome := 'too_expensive'; return; end if;
 
   payer := p_account;
   if p_root <> p_account then
@@ -66,6 +65,7 @@ begin
     available := spendable(a, v_price.operation_id);
   end if;
   debt := a.debt;
+  -- What is held may all be spent: with it the totals stay within a bigint.
   if available < amount or amount > 5000000000000000000 - a.spent - a.held then
     if a.seq > v_seq then perform keep(a); end if;
     outcome := case when available < amount then 'insufficient' else 'too_expensive' end;

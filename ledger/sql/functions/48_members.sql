@@ -51,25 +51,16 @@ begin
   select m.* into account, created from member_named(p_root, p_name) m;
 end $$;
 
--- Locks a member's account, its pool's and, before these, what is linked to the member.
+-- Locks a member's account, its pool's and, before these, what is linked to the member. Who links a
+-- wallet to it holds the member's row until that is done: nothing is linked behind this one's back.
 create or replace function creditd.lock_member(p_root bigint, p_account bigint) returns void
 language plpgsql set search_path = creditd, pg_temp as $$
-declare
-  v_links bigint;
-  v_wallets bigint;
 begin
+  perform from member m where m.root_id = p_root and m.account_id = p_account for update;
   perform from wallet_link x where x.root_id = p_root and x.account_id = p_account order by x.address for update;
-  get diagnostics v_links = row_count;
   perform from wallet x where x.linked_root = p_root and x.linked_account = p_account
     order by x.chain_id, x.address for update;
-  get diagnostics v_wallets = row_count;
   perform lock_accounts(array[p_root], array[p_account]);
-  -- From here on nothing is linked to it. What was linked while its account was waited for is not
-  -- locked, and must be, before the account: begin anew.
-  if v_links <> (select count(*) from wallet_link x where x.root_id = p_root and x.account_id = p_account)
-    or v_wallets <> (select count(*) from wallet x where x.linked_root = p_root and x.linked_account = p_account) then
-    raise exception 'account %/%: a wallet was linked to it meanwhile', p_root, p_account using errcode = '40001';
-  end if;
 end $$;
 
 -- Closes a member's account. What it has and owes is the pool's from now on, as is what comes back later;

@@ -127,8 +127,9 @@ create or replace function creditd.see_wallets(p_chain bigint, p_addresses bytea
 language plpgsql set search_path = creditd, pg_temp as $$
 declare v_new bytea[];
 begin
+  -- The limit has each looked up by its whole key: of a join, a planner without statistics takes a part.
   select array_agg(t.address order by t.address) into v_new from (select distinct unnest(p_addresses) as address) t
-    where not exists (select from wallet w where w.chain_id = p_chain and w.address = t.address);
+    where (select true from wallet w where w.chain_id = p_chain and w.address = t.address limit 1) is null;
   if v_new is null then return; end if;
   -- As `wallet_account` does: no link of these addresses comes or goes meanwhile.
   perform pg_advisory_xact_lock_shared(t.lock) from (
@@ -204,37 +205,40 @@ begin
 end $$;
 
 -- Confirms the pending events up to a block whose hash the caller knows to be final, and grants their
--- credits; of more than some hundred events only those of the first blocks, for charges of their accounts
--- wait meanwhile: the cursor says up to where. Returns how many events.
+-- credits: of more than `p_events_max` only those of the first blocks, for charges of their accounts wait
+-- meanwhile; the cursor says up to where. Returns how many events, and whether anybody waited.
 create or replace function creditd.confirm_blocks(
-  p_chain bigint, p_epoch bigint, p_number bigint, p_hash bytea, p_remember bigint
-) returns bigint
+  p_chain bigint, p_epoch bigint, p_number bigint, p_hash bytea, p_remember bigint, p_events_max integer,
+  out events bigint, out waited boolean
+)
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
   c chain := led_chain(p_chain, p_epoch);
   b block;
   v_number bigint;
-  v_count bigint;
 begin
-  if c.state = 'halted' or p_number <= c.confirmed_number then return 0; end if;
+  events := 0; waited := false;
+  if c.state = 'halted' or p_number <= c.confirmed_number then return; end if;
   select * into b from block x where x.chain_id = p_chain and x.number = p_number;
   if b.hash is null or b.hash is distinct from p_hash then
     raise exception 'chain %: block % in the books is not the final one', p_chain, p_number using errcode = 'CD002';
   end if;
-  v_number := confirmable(c, p_number);
+  v_number := confirmable(c, p_number, p_events_max);
   if v_number < p_number then
     select * into strict b from block x where x.chain_id = p_chain and x.number = v_number;
   end if;
-  v_count := grant_events(p_chain, c.confirmed_number, v_number);
+  events := grant_events(p_chain, c.confirmed_number, v_number);
   update chain x set confirmed_number = v_number, confirmed_hash = b.hash, confirmed_time = b.time
     where x.chain_id = p_chain;
   delete from block x where x.chain_id = p_chain and x.number < v_number - p_remember;
-  return v_count;
+  waited := exists (
+    select from pg_locks l
+    where l.locktype = 'transactionid' and l.transactionid = pg_current_xact_id()::xid and not l.granted);
 end $$;
 
 -- Up to which block, `p_number` at most, events are confirmed in one transaction: whole blocks, one at
--- least, and no further than a thousand events go.
-create or replace function creditd.confirmable(c creditd.chain, p_number bigint) returns bigint
+-- least, and no further than so many events go.
+create or replace function creditd.confirmable(c creditd.chain, p_number bigint, p_events_max integer) returns bigint
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
   v_first bigint;
@@ -242,7 +246,7 @@ declare
 begin
   select e.block_number into v_beyond from event e
     where e.chain_id = c.chain_id and e.block_number > c.confirmed_number and e.block_number <= p_number
-    order by e.block_number offset 1000 limit 1;
+    order by e.block_number offset p_events_max limit 1;
   if not found then return p_number; end if;
   select min(e.block_number) into strict v_first from event e
     where e.chain_id = c.chain_id and e.block_number > c.confirmed_number;

@@ -84,7 +84,7 @@ create table creditd.event (
   constraint event_credits_are_not_negative check (credits >= 0)
 ) with (fillfactor = 50);
 create index event_by_block on creditd.event (chain_id, block_number);
-create index event_by_wallet on creditd.event (chain_id, wallet, event_no);
+create index event_by_wallet on creditd.event (wallet, event_no);
 create index event_by_wallet_and_block on creditd.event (wallet, chain_id, block_number);
 
 -- Logs of a watched contract that are not exactly what was configured: never guessed at, never lost.

@@ -1,0 +1,137 @@
+"""What comes of charging, of giving back, and of asking in general. Amounts are micro-credits."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ledger.ids import MovementRef
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A charge that stands in the books.
+
+    `available` is the balance right after it was made, so a replay gives it unchanged.
+    """
+
+    movement: MovementRef
+    operation: str
+    units: int
+    price_version: int
+    cost: int
+    available: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """The charge was made now, or (`replayed`) earlier under the same key."""
+
+    charge: Charge
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Insufficient:
+    """Nothing was written: the balance does not cover the price. The key stays free."""
+
+    required: int
+    available: int
+    debt: int
+    price_version: int
+
+    @property
+    def missing(self) -> int:
+        """What must be earned before the charge goes through, debt included."""
+        return self.required - self.available + self.debt
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReused:
+    """The key belongs to another request; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownOperation:
+    """No price is in force for the operation; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceChanged:
+    """The caller named a price version that is not the one in force; nothing was written."""
+
+    in_force: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooExpensive:
+    """Units below one, or a cost beyond the range of the books; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchAccount:
+    """There is no such account, or the app may not reach it: both look alike from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The account is frozen; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverBudget:
+    """The member's budget leaves less than the price; nothing was written."""
+
+    required: int
+    left: int
+    price_version: int
+
+
+ChargeOutcome = (
+    Charged
+    | Insufficient
+    | KeyReused
+    | UnknownOperation
+    | PriceChanged
+    | TooExpensive
+    | NoSuchAccount
+    | Frozen
+    | OverBudget
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A refund that stands in the books.
+
+    `repaid` is the part that went to the account's debt instead of its balance.
+    """
+
+    movement: MovementRef
+    charge: MovementRef
+    amount: int
+    repaid: int
+    available: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """The refund was made now, or (`replayed`) earlier under the same key."""
+
+    refund: Refund
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchCharge:
+    """There is no such charge, or the app may not reach its account."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoreThanTaken:
+    """The refund asks for more than is left of the charge; nothing was written."""
+
+    refundable: int
+
+
+RefundOutcome = Refunded | KeyReused | NoSuchCharge | MoreThanTaken
