@@ -250,19 +250,7 @@ def test_pages_of_earnings_hold_pending_and_confirmed_ones_in_one_order(database
             SellingApp.open(database_url) as app,
         ):
             account = await app.account_of(ALICE)
-<<<<<<< HEAD
             await app.link(ALICE, account, chain_id=7)
-=======
-            run(
-                database_url,
-                "with linked as (insert into creditd.wallet (chain_id, address, root_id,"
-                " account_id, linked_root, linked_account, linked_at) select 7, address,"
-                " 1, 1, root_id, account_id, now() from creditd.wallet"
-                f" where {OF_ALICE} returning *)"
-                " insert into creditd.linked_wallet (root_id, account_id, chain_id, address)"
-                " select linked_root, linked_account, chain_id, address from linked",
-            )
->>>>>>> refs/heads/ledger
             for number in range(5):
                 await chain.grow(Earned(ALICE, 1, f"stake {number}"))
                 await other.grow(Earned(ALICE, 1, f"block {number}"))
