@@ -140,6 +140,7 @@ begin
   -- The books' own cap keeps every balance within a bigint: one account must not stop a chain.
   o_granted := take_from_caps(a, r, l.cap_day, least(p_event.credits, room_in(a)));
   if o_granted = 0 then return; end if;
+  a := expire_due(a);
   o_lot := a.seq + 1;
   l.source := r.source; l.rule_id := r.rule_id; l.cause := v_cause; l.incarnation := p_event.incarnation;
   l.amount := o_granted; l.priority := r.priority; l.operations := r.operations; l.effective_at := '-infinity';

@@ -81,7 +81,7 @@ begin
       on conflict on constraint charge_cause_pkey do update set granted = c.granted + excluded.granted;
     l.cause := int8send(p_cause_root) || int8send(p_cause_account) || int8send(p_cause_seq);
   end if;
-  a := locked_account(p_root, p_account);
+  a := expire_due(locked_account(p_root, p_account));
   l.source := p_source; l.amount := p_amount; l.reason := p_reason; l.priority := p_priority;
   l.effective_at := p_effective_at; l.expires_at := p_expires_at; l.operations := operation_numbers(p_operations);
   o.seq := a.seq + 1;

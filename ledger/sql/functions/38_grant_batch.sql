@@ -66,7 +66,7 @@ begin
       v_head_priority := i.head_priority; v_head_expires := i.head_expires; v_valid := i.valid_until;
       v_hash := i.head_hash; v_last := i.last_at; v_prefix := int8send(v_root) || int8send(v_account);
       v_held_debt := int8send(i.held) || int8send(i.debt);
-      v_careful := i.debt > 0 or i.line > 0 or i.is_special or i.status = 'closed';
+      v_careful := i.debt > 0 or i.line > 0 or i.is_special or i.status = 'closed' or i.valid_until <= clock();
       v_room := 4000000000000000000 - i.granted - i.moved - i.line;
       if v_head is not null and v_head_priority is null then  -- another head, since the statement began
         select y.priority, y.expires_at into strict v_head_priority, v_head_expires from lot y
@@ -94,6 +94,7 @@ begin
       end if;
       v_head := v_seq; v_left := v_amount; v_head_priority := i.priority; v_head_expires := i.expires;
     end if;
+    v_careful := i.expires <= v_now;  -- what is over already ends before the next grant
     m_seq[k] := v_seq; m_available[k] := v_available; m_granted[k] := v_granted; m_held[k] := i.held;
     m_at[k] := v_last; m_hash[k] := v_hash; m_head[k] := v_head; m_left[k] := v_left; m_valid[k] := v_valid;
   end loop;
