@@ -80,9 +80,15 @@ class Lane:
         self._in_flight = 0
         self._idle = list(wires)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def put(self, waiting: Waiting) -> None:
-        """Send a charge, or queue it behind those on their way. Raises LedgerBusy if it is full."""
+        """Send a charge, or queue it behind those on their way.
+
+        Raises LedgerBusy if the queue is full, LedgerUnavailable if the lane is closed.
+        """
+        if self._is_closed:
+            raise _closed()
         if len(self._queue) >= self._queue_max:
             raise LedgerBusy(f"{self._queue_max} charges are waiting: try again in a moment")
         self._queue.append(waiting)
@@ -90,14 +96,14 @@ class Lane:
 
     async def close(self) -> None:
         """End the sessions. Whoever still waits is told that the same key tells what happened."""
+        self._is_closed = True
         self._idle.clear()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # First of all what waits: a wire that is closed would be sent the next batch.
-        closed = LedgerUnavailable("the ledger was closed before it answered")
         while self._queue:
-            _tell(self._queue.popleft(), closed)
+            _tell(self._queue.popleft(), _closed())
         for wire in self._wires:
             wire.close()
 
@@ -149,7 +155,7 @@ class Lane:
             self._tasks.discard(task)
             if task.cancelled():  # perhaps before its first step: nobody else would tell them
                 for waiting in batch:
-                    _tell(waiting, LedgerUnavailable("the ledger was closed before it answered"))
+                    _tell(waiting, _closed())
 
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -177,7 +183,7 @@ class Lane:
                     _tell(waiting, error)
         finally:
             for waiting in batch:  # has no effect on those that have their answer
-                _tell(waiting, LedgerUnavailable("the ledger was closed before it answered"))
+                _tell(waiting, _closed())
         self._done(wire, batch)
 
     async def _alone(self, wire: Wire, waiting: Waiting) -> Exception | None:
@@ -202,6 +208,10 @@ def _another_try_helps(error: Exception) -> bool:
 
 def _explained(error: Exception) -> Exception:
     return (translated(error) or error) if isinstance(error, psycopg.Error) else error
+
+
+def _closed() -> LedgerUnavailable:
+    return LedgerUnavailable("the ledger was closed before it answered")
 
 
 def _tell(waiting: Waiting, error: Exception) -> None:

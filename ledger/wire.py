@@ -11,11 +11,11 @@ from typing import Final
 
 import psycopg
 from psycopg import AsyncConnection, generators
-from psycopg.pq import ExecStatus, Format
+from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow
 
-from ledger.connecting import Role, connect
+from ledger.connecting import Role, connect, translated
 from ledger.errors import LedgerUnavailable
 
 # A batch waits at most LOCK_WAIT_SECONDS for an account: a database silent for longer than this is
@@ -48,12 +48,14 @@ class Wire:
         return self._connection is not None
 
     async def open(self) -> None:
-        """Connect and prepare the statement. Raises LedgerUnavailable."""
+        """Connect and prepare the statement. Raises LedgerUnavailable, or LedgerError."""
         connection = await connect(self._database_url, self._role)
         try:
             await self._prepare(connection)
-        except BaseException:
+        except BaseException as error:
             await connection.close()
+            if isinstance(error, psycopg.Error) and (ours := translated(error)):
+                raise ours from error
             raise
         self._connection, self._socket = connection, connection.fileno()
         connection.pgconn.nonblocking = 1
@@ -116,10 +118,12 @@ class Wire:
         result, self._result = self._result, None
         if result is None:
             return  # a notice of the server, between two requests
-        if result.status in _FAILED:
-            self._tell(psycopg.errors.error_from_result(result))
-        else:
+        if result.status not in _FAILED:
             self._tell(result)
+        elif self._pgconn().status == ConnStatus.BAD:  # the server's last word
+            self._fail(psycopg.errors.error_from_result(result))
+        else:
+            self._tell(psycopg.errors.error_from_result(result))
 
     def _fail(self, error: Exception) -> None:
         """Give the session up: what became of the request is not known."""

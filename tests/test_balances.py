@@ -160,14 +160,30 @@ def test_expired_credits_are_not_available_whether_posted_or_not(database_url: s
             SellingApp.open(database_url) as app,
         ):
             await chain.grow(Earned(ALICE, 5, "old"), time=now - DAY_SECONDS)
+            await chain.confirm()
+            account = await app.account_of(ALICE)
+            assert available_in_the_row(database_url, account) == 5
+            assert (await app.has(account)).available == 0
+            assert await chain.watching.expire_idle(10) == 1
+            assert available_in_the_row(database_url, account) == 0
+            assert (await app.has(account)).available == 0
+            await chain.grow(Earned(ALICE, 30, "new"), time=now)
+            await chain.confirm()
+            assert (await app.has(account)).available == 30
+
+
+def test_a_grant_posts_first_what_has_expired(database_url: str) -> None:
+    async def main() -> None:
+        now = int(time.time())
+        async with (
+            FollowedChain.lead(database_url, rule=source(expires_days=1)) as chain,
+            SellingApp.open(database_url) as app,
+        ):
+            await chain.grow(Earned(ALICE, 5, "old"), time=now - DAY_SECONDS)
             await chain.grow(Earned(ALICE, 30, "new"), time=now)
             await chain.confirm()
             account = await app.account_of(ALICE)
-            assert available_in_the_row(database_url, account) == 35
-            assert (await app.has(account)).available == 30
-            assert await chain.watching.expire_idle(10) == 1
             assert available_in_the_row(database_url, account) == 30
-            assert (await app.has(account)).available == 30
 
     asyncio.run(main())
 

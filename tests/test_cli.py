@@ -228,7 +228,7 @@ def test_books_of_a_newer_version_are_left_to_the_newer_release(
         lambda word: creditd(word, "--config", config, database_url=database_url),
         ["migrate", "up", "status"],
     ):
-        said.refused("9999", "0001", "newer")
+        said.refused("9999", "0002", "newer")
     assert contents(database_url) == before
 
 

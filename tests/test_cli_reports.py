@@ -62,7 +62,7 @@ def test_an_audit_answers_scripts_with_json_and_people_with_lines(
     assert (well.code, well.json["balanced"], well.json["accounts"]) == (0, True, 1)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("alter table creditd.account disable trigger all")
-        connection.execute("update creditd.lot set remaining = remaining - 1")
+        connection.execute("update creditd.account set head_left = head_left - 1")
     breached = creditd("audit", "--config", config, database_url=database_url)
     assert breached.code == 1
     assert "BREACH" in breached.out
