@@ -19,7 +19,8 @@ APP: Final = "bench"
 OPERATION: Final = "call"
 COST: Final = 1_000  # micro-credits a charge takes
 CREDITS_EACH: Final = 10**12
-EVENTS_PER_BLOCK: Final = 1_000  # confirmed in one transaction: what a step of the watcher has
+EVENTS_PER_BLOCK: Final = 20  # a busy contract's
+EVENTS_PER_STEP: Final = 1_000  # what a step of the watcher appends: several blocks
 REMEMBERED: Final = 1_000_000  # blocks: all of them
 
 _CHAIN: Final = ChainEntry(1, "bench", bytes(32), 1, -1, bytes(32), 0)
@@ -78,8 +79,8 @@ async def _set_up(url: str) -> None:
 
 async def _grant(url: str, grants: Sequence[tuple[bytes, int]]) -> None:
     async with leading(url) as history:
-        for first in range(0, len(grants), EVENTS_PER_BLOCK):
-            await history.append(grants[first : first + EVENTS_PER_BLOCK])
+        for first in range(0, len(grants), EVENTS_PER_STEP):
+            await history.append(grants[first : first + EVENTS_PER_STEP])
             await history.confirm()
 
 
@@ -93,46 +94,54 @@ class History:
         self._confirmed = position.confirmed_number
 
     async def append(self, grants: Sequence[tuple[bytes, int]]) -> None:
-        """Append a block with an event for each of `grants` (wallet, micro-credits): pending."""
-        number = self._indexed + 1
-        block = SeenBlock(number, _hash(number), _hash(number - 1), _FIRST_TIME + number)
-        events = [
-            SeenEvent(
-                block_number=number,
-                tx_hash=hashlib.sha256(b"%d %d" % (number, place)).digest(),
-                ordinal=0,
-                role=0,
-                log_index=place,
-                rule_id=self._rule_id,
-                wallet=address,
-                amount=1,
-                credits=micro,
-            )
-            for place, (address, micro) in enumerate(grants)
-        ]
+        """Append blocks with an event for each of `grants` (wallet, micro-credits): pending."""
+        blocks: list[SeenBlock] = []
+        events: list[SeenEvent] = []
+        for first in range(0, len(grants), EVENTS_PER_BLOCK):
+            self._indexed += 1
+            blocks.append(_block(self._indexed))
+            included = grants[first : first + EVENTS_PER_BLOCK]
+            events += [
+                self._event(self._indexed, place, *given) for place, given in enumerate(included)
+            ]
         await self._watching.append(
-            head_number=number,
-            blocks=[block],
+            head_number=self._indexed,
+            blocks=blocks,
             events=events,
             set_aside=[],
             confirm=None,
             remember=REMEMBERED,
         )
-        self._indexed = number
+
+    def _event(self, number: int, place: int, address: bytes, micro: int) -> SeenEvent:
+        return SeenEvent(
+            block_number=number,
+            tx_hash=hashlib.sha256(b"%d %d" % (number, place)).digest(),
+            ordinal=0,
+            role=0,
+            log_index=place,
+            rule_id=self._rule_id,
+            wallet=address,
+            amount=1,
+            credits=micro,
+        )
 
     async def confirm(self) -> int:
-        """Confirm all pending blocks, one in a transaction; return how many events they had."""
+        """Confirm all pending blocks, as many in a transaction as the books take at once.
+
+        Returns how many events they had.
+        """
         events = 0
         while self._confirmed < self._indexed:
-            self._confirmed += 1
             events += await self._watching.append(
                 head_number=self._indexed,
                 blocks=[],
                 events=[],
                 set_aside=[],
-                confirm=(self._confirmed, _hash(self._confirmed)),
+                confirm=(self._indexed, _hash(self._indexed)),
                 remember=REMEMBERED,
             )
+            self._confirmed = (await self._watching.position()).confirmed_number
         return events
 
 
@@ -142,6 +151,10 @@ async def leading(url: str) -> AsyncIterator[History]:
     async with Watching.lead(url, _CHAIN, APP) as watching:
         rule_id = (await watching.enter_rules([_RULE]))[_RULE.name]
         yield History(watching, rule_id, await watching.position())
+
+
+def _block(number: int) -> SeenBlock:
+    return SeenBlock(number, _hash(number), _hash(number - 1), _FIRST_TIME + number)
 
 
 def _hash(number: int) -> bytes:

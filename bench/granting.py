@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import uvloop
 from callers import WARM_UP_SECONDS, Charging, drive, through
-from filled_books import CREDITS_EACH, EVENTS_PER_BLOCK, leading, make, wallet
+from filled_books import CREDITS_EACH, EVENTS_PER_STEP, leading, make, wallet
 from measuring import Meter, Sample, Work
 
 from ledger.ids import AccountRef
@@ -66,8 +66,8 @@ def pend(url: str, first: int, accounts: int, events: int) -> None:
     async def run() -> None:
         addresses = itertools.cycle([wallet(first + number) for number in range(accounts)])
         async with leading(url) as history:
-            for _ in range(0, events, EVENTS_PER_BLOCK):
-                some = itertools.islice(addresses, EVENTS_PER_BLOCK)
+            for _ in range(0, events, EVENTS_PER_STEP):
+                some = itertools.islice(addresses, EVENTS_PER_STEP)
                 await history.append([(address, _CREDITS) for address in some])
 
     uvloop.run(run())

@@ -27,6 +27,9 @@ EVENTS_AT_ONCE_MAX: Final = 2_000
 EVENTS_AT_ONCE_MIN: Final = 200
 # Whoever charges now is likely to charge again within that.
 CALM_SECONDS: Final = 1.0
+# A plan made while a table was small would read it whole when a backfill has filled it; to plan
+# anew takes some milliseconds, which is as long as some hundred grants.
+PLANS_KEPT_SECONDS: Final = 1.0
 
 _ENTER_RULE: Final = (
     "select creditd.enter_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::smallint, %s::text[],"
@@ -135,6 +138,7 @@ class Watching:
         self.epoch = epoch
         self._at_once = EVENTS_AT_ONCE_MIN
         self._waited_at = -CALM_SECONDS
+        self._planned_at = -PLANS_KEPT_SECONDS
 
     @classmethod
     @asynccontextmanager
@@ -330,8 +334,9 @@ class Watching:
     async def _transaction(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
         connection = await self._session.connection()
         try:
-            # A plan made while a table was small would read it whole when a backfill has filled it.
-            await connection.execute("discard plans")
+            if (now := monotonic()) - self._planned_at >= PLANS_KEPT_SECONDS:
+                await connection.execute("discard plans")
+                self._planned_at = now
             async with connection.transaction():
                 yield connection
         except psycopg.Error as error:
