@@ -22,9 +22,9 @@ from ledger.session import Session
 GENESIS_PARENT: Final = bytes(32)  # the parent hash of block 0
 
 # How many events one transaction confirms: all its accounts are held until it ends. Some thousand
-# take a few hundredths of a second; when charges wait for them, few hundred are to be enough.
+# take a few hundredths of a second; when charges wait for them, some dozen are to be enough.
 EVENTS_AT_ONCE_MAX: Final = 2_000
-EVENTS_AT_ONCE_MIN: Final = 200
+EVENTS_AT_ONCE_MIN: Final = 50
 # Whoever charges now is likely to charge again within that.
 CALM_SECONDS: Final = 1.0
 # A plan made while a table was small would read it whole when a backfill has filled it; to plan
