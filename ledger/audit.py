@@ -27,13 +27,12 @@ from ledger.ids import AccountRef, format_account
 from ledger.migrate import functions_digest, newest_version
 from ledger.release import laid_functions, laid_grants
 from ledger.replay import replay
-from ledger.replay_workers import Role, replay_in_parallel, workers_for
+from ledger.replay_workers import WORK_MEM, Role, replay_in_parallel, workers_for
 
 Progress = Callable[[str, int, int], None]
 
 _CHECKS: Final = Path(__file__).parent / "sql" / "audit"
 _HEADER = re.compile(r"^-- (promise|row|scope): (.*(?:\n--   .*)*)", re.MULTILINE)
-_WORK_MEM: Final = "64MB"  # for one sort or hash: millions of charges without a file
 _BREACHES_SHOWN: Final = 5  # of each check, as text; JSON has all that are listed
 
 # What this release lays, as the checks see it.
@@ -41,6 +40,16 @@ _LAID_RELEASE: Final = sql.SQL("laid_release as (select {}::text as functions)")
 _LAID_FUNCTION: Final = sql.SQL(
     "laid_function as (select * from json_to_recordset({}) as x"
     " (function_name text, language text, is_definer boolean, settings text[], body text))"
+)
+# What there is to examine, counted once for all checks.
+_COUNTED: Final = sql.SQL(
+    "counted as (select * from json_to_recordset({}) as x"
+    " (kind integer, entries bigint, movements bigint, keys bigint))"
+)
+_COUNT: Final = sql.SQL(
+    "select coalesce(json_agg(k), '[]')::text from (select kind, count(*) as entries,"
+    " count(*) filter (where seq = movement) as movements, count(key_hash) as keys"
+    " from entry group by kind) k"
 )
 _LAID_GRANT: Final = sql.SQL(
     "laid_grant as (select * from json_to_recordset({}) as x (role_name text, function_name text))"
@@ -119,12 +128,10 @@ async def audit(
 
 async def _set_up(connection: AsyncConnection[TupleRow], account: AccountRef | None) -> None:
     await connection.execute("set local search_path = creditd, pg_temp")
-    await connection.execute(sql.SQL("set local work_mem = {}").format(_WORK_MEM))
+    await connection.execute(sql.SQL("set local work_mem = {}").format(WORK_MEM))
     if account is None:
-        # All rows are wanted: an estimate of few must not make a join quadratic, nor the rows of a
-        # cursor be fetched one by one through an index.
+        # All rows are wanted: an estimate of few must not make a join quadratic.
         await connection.execute("set local enable_nestloop = off")
-        await connection.execute("set local cursor_tuple_fraction = 1")
 
 
 async def audit_here(
@@ -178,6 +185,8 @@ async def _made_all(
     wanted: Sequence[Check],
     progress: Progress,
 ) -> list[CheckResult]:
+    (counted,) = await _first_row(connection, scope + _COUNT)
+    scope += sql.SQL(", ") + _COUNTED.format(counted) + sql.SQL("\n")
     results: list[CheckResult] = []
     for done, check in enumerate(wanted):
         progress(check.name, done, len(wanted))

@@ -4,49 +4,52 @@ This is a second telling of what `creditd.post` and `creditd.entry_hash` do, on 
 language and from their description, not their text: a mistake would have to be made twice.
 """
 
-import asyncio
 import hashlib
 import struct
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from psycopg import AsyncConnection, AsyncServerCursor, sql
+from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
+from ledger.copying import copied
 from ledger.findings import CheckResult, Findings
 from ledger.kinds import EntryKind
 
-# Enough to make the round trip cheap, few enough to fit the socket's buffer: the database reads the
-# next ones while these are replayed.
-ROWS_PER_FETCH: Final = 1000
-
 # What an entry's hash is taken over: the hash before, twenty numbers (the last is the time in
 # microseconds since 2000-01-01 UTC), the key and what was asked under it. -1 and zeros are null.
-_HASHED: Final = struct.Struct(">32s19q8s16s16s")
-_HASHED_COLUMNS: Final = 22
+_HASHED: Final = struct.Struct(">32s20q16s16s")
 _FIRST_HASHED: Final = struct.Struct(">qq")
+# An entry as COPY sends it: the same, and then the hash.
+_ROW: Final = struct.Struct(">2x" + 20 * "4xq" + "4x16s4x16s4x32s")
+_HASHED_COLUMNS: Final = 22
 _AT: Final = 19
 _HASH: Final = 22
+# Where an entry has its number an account's own row has this: it comes after all its entries.
+_OF_ACCOUNT: Final = 2**63 - 1
+_ACCOUNT_COLUMNS: Final = slice(3, 19)
 
-_ENTRIES: Final = sql.SQL("""
+_ROWS: Final = sql.SQL("""
     select root_id, account_id, seq, kind::bigint, amount, available_after, held_after, debt_after,
       coalesce(lot_no, -1), movement, coalesce(total, -1), coalesce(refers_to, -1),
       coalesce(peer_root, -1), coalesce(peer_account, -1), coalesce(member_id, -1),
       coalesce(app_id, -1)::bigint, coalesce(operation_id, -1)::bigint, coalesce(units, -1),
-      coalesce(price_version, -1)::bigint, timestamptz_send(at),
-      uuid_send(coalesce(key_hash, '00000000-0000-0000-0000-000000000000')),
-      uuid_send(coalesce(request_hash, '00000000-0000-0000-0000-000000000000')), hash
-    from entry order by root_id, account_id, seq""")
-
-_ACCOUNTS: Final = sql.SQL("""
-    select root_id, account_id, seq, head_hash, available, held, debt, granted, spent, refunded,
-      reversed, owed, repaid, expired, absorbed, recovered, moved, debt_moved, line
-    from account order by root_id, account_id""")
+      coalesce(price_version, -1)::bigint, at,
+      coalesce(key_hash, '00000000-0000-0000-0000-000000000000'),
+      coalesce(request_hash, '00000000-0000-0000-0000-000000000000'),
+      case octet_length(hash) when 32 then hash else decode(repeat('00', 32), 'hex') end
+    from entry
+    union all
+    select root_id, account_id, 9223372036854775807, seq, available, held, debt, granted, spent,
+      refunded, reversed, owed, repaid, expired, absorbed, recovered, moved, debt_moved, line,
+      'epoch', '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000',
+      case octet_length(head_hash) when 32 then head_hash else decode(repeat('00', 32), 'hex') end
+    from account order by 1, 2, 3""")
 
 # What each kind does to what is available, to what is held and to the debt.
 _EFFECTS: Final = {
@@ -102,15 +105,16 @@ class Replayed:
     available: int = 0
     held: int = 0
     debt: int = 0
-    last_at: bytes = b""
+    last_at: int = -_OF_ACCOUNT
     totals: Counter[int] = field(default_factory=Counter)
+    has_account: bool = False
 
     def __post_init__(self) -> None:
         self.head = hashlib.sha256(_FIRST_HASHED.pack(*self.key)).digest()
 
 
 class Replay:
-    """Entries in the order of their keys go in, finished accounts come out."""
+    """Rows in the order of their keys go in: an account's entries, then its own."""
 
     def __init__(self) -> None:
         self.entries = 0
@@ -119,21 +123,18 @@ class Replay:
         self.balances = Findings()
         self._current: Replayed | None = None
 
-    def take(self, rows: Sequence[TupleRow]) -> list[Replayed]:
-        """Replay the next entries and return the accounts that they are past."""
-        finished: list[Replayed] = []
-        for key, run in groupby(rows, _account_key):
+    def take(self, rows: bytes) -> None:
+        """Replay the next rows."""
+        for key, run in groupby(_ROW.iter_unpack(rows), _account_key):
             if self._current is None or self._current.key != key:
-                finished.extend(self.finish())
+                self.finish()
                 self._current = Replayed(key)
             self._post(self._current, run)
-        self.entries += len(rows)
-        return finished
 
-    def finish(self) -> list[Replayed]:
-        """Return the account at hand, if there is one: no more of its entries come."""
-        current, self._current = self._current, None
-        return [] if current is None else [current]
+    def finish(self) -> None:
+        """Say that no more rows of the account at hand come."""
+        if self._current is not None and not self._current.has_account:
+            self._miss(self._current)
 
     def _post(self, so_far: Replayed, run: Iterable[TupleRow]) -> None:
         # Each entry is held against the one stored before it, so that one wrong entry is one or two
@@ -141,7 +142,12 @@ class Replay:
         pack, sha256 = _HASHED.pack, hashlib.sha256
         seq, head, last_at, totals = so_far.seq, so_far.head, so_far.last_at, so_far.totals
         available, held, debt = so_far.available, so_far.held, so_far.debt
+        account: TupleRow | None = None
         for row in run:
+            if row[2] == _OF_ACCOUNT:
+                account = row
+                continue
+            self.entries += 1
             seq += 1
             if row[2] != seq or row[_AT] <= last_at:
                 self._misnumbered(row, seq)
@@ -160,10 +166,15 @@ class Replay:
             last_at, head = row[_AT], row[_HASH]
         so_far.seq, so_far.head, so_far.last_at = seq, head, last_at
         so_far.available, so_far.held, so_far.debt = available, held, debt
+        if account is not None:
+            self._compare(so_far, account)
 
-    def compare(self, replayed: Replayed, account: TupleRow) -> None:
+    def _compare(self, replayed: Replayed, account: TupleRow) -> None:
         """Hold what an account's entries come to against its row."""
-        root_id, account_id, seq, head, available, held, debt, *totals = account
+        replayed.has_account = True
+        root_id, account_id = replayed.key
+        seq, available, held, debt, *totals = account[_ACCOUNT_COLUMNS]
+        head = account[_HASH]
         if seq != replayed.seq:
             self.numbering.add(
                 root_id=root_id, account_id=account_id, account_seq=seq, last_entry=replayed.seq
@@ -196,7 +207,7 @@ class Replay:
                     entries_say=should[name],
                 )
 
-    def miss(self, replayed: Replayed) -> None:
+    def _miss(self, replayed: Replayed) -> None:
         """Say that entries have no account."""
         root_id, account_id = replayed.key
         self.balances.add(
@@ -273,59 +284,15 @@ async def replay(
 ) -> tuple[CheckResult, ...]:
     """Replay all entries that `scope` lets through, and hold their accounts against them.
 
-    Both are streamed in the order of their keys: memory does not grow with the books.
+    Both are streamed together in the order of their keys: memory does not grow with the books.
     """
     replaying = Replay()
-    async with (
-        connection.cursor("audit_entries", binary=True) as entries,
-        connection.cursor("audit_accounts", binary=True) as accounts,
-    ):
-        await entries.execute(scope + _ENTRIES)
-        await accounts.execute(scope + _ACCOUNTS)
-        ahead = _each(accounts)
-        account = await anext(ahead, None)
-        async with aclosing(_chunks(entries)) as chunks:
-            async for rows in chunks:
-                for replayed in replaying.take(rows):
-                    account = await _meet(replaying, replayed, account, ahead)
-                progress(replaying.entries)
-        for replayed in replaying.finish():
-            account = await _meet(replaying, replayed, account, ahead)
-        while account is not None:
-            replaying.compare(Replayed(_account_key(account)), account)
-            account = await anext(ahead, None)
+    async with aclosing(copied(connection, scope + _ROWS, _ROW.size)) as some:
+        async for rows in some:
+            replaying.take(rows)
+            progress(replaying.entries)
+    replaying.finish()
     return _results(replaying)
-
-
-async def _meet(
-    replaying: Replay, replayed: Replayed, account: TupleRow | None, ahead: AsyncIterator[TupleRow]
-) -> TupleRow | None:
-    """Compare accounts up to the replayed one. Returns the first account after it."""
-    while account is not None and _account_key(account) < replayed.key:
-        replaying.compare(Replayed(_account_key(account)), account)  # it has no entries
-        account = await anext(ahead, None)
-    if account is None or _account_key(account) != replayed.key:
-        replaying.miss(replayed)
-        return account
-    replaying.compare(replayed, account)
-    return await anext(ahead, None)
-
-
-async def _chunks(cursor: AsyncServerCursor[TupleRow]) -> AsyncGenerator[list[TupleRow], None]:
-    rows = await cursor.fetchmany(ROWS_PER_FETCH)
-    while rows:
-        following = asyncio.create_task(cursor.fetchmany(ROWS_PER_FETCH))
-        await asyncio.sleep(0)  # lets the request go out before these rows are replayed
-        try:
-            yield rows
-        finally:
-            rows = await following
-
-
-async def _each(cursor: AsyncServerCursor[TupleRow]) -> AsyncIterator[TupleRow]:
-    while rows := await cursor.fetchmany(ROWS_PER_FETCH):
-        for row in rows:
-            yield row
 
 
 def _results(replaying: Replay) -> tuple[CheckResult, ...]:

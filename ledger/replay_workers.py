@@ -27,6 +27,7 @@ Role = Literal["creditd_reader", "creditd_operator"]
 WORKERS_MAX: Final = 8  # beyond that the database has no core left to read with
 # A process takes about half a second to begin: as long as it takes to replay this many.
 ENTRIES_PER_WORKER_MIN: Final = 50_000
+WORK_MEM: Final = "64MB"  # for one sort or hash: what does not fit goes to a file
 _ROOTS: Final = 2**63  # roots are random numbers below half of this, and never negative
 
 # Of each of the replay's checks: the entries it saw, what it lists, how many breaches there are.
@@ -127,7 +128,7 @@ async def _replay(wanted: Range, count: Callable[[int], None]) -> _Told:
         async with connection.transaction():
             await connection.execute(sql.SQL("set transaction snapshot {}").format(wanted.snapshot))
             await connection.execute("set local search_path = creditd, pg_temp")
-            await connection.execute("set local cursor_tuple_fraction = 1")
+            await connection.execute(sql.SQL("set local work_mem = {}").format(WORK_MEM))
             scope = _RANGE.format(low=wanted.low, high=wanted.high)
             results = await replay(connection, scope, count)
     return [

@@ -3,7 +3,7 @@
 -- row: A charge that took something else, or whose price is not in the books.
 -- scope: account
 
-select count(*) from entry where kind = 2 and seq = movement;
+select coalesce(sum(movements), 0)::bigint from counted where kind = 2;
 
 with further as (  -- most charges take from one lot and have none of these
   select e.root_id, e.account_id, e.movement, sum(e.amount) as amount
@@ -15,6 +15,8 @@ from entry e
   left join further f on f.root_id = e.root_id and f.account_id = e.account_id and f.movement = e.seq
   left join price p on p.operation_id = e.operation_id and p.version = e.price_version
 where e.kind = 2 and e.seq = e.movement and (
-  e.total is distinct from p.base::numeric + p.per_unit::numeric * e.units
-  or e.total is distinct from e.amount + coalesce(f.amount, 0)
-  or e.units < 0)
+  -- What no charge may take would not fit a bigint.
+  case when e.units between 0 and (4000000000000000000 - p.base) / greatest(p.per_unit, 1)
+    then e.total is distinct from p.base + p.per_unit * e.units else true end
+  or case when f.amount is null then e.total is distinct from e.amount
+    else e.total is distinct from e.amount + f.amount end)

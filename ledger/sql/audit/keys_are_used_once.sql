@@ -2,7 +2,7 @@
 -- row: A key with several movements; `first` and `last` are two of them.
 -- scope: account
 
-select count(*) from entry where key_hash is not null;
+select coalesce(sum(keys), 0)::bigint from counted;
 
 select e.root_id, e.key_hash::text as key_hash, count(*) as movements, min(e.account_id) as account_id,
   min(e.seq) as first, max(e.seq) as last

@@ -3,7 +3,7 @@
 -- row: A refund that gives back something else; `refunded` counts all refunds of its charge.
 -- scope: account
 
-select count(*) from entry where kind = 3 and seq = movement;
+select coalesce(sum(movements), 0)::bigint from counted where kind = 3;
 
 with refund as (
   select e.root_id, e.account_id, e.seq, e.refers_to, e.app_id, e.total,

@@ -9,7 +9,11 @@ select count(*) from account;
 with by_entries as (
   select e.root_id, e.account_id,
     sum(case when e.kind in (1, 3, 14, 17) then e.amount
-             when e.kind in (2, 4, 6, 7, 9, 12, 13, 18) then -e.amount else 0 end) as has
+             when e.kind in (2, 4, 6, 7, 9, 12, 13, 18) then -e.amount else 0 end) as has,
+    sum(case when e.seq <> e.movement then 0 when e.kind = 2 then e.total when e.kind = 3 then -e.total
+             else 0 end) as taken,
+    sum(case when e.kind in (14, 15, 17) then e.amount when e.kind in (12, 13, 16, 18) then -e.amount
+             else 0 end) as came
   from entry e group by e.root_id, e.account_id
 ), by_lots as (
   select l.root_id, l.account_id,
@@ -26,31 +30,20 @@ with by_entries as (
   select l.root_id, l.account_id, sum(l.amount) as granted
   from lot l join entry e on e.root_id = l.root_id and e.account_id = l.account_id and e.seq = l.lot_no and e.kind = 1
   where l.rule_id is null group by l.root_id, l.account_id
-), by_charges as (
-  select e.root_id, e.account_id,
-    sum(case e.kind when 2 then e.total when 3 then -e.total else 0 end) as taken
-  from entry e where e.kind in (2, 3) and e.seq = e.movement group by e.root_id, e.account_id
 ), by_reservations as (
   select r.root_id, r.account_id, sum(r.settled) as taken
   from reservation r where r.state <> 'open' group by r.root_id, r.account_id
-), by_others as (
-  select e.root_id, e.account_id,
-    sum(case e.kind when 14 then e.amount when 13 then -e.amount when 17 then e.amount when 18 then -e.amount
-                    when 12 then -e.amount when 16 then -e.amount when 15 then e.amount else 0 end) as came
-  from entry e where e.kind between 12 and 18 group by e.root_id, e.account_id
 ), told as (
   select a.root_id, a.account_id, a.available + a.held as account_says,
     coalesce(n.has, 0) as entries_say,
     coalesce(l.has, 0) as lots_say,
-    coalesce(v.granted, 0) + coalesce(g.granted, 0) + coalesce(l.stays_reversed, 0) - coalesce(c.taken, 0)
-      - coalesce(r.taken, 0) - coalesce(l.expired, 0) + coalesce(o.came, 0) + a.debt as causes_say
+    coalesce(v.granted, 0) + coalesce(g.granted, 0) + coalesce(l.stays_reversed, 0) - coalesce(n.taken, 0)
+      - coalesce(r.taken, 0) - coalesce(l.expired, 0) + coalesce(n.came, 0) + a.debt as causes_say
   from account a
     left join by_entries n using (root_id, account_id)
     left join by_lots l using (root_id, account_id)
     left join by_events v using (root_id, account_id)
     left join by_grants g using (root_id, account_id)
-    left join by_charges c using (root_id, account_id)
     left join by_reservations r using (root_id, account_id)
-    left join by_others o using (root_id, account_id)
 )
 select * from told where (entries_say, lots_say, causes_say) is distinct from (account_says, account_says, account_says)
