@@ -41,7 +41,7 @@ async def copied(
             is_first = False
         if rows and len(rows[-1]) == _TRAILER_BYTES:
             rows.pop()
-        if any(len(row) != width for row in rows):
+        if not set(map(len, rows)) <= {width}:
             raise LedgerError("the books have a null or an overlong value where none may be")
         yield b"".join(rows)
         await asyncio.sleep(0)
