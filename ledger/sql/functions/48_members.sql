@@ -224,6 +224,13 @@ begin
     c.available := v.available;
     return c;
   end if;
+  -- Of the member's own account that has been looked at; the pool's sums stay within a bigint too.
+  if v.payer <> p_account and p_cost > 5000000000000000000 - (
+    select x.spent from account x where x.root_id = p_root and x.account_id = v.payer
+  ) then
+    c.outcome := 'too_expensive';
+    return c;
+  end if;
   c := charge_with_care(p_root, v.payer, p_app, p_key, p_request, p_cost, p_operation, p_units, p_version,
                         nullif(p_account, v.payer));
   if c.outcome = 'charged' and v.payer <> p_account then perform budget_take(p_root, p_account, p_cost, c.at); end if;
