@@ -156,7 +156,12 @@ def test_a_price_version_that_never_was_is_not_in_force_and_harms_nobody(databas
             town.grant(user, 1)
             for version in (0, -1, 2**40, -(2**40)):
                 outcome = await town.spending.charge(
-                    app_id=1, account=user, key="k", operation="unit", units=1, price_version=version
+                    app_id=1,
+                    account=user,
+                    key="k",
+                    operation="unit",
+                    units=1,
+                    price_version=version,
                 )
                 assert outcome == PriceChanged(in_force=1)
             await town.sell(user, 1, "k")

@@ -136,7 +136,7 @@ def test_what_was_paid_back_of_an_overdraft_is_the_accounts_own_when_its_charge_
                 await town.sell(user, used_again, "l")
             await town.give_back(charged, 1, "part")
             await town.give_back(charged, 5, "rest")
-            # The line takes what is in use of it; the rest can be spent, whatever becomes of the line.
+            # The line takes what is in use of it; the rest can be spent without it.
             assert town.rows(
                 "select source, priority, amount, remaining from creditd.lot"
                 " where remaining > 0 order by lot_no"
