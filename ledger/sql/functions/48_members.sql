@@ -37,8 +37,11 @@ begin
     insert into account_access (root_id, account_id, app_id)
       select p_root, v_id, x.app_id from account_access x where x.root_id = p_root and x.account_id = p_root;
   end if;
-  select m.account_id into strict account from member m
+  select m.account_id into account from member m
     where m.root_id = p_root and m.name = p_name and m.left_at is null;
+  if not found then
+    raise exception 'member % has left meanwhile: try again', p_name using errcode = '40001';
+  end if;
 end $$;
 
 create or replace function creditd.add_member(
