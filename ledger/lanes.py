@@ -62,7 +62,7 @@ class Waiting:
     request: bytes
     operation: str
     units: int
-    price_version: int | None
+    price_version: int  # 0: any
     answer: asyncio.Future[ChargeOutcome]
 
 
@@ -242,7 +242,7 @@ def _parameters(batch: Sequence[Waiting]) -> list[bytes]:
         arrays.texts(list(places)),
         arrays.int4s(operation_of),
         arrays.int8s([waiting.units for waiting in batch]),
-        arrays.int4s([waiting.price_version or 0 for waiting in batch]),
+        arrays.int4s([waiting.price_version for waiting in batch]),
     ]
 
 

@@ -263,7 +263,8 @@ def _entry(row: Row[Any]) -> EntryRow:
         operation=row.operation,
         units=row.units,
         price_version=row.price_version,
-        grant=None if row.cause is None else _origin(row),
+        # A charge may be a grant's cause too: what no rule made has no event.
+        grant=None if row.source is None else _origin(row),
         at=row.at,
     )
 

@@ -37,7 +37,7 @@ from ledger.outcomes import (
     UnknownOperation,
 )
 from ledger.session import Session
-from ledger.spending import digest128, key_digest, within_bigint
+from ledger.spending import digest128, key_digest, version_asked_for, within_bigint
 
 # Whoever waits for a held account holds up its session for seconds, and those behind it.
 SESSIONS: Final = 4
@@ -46,7 +46,6 @@ WAITING_MAX: Final = 256
 # As `creditd.longest_reservation` says, and why.
 RESERVATION_MAX: Final = timedelta(days=30)
 _BIGINT_MAX: Final = 2**63 - 1
-_INTEGER_MAX: Final = 2**31 - 1
 
 _RESERVE: Final = (
     "select * from creditd.reserve(%s::bigint, %s::bigint, %s::integer, %s::uuid, %s::uuid,"
@@ -117,7 +116,7 @@ class Reserving:
             return TooExpensive()
         terms = (expires_in, minimum, over_max)
         asked = digest128("reserve", operation, *map(str, (units, price_version, *terms)))
-        version = 0 if price_version is None else min(price_version, _INTEGER_MAX)
+        version = version_asked_for(price_version)
         row = await self._row(
             account,
             _RESERVE,

@@ -100,8 +100,7 @@ class Spending:
             request=digest128("charge", operation, str(units), str(price_version)),
             operation=operation,
             units=units,
-            # No version is that high: it is answered as one that is not in force.
-            price_version=None if price_version is None else min(price_version, _INTEGER_MAX),
+            price_version=version_asked_for(price_version),
             answer=answer,
         )
         self._lanes[account.root_id % len(self._lanes)].put(waiting)
@@ -171,6 +170,13 @@ def digest128(*parts: str) -> bytes:
 def within_bigint(amount: int) -> int:
     """Return the amount, or what the books refuse just as well: -1, or the largest bigint."""
     return max(-1, min(amount, _BIGINT_MAX))
+
+
+def version_asked_for(price_version: int | None) -> int:
+    """Return what the books take it for: 0 for any, -1 or the largest for one that never was."""
+    if price_version is None:
+        return 0
+    return min(price_version, _INTEGER_MAX) if price_version > 0 else -1
 
 
 def _refund_outcome(charge: MovementRef, row: TupleRow) -> RefundOutcome:

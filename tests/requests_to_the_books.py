@@ -71,7 +71,7 @@ class Party:
             request=digest128(*asked),
             operation=charge.operation,
             units=charge.units,
-            price_version=None,
+            price_version=0,
             answer=asyncio.get_running_loop().create_future(),
         )
 

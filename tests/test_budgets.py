@@ -17,6 +17,7 @@ from ledger.outcomes import (
     KeyReused,
     NoSuchAccount,
     OverBudget,
+    TooExpensive,
 )
 from ledger.sharing import Period
 
@@ -299,5 +300,24 @@ def test_budgets_that_make_no_sense_are_refused(database_url: str) -> None:
                     app_id=app_id, member=member, period="day", amount=5
                 )
                 assert done == NoSuchAccount()
+
+    asyncio.run(main())
+
+
+def test_what_a_pool_has_spent_stays_within_what_the_books_hold(database_url: str) -> None:
+    half = 25 * 10**17  # of what an account may ever spend
+
+    async def main() -> None:
+        async with Town.open(database_url) as town:
+            works = await town.organisation()
+            anna = await town.member(works)
+            town.grant(works, half)
+            await budget(town, anna, half)
+            for turn in range(2):
+                charged = await town.sell(anna, half, f"charge {turn}")
+                assert charged.charge.movement.account == works
+                await town.give_back(charged, half, f"refund {turn}")
+            assert await town.charge(anna, 1, "one more") == TooExpensive()
+            assert town.has(works) == (half, 0)
 
     asyncio.run(main())

@@ -11,12 +11,14 @@ import pytest
 from books import Books
 from followed_chain import Earned, FollowedChain
 from selling_app import SellingApp
+from town import Town
 
 from ledger.audit import audit, render
 from ledger.granting import USUAL_TERMS, Granting, Terms
 from ledger.ids import AccountRef
 from ledger.operating import Operating, PriceRow
 from ledger.outcomes import (
+    Allocated,
     BeyondBreaker,
     BeyondRange,
     Charged,
@@ -268,6 +270,28 @@ def test_cashback_of_one_charge_at_once_stays_within_its_half(database_url: str)
                 )
             )
             assert sum(isinstance(outcome, Granted) for outcome in outcomes) == 2
+
+    asyncio.run(main())
+
+
+def test_what_was_sent_away_makes_no_room_for_more_grants_than_the_books_hold(
+    database_url: str,
+) -> None:
+    most = 4 * 10**18
+
+    async def main() -> None:
+        async with Town.open(database_url) as town, Granting.open(database_url) as granting:
+            works = await town.organisation()
+            anna = await town.member(works)
+
+            async def grant(amount: int, key: str) -> object:
+                return await granting.grant(account=works, source="plan", amount=amount, key=key)
+
+            assert isinstance(await grant(most - 1, "all but one"), Granted)
+            moved = await town.sharing.allocate(app_id=1, member=anna, key="k", amount=most - 1)
+            assert isinstance(moved, Allocated)
+            assert await grant(2, "two") == BeyondRange()
+            assert isinstance(await grant(1, "one"), Granted)
 
     asyncio.run(main())
 

@@ -8,6 +8,7 @@ import pytest
 from busy_book import ALICE, BOB
 from busy_cast import CREDIT, Chain, entry_of, follow
 from conftest import fake_hash
+from town import Town
 
 from ledger.audit import audit
 from ledger.connecting import CONNECT_TIMEOUT_SECONDS, LOCK_WAIT_SECONDS, connect
@@ -15,7 +16,7 @@ from ledger.credits import MICRO_MAX
 from ledger.errors import LedgerBusy
 from ledger.ids import AccountRef
 from ledger.operating import Operating, PriceRow
-from ledger.outcomes import Charged, ChargeOutcome, Refunded, TooExpensive
+from ledger.outcomes import Charged, ChargeOutcome, PriceChanged, Refunded, TooExpensive
 from ledger.spending import Spending
 from ledger.watching import Watching
 
@@ -144,6 +145,26 @@ def test_a_held_account_does_not_fail_its_neighbours_in_the_batch(database_url: 
             assert isinstance(bobs, Charged)
             await hanging.rollback()
         assert (await audit(database_url)).balanced
+
+    asyncio.run(main())
+
+
+def test_a_price_version_that_never_was_is_not_in_force_and_harms_nobody(database_url: str) -> None:
+    async def main() -> None:
+        async with Town.open(database_url) as town:
+            user = await town.user()
+            town.grant(user, 1)
+            for version in (0, -1, 2**40, -(2**40)):
+                outcome = await town.spending.charge(
+                    app_id=1,
+                    account=user,
+                    key="k",
+                    operation="unit",
+                    units=1,
+                    price_version=version,
+                )
+                assert outcome == PriceChanged(in_force=1)
+            await town.sell(user, 1, "k")
 
     asyncio.run(main())
 

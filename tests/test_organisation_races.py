@@ -177,6 +177,33 @@ def test_a_member_that_leaves_while_wallets_are_linked_to_it_takes_none_along(
     asyncio.run(main())
 
 
+def test_a_member_that_leaves_while_it_is_looked_up_is_made_anew(database_url: str) -> None:
+    async def main() -> None:
+        async with (
+            Town.open(database_url) as town,
+            Sharing.open(database_url) as other,
+            await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner,
+        ):
+            works = await town.organisation()
+            anna = await town.member(works)
+            # Between finding the name taken and looking whose it is.
+            await owner.execute(
+                "create function public.hold() returns trigger language plpgsql as"
+                " 'begin perform pg_advisory_xact_lock_shared(78); return null; end';"
+                "create trigger held after insert on creditd.member"
+                " for each statement execute function public.hold()"
+            )
+            await owner.execute("select pg_advisory_lock(78)")
+            opening = asyncio.create_task(town.member(works))
+            await somebody_waits(database_url, 1)
+            assert isinstance(await other.remove_member(app_id=1, member=anna), MemberRemoved)
+            await owner.execute("select pg_advisory_unlock(78)")
+            assert await opening != anna
+            await owner.execute("drop function public.hold cascade")
+
+    asyncio.run(main())
+
+
 def test_a_membership_that_ends_while_a_wallet_is_linked_to_it_waits_in_order(
     database_url: str,
 ) -> None:

@@ -122,6 +122,35 @@ def test_what_is_given_back_of_a_charge_falls_under_the_limit_of_now(database_ur
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("used_again", [0, 2])
+def test_what_was_paid_back_of_an_overdraft_is_the_accounts_own_when_its_charge_is_refunded(
+    database_url: str, used_again: int
+) -> None:
+    async def main() -> None:
+        async with Town.open(database_url) as town:
+            user = await town.user()
+            await allow(town, user, 10)
+            charged = await town.sell(user, 6, "k")
+            town.grant(user, 6)
+            if used_again:
+                await town.sell(user, used_again, "l")
+            await town.give_back(charged, 1, "part")
+            await town.give_back(charged, 5, "rest")
+            # The line takes what is in use of it; the rest can be spent without it.
+            assert town.rows(
+                "select source, priority, amount, remaining from creditd.lot"
+                " where remaining > 0 order by lot_no"
+            ) == [
+                ("overdraft", 32_767, 10, 10),
+                *([("refund", 100, 1, 1)] if used_again == 0 else []),
+                ("refund", 100, 5 - max(0, used_again - 1), 5 - max(0, used_again - 1)),
+            ]
+            assert await allow(town, user, 0) == (0, 0)
+            assert town.has(user) == (6 - used_again, 0)
+
+    asyncio.run(main())
+
+
 def test_an_overdraft_repays_no_debt_and_what_moves_in_pays_it_back(database_url: str) -> None:
     earn(database_url, ALICE, 9)
 

@@ -8,11 +8,14 @@ import pytest
 from conftest import CHAIN_ID, run
 from followed_chain import FIRST_BLOCK_TIME, FollowedChain
 from selling_app import DIGEST, SellingApp
+from town import Town
 
 from ledger import reading as reading_module
 from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
+from ledger.granting import Granting
 from ledger.ids import AccountRef
 from ledger.operating import Operating, PriceRow
+from ledger.outcomes import Granted
 from ledger.reading import SESSIONS_MAX, ChainRow, Reading
 
 ALICE = b"\xa1" * 20
@@ -37,6 +40,34 @@ def test_operations_have_their_newest_price_that_is_in_force(database_url: str) 
                 (row.operation, row.version, row.base_micro, row.per_unit_micro, row.unit)
                 for row in rows
             ] == [("a", 1, 3, 0, "page"), ("b", 2, 1, 5, "call")]
+
+    asyncio.run(main())
+
+
+def test_a_grant_that_a_charge_caused_is_an_entry_without_an_event(database_url: str) -> None:
+    async def main() -> None:
+        async with (
+            Town.open(database_url) as town,
+            Granting.open(database_url) as granting,
+            Reading.open(database_url) as reading,
+        ):
+            user = await town.user()
+            town.grant(user, 10)
+            charged = await town.sell(user, 10, "k")
+            cashback = await granting.grant(
+                account=user,
+                source="promotional",
+                amount=5,
+                key="k",
+                cause=charged.charge.movement,
+            )
+            assert isinstance(cashback, Granted)
+            entries = await reading.entries(user, before_seq=None, limit=10)
+            assert [(entry.kind, entry.grant) for entry in entries] == [
+                ("grant", None),
+                ("charge", None),
+                ("grant", None),
+            ]
 
     asyncio.run(main())
 

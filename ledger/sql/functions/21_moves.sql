@@ -38,6 +38,14 @@ begin
   return greatest(0, 4000000000000000000 - a.granted - a.moved - a.line);
 end $$;
 
+-- What more an account can be granted. What it has sent away makes room for what moves in, but all that it
+-- was ever granted is one sum.
+create or replace function creditd.grantable(a creditd.account) returns bigint
+language plpgsql set search_path = creditd, pg_temp as $$
+begin
+  return greatest(0, least(room_in(a), 4000000000000000000 - a.granted));
+end $$;
+
 -- What may be allocated of an account now: not what only some operations may burn, nor what comes into
 -- effect later, nor its overdraft.
 create or replace function creditd.movable(a creditd.account) returns bigint

@@ -138,7 +138,7 @@ begin
   if found then return; end if;
   l.cap_day := cap_day(r, p_event.block_time);
   -- The books' own cap keeps every balance within a bigint: one account must not stop a chain.
-  o_granted := take_from_caps(a, r, l.cap_day, least(p_event.credits, room_in(a)));
+  o_granted := take_from_caps(a, r, l.cap_day, least(p_event.credits, grantable(a)));
   if o_granted = 0 then return; end if;
   a := expire_due(a);
   o_lot := a.seq + 1;

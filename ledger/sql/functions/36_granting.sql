@@ -65,7 +65,7 @@ begin
     if e.kind <> 1 or e.request_hash <> p_request then o.outcome := 'key_reused'; return o; end if;
     return grant_as_made(e);
   end if;
-  select room_in(x) into o.amount from account x
+  select grantable(x) into o.amount from account x
     where x.root_id = p_root and x.account_id = p_account and x.status <> 'closed';
   if not found then o.outcome := 'no_account'; return o; end if;
   if p_amount > o.amount then o.outcome := 'beyond_range'; return o; end if;

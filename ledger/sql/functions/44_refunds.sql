@@ -46,8 +46,9 @@ end $$;
 
 -- Puts one leg back where it came from (`e` is the refund's entry, amount set). What came from an orphaned
 -- grant pays the account's debt; if that is paid already, others' credits have filled the hole, and a lot of
--- its own holds them. What came from a lot past its end lapses, or (`renew`) lives as long again as the lot
--- had left when it was taken.
+-- its own holds them. An overdraft likewise takes no more than is in use of it: what was paid back since, by
+-- credits of any kind, goes into a usual lot. What came from a lot past its end lapses, or (`renew`) lives as
+-- long again as the lot had left when it was taken.
 create or replace function creditd.give_back(
   a creditd.account, e creditd.entry, p_lot bigint, p_taken_at timestamptz, p_if_over text
 ) returns creditd.account
@@ -70,6 +71,18 @@ begin
     end if;
     if v_rest = 0 then return a; end if;
     e.amount := v_rest;
+    return give_anew(a, e, v_lot, v_lot.expires_at);
+  end if;
+  if v_lot.source = 'overdraft' then
+    v_rest := greatest(0, e.amount - (v_lot.amount - v_lot.remaining - v_lot.held));
+    if v_rest < e.amount then
+      e.amount := e.amount - v_rest;
+      a := post(a, e);
+      a := back_in_lot(a, v_lot, e.amount, coalesce(e.movement, a.seq), e.refers_to);
+      e := leg_after(a, e);
+    end if;
+    if v_rest = 0 then return a; end if;
+    e.amount := v_rest; v_lot.priority := 100;
     return give_anew(a, e, v_lot, v_lot.expires_at);
   end if;
   if v_lot.expires_at <= v_now and p_if_over = 'renew' then

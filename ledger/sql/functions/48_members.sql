@@ -37,8 +37,11 @@ begin
     insert into account_access (root_id, account_id, app_id)
       select p_root, v_id, x.app_id from account_access x where x.root_id = p_root and x.account_id = p_root;
   end if;
-  select m.account_id into strict account from member m
+  select m.account_id into account from member m
     where m.root_id = p_root and m.name = p_name and m.left_at is null;
+  if not found then
+    raise exception 'member % has left meanwhile: try again', p_name using errcode = '40001';
+  end if;
 end $$;
 
 create or replace function creditd.add_member(
@@ -222,6 +225,13 @@ begin
   if v.refusal is not null then
     c.outcome := v.refusal; c.payer := p_account; c.price_version := p_version; c.amount := p_cost;
     c.available := v.available;
+    return c;
+  end if;
+  -- Of the member's own account that has been looked at; the pool's sums stay within a bigint too.
+  if v.payer <> p_account and p_cost > 5000000000000000000 - (
+    select x.spent from account x where x.root_id = p_root and x.account_id = v.payer
+  ) then
+    c.outcome := 'too_expensive';
     return c;
   end if;
   c := charge_with_care(p_root, v.payer, p_app, p_key, p_request, p_cost, p_operation, p_units, p_version,
