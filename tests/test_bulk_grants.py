@@ -270,9 +270,9 @@ def test_many_events_are_confirmed_in_steps_of_whole_blocks(database_url: str) -
     async def main() -> None:
         async with lead(database_url) as watching:
             chain = await follow(watching)
-            await chain.see([many(300, str(number)) for number in range(8)], "a")
+            await chain.see([many(75, str(number)) for number in range(30)], "a")
             # While nobody waits, each step is twice the one before.
-            assert await chain.confirm() == [300, 300, 600, 1_200]
+            assert await chain.confirm() == [75, 75, 150, 375, 750, 825]
             too_many = many(EVENTS_AT_ONCE_MAX + 1, "too many")
             await chain.see([many(1, "few"), too_many, []], "a")
             assert await chain.confirm() == [1, len(too_many), 0]

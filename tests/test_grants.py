@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from books import Books
+from conftest import CHAIN_ID
 from followed_chain import Earned, FollowedChain
 from selling_app import SellingApp
-from town import Town
+from town import ALICE, Town
 
 from ledger.audit import audit, render
 from ledger.granting import USUAL_TERMS, Granting, Terms
@@ -292,6 +293,26 @@ def test_what_was_sent_away_makes_no_room_for_more_grants_than_the_books_hold(
             assert isinstance(moved, Allocated)
             assert await grant(2, "two") == BeyondRange()
             assert isinstance(await grant(1, "one"), Granted)
+
+    asyncio.run(main())
+
+
+def test_what_a_wallet_sent_away_makes_no_room_for_more_events_than_the_books_hold(
+    database_url: str,
+) -> None:
+    most = 4 * 10**18
+
+    async def main() -> None:
+        async with FollowedChain.lead(database_url) as chain, Town.open(database_url) as town:
+            await chain.grow(Earned(ALICE, most - 1, "all but one"))
+            await chain.confirm()
+            own, user = await town.wallet(ALICE), await town.user()
+            await town.linked(ALICE, user)
+            await town.linking.unlink(app_id=1, chain_id=CHAIN_ID, address=ALICE, account=user)
+            await chain.grow(Earned(ALICE, 2, "two more"))
+            await chain.confirm()
+            assert town.has(user) == (most - 1, 0)
+            assert town.has(own) == (1, 0)
 
     asyncio.run(main())
 

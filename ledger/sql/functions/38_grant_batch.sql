@@ -67,7 +67,7 @@ begin
       v_hash := i.head_hash; v_last := i.last_at; v_prefix := int8send(v_root) || int8send(v_account);
       v_held_debt := int8send(i.held) || int8send(i.debt);
       v_careful := i.debt > 0 or i.line > 0 or i.is_special or i.status = 'closed' or i.valid_until <= clock();
-      v_room := 4000000000000000000 - i.granted - i.moved - i.line;
+      v_room := 4000000000000000000 - i.granted - greatest(0, i.moved + i.line);  -- as `grantable` says
       if v_head is not null and v_head_priority is null then  -- another head, since the statement began
         select y.priority, y.expires_at into strict v_head_priority, v_head_expires from lot y
           where y.root_id = v_root and y.account_id = v_account and y.lot_no = v_head;
