@@ -12,6 +12,7 @@ import pytest
 from conftest import CHAIN_ID, GENESIS, fake_hash, fresh_database
 from scene import until
 from selling_app import SellingApp
+from town import Town
 
 from ledger.audit import audit, render
 from ledger.granting import Granting, Terms
@@ -305,6 +306,57 @@ def test_it_is_told_when_a_charge_has_waited(database_url: str) -> None:
                 assert confirm(1) == (1, True)
                 connection.commit()
                 await charge
+        assert await promises_broken(database_url) == []
+
+    asyncio.run(main())
+
+
+def test_a_head_that_changes_while_a_grant_waits_is_compared_as_it_is_then(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with lead(database_url) as watching, SellingApp.open(database_url) as app:
+            chain = await follow(watching)
+            account = await app.account_of(wallet(1))
+            await chain.see([[(wallet(1), "sooner", 2, "a"), (wallet(1), "plain", 5, "b")]], "a")
+            await chain.confirm()
+            await chain.see([[(wallet(1), "ending", 3, "c")]], "a")
+            with psycopg.connect(database_url) as connection:
+
+                def waits() -> bool:
+                    return connection.execute("select from pg_locks where not granted").rowcount > 0
+
+                # What ends first is used up, and what never ends comes to be the head.
+                connection.execute(
+                    "select creditd.charge_with_care(%s, %s, %s, gen_random_uuid(),"
+                    " gen_random_uuid(), 3, (select operation_id from creditd.operation"
+                    " where name = 'unit'), 3, 1, null)",
+                    (*account, app.app_id),
+                )
+                confirming = asyncio.create_task(chain.confirm())
+                await until("the grant waits", waits, 20)
+                connection.commit()
+                await confirming
+        assert await promises_broken(database_url) == []
+
+    asyncio.run(main())
+
+
+def test_an_account_that_sends_all_it_earns_away_does_not_stop_its_chain(database_url: str) -> None:
+    most = 4 * 10**18
+
+    async def main() -> None:
+        async with lead(database_url) as watching, Town.open(database_url) as town:
+            chain = await follow(watching)
+            works = await town.organisation()
+            await town.linked(wallet(1), works)
+            for turn in range(3):
+                await chain.see([[(wallet(1), "plain", most, f"tx {turn}")]], "a")
+                await chain.confirm()
+                if turn == 0:
+                    member = await town.member(works, "anna")
+                    await town.sharing.allocate(app_id=1, member=member, key="k", amount=most)
+            assert town.has(works) == (0, 0)
         assert await promises_broken(database_url) == []
 
     asyncio.run(main())

@@ -49,13 +49,14 @@ begin
     -- is read here.
     select t.no, t.root, t.account, t.credits, t.expires, t.priority, t.key, t.plain,
       a.available, a.held, a.debt, a.granted, a.moved, a.line, a.status, a.seq, a.head_lot, a.head_left, a.valid_until, a.is_special,
-      a.head_hash, a.last_at, h.priority as head_priority, h.expires_at as head_expires
+      a.head_hash, a.last_at, h.lot_no as head_of,
+      h.priority as head_priority, h.expires_at as head_expires
     from unnest(v_roots, v_accounts, v_credits, v_expires, v_priorities, v_keys, v_plain)
         with ordinality t (root, account, credits, expires, priority, key, plain, no)
       join account a on a.root_id = t.root and a.account_id = t.account
       -- The limit has it looked up by its whole key: of a join, a planner without statistics takes a part.
       left join lateral (
-        select x.priority, x.expires_at from lot x
+        select x.lot_no, x.priority, x.expires_at from lot x
         where x.root_id = a.root_id and x.account_id = a.account_id and x.lot_no = a.head_lot limit 1) h on true
     order by t.no for no key update of a
   loop
@@ -68,8 +69,8 @@ begin
       v_held_debt := int8send(i.held) || int8send(i.debt);
       v_careful := i.debt > 0 or i.line > 0 or i.is_special or i.status = 'closed' or i.valid_until <= clock();
       v_room := 4000000000000000000 - i.granted - greatest(0, i.moved + i.line);  -- as `grantable` says
-      if v_head is not null and v_head_priority is null then  -- another head, since the statement began
-        select y.priority, y.expires_at into strict v_head_priority, v_head_expires from lot y
+      if v_head is distinct from i.head_of then  -- another head, since the statement began
+        select y.priority, y.expires_at into v_head_priority, v_head_expires from lot y
           where y.root_id = v_root and y.account_id = v_account and y.lot_no = v_head;
       end if;
     end if;

@@ -94,9 +94,8 @@ begin
   perform from (
       select t.root, t.account from unnest(p_roots, p_accounts) t (root, account)
       union select t.root, t.root from unnest(p_roots, p_accounts) t (root, account) where t.root <> t.account
-      order by 1, 2
     ) k join account a on a.root_id = k.root and a.account_id = k.account
-    for no key update of a;
+    order by k.root, k.account for no key update of a;
 end $$;
 
 -- Charges a batch. Its roots all live on `p_route`'s shard. `p_operation_of` says which of the names in
