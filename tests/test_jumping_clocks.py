@@ -6,7 +6,7 @@ from itertools import pairwise
 from reserving_shop import DAY, HOUR, ReservingShop, play
 
 from ledger.ids import AccountRef
-from ledger.outcomes import AlreadyEnded, Charged, Insufficient, Refunded
+from ledger.outcomes import AlreadyEnded, Charged, Insufficient, OverBudget, Refunded
 
 
 def times(shop: ReservingShop, account: AccountRef) -> list[datetime]:
@@ -106,6 +106,8 @@ def test_a_budget_counts_in_the_period_of_the_entry_when_the_clock_goes_back(
         await shop.sold(anna, 15)
         shop.wait(-DAY + timedelta(hours=1))
         # The pool's entries have gone on to the later day: no second budget is opened behind it.
+        over = await shop.town.charge(anna, 6, "over")
+        assert isinstance(over, OverBudget)
         await shop.sold(anna, 5)
         days = shop.town.rows("select used from creditd.budget_use order by day")
         assert days == [(20,), (20,)]
