@@ -8,6 +8,7 @@ from typing import Final
 from granting import BESIDE, FEW, IDLE, MANY
 from hard_cases import MANY_ACCOUNTS, size_name
 from measuring import Sample, ratio
+from migrating import KINDS, NOTHING, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,13 @@ _GRANTS: Final = (
 )
 
 
+# A bar for every kind of migration; what the machine does without one is told beside them.
+_MIGRATING: Final = (
+    Wanted(name_of(NOTHING), name_of(NOTHING)),
+    *(Wanted(f"{name_of(kind)}, ms", name_of(kind), at_most=100) for kind in KINDS),
+)
+
+
 def _sizes(entries: int) -> tuple[Wanted, ...]:
     wanted = []
     for fresh in (False, True):
@@ -111,7 +119,7 @@ def bars_of(samples: Mapping[str, Sequence[Sample]], entries: int) -> list[Bar]:
     """Return the bars of whatever was measured."""
     return [
         Bar(wanted.name, wanted.wanted(), round(got, 3), wanted.holds(got))
-        for wanted in (*_CHARGES, *_GRANTS, *_sizes(entries))
+        for wanted in (*_CHARGES, *_GRANTS, *_MIGRATING, *_sizes(entries))
         if wanted.ours in samples and (wanted.against is None or wanted.against in samples)
         for got in [wanted.got(samples)]
     ]

@@ -14,6 +14,7 @@ from typing import Final
 import bare_limit
 import granting
 import hard_cases
+import migrating
 import references
 from bars import bars_of
 from callers import IN_FLIGHT, bare_charges, charges, lone_charge
@@ -45,6 +46,7 @@ PARTS: Final = {
     "lone": "one caller's charge, against one client of pgbench -N",
     "lots": f"charges on accounts of {hard_cases.LOTS_EACH:,} lots, each crossing into the next",
     "grants": "grants in bulk, and the 99th percentile of charges meanwhile",
+    "migrating": "the longest that a charge waits while the books are migrated",
     "size": "charges in large books against small ones, their WAL, and the audit of the large",
     "snapshot": "one account's charges over a minute beside an idle REPEATABLE READ transaction",
 }
@@ -98,6 +100,9 @@ def main() -> None:
         if "grants" in run.parts:
             books = fresh_database(url, "grants")
             measure([*granting.works(books, run.events, run.seconds), _audit("grants", books)])
+        if "migrating" in run.parts:
+            books = fresh_database(url, "migrating")
+            measure([*migrating.works(books, fill(books)), _audit("migrating", books)])
         if "snapshot" in run.parts:
             books = fresh_database(url, "snapshot")
             series["beside an old snapshot"] = hard_cases.beside_an_old_snapshot(books, fill(books))

@@ -15,6 +15,9 @@ from ledger.session import Session
 
 # What all grants, moves and the overdraft of an account come to stays within a bigint.
 OVERDRAFT_MAX: Final = 1_000_000_000_000_000_000
+# A line for a person to read: what is longer belongs where it can be looked up.
+SIGNED_MAX: Final = 100
+REASON_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +94,33 @@ class Operating:
         )
         return [PriceChange(*row) for row in rows]
 
-    async def freeze(self, account: AccountRef) -> StatusSet | NoSuchAccount | AccountClosed:
-        """Refuse an account's charges and reservations; what comes in or ends goes on."""
-        return await self._set_status("freeze", account)
+    async def freeze(
+        self, account: AccountRef, *, by: str, reason: str
+    ) -> StatusSet | NoSuchAccount | AccountClosed:
+        """Refuse an account's charges and reservations; what comes in or ends goes on.
 
-    async def unfreeze(self, account: AccountRef) -> StatusSet | NoSuchAccount | AccountClosed:
-        """Open an account again, whether an operator or a debt froze it."""
-        return await self._set_status("unfreeze", account)
+        `by` (1 to 100 characters) and `reason` (1 to 500) are kept if that changes anything.
+        Raises LedgerError for others.
+        """
+        return await self._set_status("freeze", account, by, reason)
+
+    async def unfreeze(
+        self, account: AccountRef, *, by: str, reason: str
+    ) -> StatusSet | NoSuchAccount | AccountClosed:
+        """Open an account again, whether an operator or a debt froze it. As `freeze` else."""
+        return await self._set_status("unfreeze", account, by, reason)
 
     async def _set_status(
-        self, function: Literal["freeze", "unfreeze"], account: AccountRef
+        self, function: Literal["freeze", "unfreeze"], account: AccountRef, by: str, reason: str
     ) -> StatusSet | NoSuchAccount | AccountClosed:
+        if not (1 <= len(by) <= SIGNED_MAX and 1 <= len(reason) <= REASON_MAX):
+            raise LedgerError(
+                f"who changes an account's status gives a name of 1 to {SIGNED_MAX} characters"
+                f" and a reason of 1 to {REASON_MAX}"
+            )
         rows = await self._session.rows(
-            f"select * from creditd.{function}(%s::bigint, %s::bigint)",  # noqa: S608 - of two names
-            tuple(account),
+            f"select * from creditd.{function}(%s::bigint, %s::bigint, %s, %s)",  # noqa: S608 - of two names
+            (*account, by, reason),
         )
         outcome, changed = rows[0]
         match outcome:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from ledger import questions
+from ledger import questions, sharing_questions
 from ledger.connecting import (
     CONNECT_TIMEOUT_SECONDS,
     Role,
@@ -32,14 +32,18 @@ from ledger.outcomes import Charge
 from ledger.rows import (
     ApiKeyRow,
     Balance,
+    BudgetRow,
     ChainRow,
     ChargeRow,
     EarningCursor,
     EarningRow,
     EntryRow,
     GrantOrigin,
+    LinkRow,
+    MemberRow,
     OperationRow,
     PastBalance,
+    StatusChangeRow,
 )
 from ledger.session import RELEASE, require_same_release
 
@@ -47,15 +51,19 @@ __all__ = [
     "PAGE_MAX",
     "ApiKeyRow",
     "Balance",
+    "BudgetRow",
     "ChainRow",
     "ChargeRow",
     "EarningCursor",
     "EarningRow",
     "EntryRow",
     "GrantOrigin",
+    "LinkRow",
+    "MemberRow",
     "OperationRow",
     "PastBalance",
     "Reading",
+    "StatusChangeRow",
 ]
 
 SESSIONS_MAX: Final = 4  # a read takes about a millisecond: more sessions only load the database
@@ -188,6 +196,59 @@ class Reading:
             return ChargeRow(charge, row.app_id, int(row.refunded))
         return None
 
+    async def members(
+        self, organisation: AccountRef, *, after: AccountRef | None, limit: int
+    ) -> list[MemberRow]:
+        """Return at most `limit` (up to PAGE_MAX) memberships after one, those that ended too.
+
+        In no order but an unchanging one; none for an account that is no organisation's.
+        """
+        first = 0 if after is None else after.account_id
+        asked = {"root": organisation.root_id, "after": first, "limit": _bounded(limit)}
+        return [_member(row) for row in await self._ask(sharing_questions.MEMBERS, asked)]
+
+    async def budgets(self, member: AccountRef) -> list[BudgetRow]:
+        """Return what the pool pays for a member, by period, and what was used of it by now."""
+        rows = await self._ask(sharing_questions.BUDGETS, _of(member))
+        return [
+            BudgetRow(row.o_period, row.o_begins, row.o_amount, row.o_used, tuple(row.o_levels))
+            for row in rows
+        ]
+
+    async def links(
+        self, account: AccountRef, *, after: LinkRow | None, limit: int
+    ) -> list[LinkRow]:
+        """Return at most `limit` (up to PAGE_MAX) of the account's links, by address, after one."""
+        asked = {
+            **_of(account),
+            "after_address": b"" if after is None else after.address,
+            "after_chain": sharing_questions.EVERY_CHAIN
+            if after is None or after.chain_id is None
+            else after.chain_id,
+            "limit": _bounded(limit),
+        }
+        return [
+            LinkRow(
+                row.address,
+                None if row.chain_id == sharing_questions.EVERY_CHAIN else row.chain_id,
+                row.linked_at,
+            )
+            for row in await self._ask(sharing_questions.LINKS, asked)
+        ]
+
+    async def status_changes(
+        self, account: AccountRef, *, before_no: int | None, limit: int
+    ) -> list[StatusChangeRow]:
+        """Return at most `limit` (up to PAGE_MAX) of who froze or opened it, newest first.
+
+        What a debt froze or a repayment opened is not among them: its entries tell.
+        """
+        asked = {**_of(account), **_page(before_no, limit)}
+        return [
+            StatusChangeRow(row.change_no, row.status, row.changed_by, row.reason, row.at)
+            for row in await self._ask(sharing_questions.STATUS_CHANGES, asked)
+        ]
+
     async def operations(self) -> list[OperationRow]:
         """Return the prices in force, by the name of their operation."""
         return [OperationRow(**row._asdict()) for row in await self._ask(questions.OPERATIONS, {})]
@@ -243,12 +304,22 @@ def _of(account: AccountRef) -> dict[str, int]:
     return {"root": account.root_id, "account": account.account_id}
 
 
-def _page(before: int | None, limit: int) -> dict[str, int]:
+def _bounded(limit: int) -> int:
     if not 1 <= limit <= PAGE_MAX:
         raise ValueError(f"a page has between 1 and {PAGE_MAX} rows, not {limit}")
+    return limit
+
+
+def _page(before: int | None, limit: int) -> dict[str, int]:
     # Whatever number a caller sends, the position is one a bigint can hold.
     position = _BIGINT_MAX if before is None else max(0, min(before, _BIGINT_MAX))
-    return {"before": position, "limit": limit}
+    return {"before": position, "limit": _bounded(limit)}
+
+
+def _member(row: Row[Any]) -> MemberRow:
+    moved = None if row.moved_root is None else AccountRef(row.moved_root, row.moved_account)
+    account = AccountRef(row.root_id, row.account_id)
+    return MemberRow(account, row.name, row.status, row.joined_at, row.left_at, moved)
 
 
 def _entry(row: Row[Any]) -> EntryRow:

@@ -1,7 +1,7 @@
 """What is read from the books, as values. Amounts are micro-credits, times are aware and in UTC."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, NewType
 
 from ledger.ids import AccountRef
@@ -164,3 +164,53 @@ class PastBalance:
     held: int
     debt: int
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A membership. `left_at` is set once it has ended, `moved_to` if another went on from it."""
+
+    account: AccountRef
+    name: str
+    status: str
+    joined_at: datetime
+    left_at: datetime | None
+    moved_to: AccountRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """What the pool pays for a member in a period (`day`, `week`, `month`, `ever`), in UTC.
+
+    `begins` is the first day of the period that is now, None for `ever`. `used` is what the pool
+    paid and holds in it, less what came back; it may exceed an `amount` that was lowered.
+    """
+
+    period: str
+    begins: date | None
+    amount: int
+    used: int
+    levels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A wallet whose earnings go to the account.
+
+    Without `chain_id`: the address is linked on every chain, those to come too.
+    """
+
+    address: bytes
+    chain_id: int | None
+    linked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChangeRow:
+    """Who froze an account (`frozen`) or opened it (`open`), and why: the change_no-th time."""
+
+    change_no: int
+    status: str
+    changed_by: str
+    reason: str
+    at: datetime

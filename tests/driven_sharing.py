@@ -19,10 +19,13 @@ class Shared(ToldTwice):
             return
         account, by = self.account(pick), self.real.by.operating
         if is_frozen:
-            agree(self.real.run(by.freeze(account)), sharing.freeze(self.books, account=account))
+            agree(
+                self.real.run(by.freeze(account, by="ops", reason="asked")),
+                sharing.freeze(self.books, account=account),
+            )
         else:
             expected = sharing.unfreeze(self.books, account=account)
-            agree(self.real.run(by.unfreeze(account)), expected)
+            agree(self.real.run(by.unfreeze(account, by="ops", reason="asked")), expected)
 
     @told(2, pick=PICKS, limit=st.sampled_from([0, 5, 20, 60]))
     def an_overdraft_is_set(self, pick: int, limit: int) -> None:

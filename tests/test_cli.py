@@ -29,6 +29,7 @@ from fakechain import FakeChain
 from fakenode import Failure, Faults, Says, Status
 
 from daemon.arguments import parser
+from ledger.migrate import newest_version
 
 TERMINAL_WIDTH = 80
 TURNS = 3
@@ -228,7 +229,7 @@ def test_books_of_a_newer_version_are_left_to_the_newer_release(
         lambda word: creditd(word, "--config", config, database_url=database_url),
         ["migrate", "up", "status"],
     ):
-        said.refused("9999", "0002", "newer")
+        said.refused("9999", newest_version(), "newer")
     assert contents(database_url) == before
 
 

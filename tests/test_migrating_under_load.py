@@ -130,7 +130,16 @@ def irreplaceable_types(stage: Stage) -> None:
     stage.rows("alter type creditd.charge_outcome add attribute more text")
 
 
-BEFORE = [same_release, another_release, irreplaceable_functions, irreplaceable_types]
+def older_tables(stage: Stage) -> None:
+    """The tables are those of the version before: one is missing."""
+    stage.rows("drop table creditd.status_change")
+    stage.rows("update creditd.schema_version set version_num = '0002'")
+
+
+BEFORE = [
+    *(same_release, another_release, irreplaceable_functions, irreplaceable_types),
+    older_tables,
+]
 _FUNCTIONS: LiteralString = """
 select p.oid::regprocedure::text, pg_get_functiondef(p.oid), p.proacl::text from pg_proc p
 where p.pronamespace = 'creditd'::regnamespace order by 1"""
@@ -151,6 +160,7 @@ def test_charges_go_on_while_the_functions_are_laid_anew(
         functions = stage.rows(_FUNCTIONS)
         load = asyncio.run(main(stage))
         assert stage.rows(_FUNCTIONS) == functions
+        assert stage.rows("select from creditd.status_change") == []
     load.assert_undisturbed()
     assert_sound(database_url)
 

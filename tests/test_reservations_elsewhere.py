@@ -10,6 +10,7 @@ from town import ALICE
 from ledger.ids import AccountRef
 from ledger.outcomes import (
     Insufficient,
+    MemberMoved,
     OverBudget,
     Reserved,
 )
@@ -206,6 +207,25 @@ def test_what_a_member_that_left_had_reserved_goes_to_the_pool(database_url: str
         await shop.settled(pooled, 12)
         assert (shop.has(member), shop.has(pool)) == ((0, 0, 0), (41, 0, 0))
         assert used(shop, member) == 12
+
+    play(database_url, story)
+
+
+def test_what_a_member_that_moves_had_reserved_ends_where_it_was_held(database_url: str) -> None:
+    async def story(shop: ReservingShop) -> None:
+        pool, member = await pool_and_member(shop, limit=20, pooled=50)
+        other = await shop.town.organisation("other")
+        shop.town.grant(other, 30)
+        shop.town.grant(member, 8)
+        own, pooled = await shop.hold(member, 8), await shop.hold(member, 10, over_max=2)
+        moved = await shop.town.sharing.move_member(app_id=shop.app_id, member=member, to=other)
+        assert isinstance(moved, MemberMoved)
+        assert (shop.has(member), shop.has(pool)) == ((0, 8, 0), (40, 10, 0))
+        await shop.settled(own, 5)
+        await shop.settled(pooled, 12)
+        assert (shop.has(member), shop.has(pool)) == ((0, 0, 0), (41, 0, 0))
+        assert (shop.has(moved.account), shop.has(other)) == ((0, 0, 0), (30, 0, 0))
+        assert (used(shop, member), used(shop, moved.account)) == (12, 0)
 
     play(database_url, story)
 

@@ -35,7 +35,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("charge_batch", "refund", "open_account", "open_wallet_account", "release_digest"),
             *("reserve", "settle", "release", "extend", "link_wallet", "unlink_wallet"),
             *("open_organisation", "add_member", "remove_member", "move_member", "set_budget"),
-            *("allocate", "set_alert", "balance_as_of"),
+            *("allocate", "set_alert", "balance_as_of", "budgets_of"),
         }
     ),
     "creditd_operator": frozenset(
@@ -43,12 +43,13 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("create_api_key", "revoke_api_key", "apply_prices", "release_digest"),
             *("grant_credits", "freeze", "unfreeze", "set_overdraft", "retry_dead", "set_alert"),
             *("first_hash", "entry_hash", "event_cause", "balance_as_of", "exposure", "lots_of"),
+            "budgets_of",
         }
     ),
     "creditd_reader": frozenset(
         {
             *("first_hash", "entry_hash", "event_cause", "release_digest"),
-            *("balance_as_of", "exposure", "lots_of"),
+            *("balance_as_of", "budgets_of", "exposure", "lots_of"),
         }
     ),
 }

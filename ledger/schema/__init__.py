@@ -15,6 +15,7 @@ from ledger.schema.accounts import (
     linked_wallet,
     member,
     overdraft,
+    status_change,
     wallet,
     wallet_link,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "rule",
     "rule_use",
     "set_aside",
+    "status_change",
     "wallet",
     "wallet_link",
 ]

@@ -183,6 +183,20 @@ overdraft = table(
     check("overdraft_amount_is_in_range", "amount between 0 and 1000000000000000000"),
 )
 
+status_change = table(
+    "status_change",
+    *of_account(),
+    must("change_no", BIGINT),
+    must("status", TEXT),
+    must("changed_by", TEXT),
+    must("reason", TEXT),
+    must("at", TIME),
+    key("status_change_pkey", "root_id, account_id, change_no"),
+    check("status_change_is_known", "status in ('open', 'frozen')"),
+    check("status_change_is_signed", "length(changed_by) between 1 and 100"),
+    check("status_change_has_a_reason", "length(reason) between 1 and 500"),
+)
+
 linked_wallet = table(
     "linked_wallet",
     *of_account(),

@@ -1,26 +1,39 @@
--- A frozen account makes no charge and no reservation; what comes in or ends goes on.
+-- A frozen account makes no charge and no reservation; what comes in or ends goes on. Who changed it, and
+-- why, is written with the change.
 
-create or replace function creditd.freeze(p_root bigint, p_account bigint, out outcome text, out changed boolean)
+-- Gives an account another status, and notes it. The caller holds the account locked.
+create or replace function creditd.change_status(
+  p_root bigint, p_account bigint, p_status text, p_by text, p_reason text
+) returns void
+language plpgsql set search_path = creditd, pg_temp as $$
+begin
+  update account a set status = p_status where a.root_id = p_root and a.account_id = p_account;
+  insert into status_change (root_id, account_id, change_no, status, changed_by, reason, at)
+    select p_root, p_account, 1 + coalesce(max(c.change_no), 0), p_status, p_by, p_reason, clock()
+    from status_change c where c.root_id = p_root and c.account_id = p_account;
+end $$;
+
+create or replace function creditd.freeze(
+  p_root bigint, p_account bigint, p_by text, p_reason text, out outcome text, out changed boolean
+)
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare v_status text;
 begin
   select a.status into v_status from account a where a.root_id = p_root and a.account_id = p_account for no key update;
   outcome := case when v_status is null then 'no_account' when v_status = 'closed' then 'closed' else 'frozen' end;
   changed := outcome = 'frozen' and v_status <> 'frozen';
-  if changed then
-    update account a set status = 'frozen' where a.root_id = p_root and a.account_id = p_account;
-  end if;
+  if changed then perform change_status(p_root, p_account, 'frozen', p_by, p_reason); end if;
 end $$;
 
 -- Opens an account again, whether an operator froze it or a debt.
-create or replace function creditd.unfreeze(p_root bigint, p_account bigint, out outcome text, out changed boolean)
+create or replace function creditd.unfreeze(
+  p_root bigint, p_account bigint, p_by text, p_reason text, out outcome text, out changed boolean
+)
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare v_status text;
 begin
   select a.status into v_status from account a where a.root_id = p_root and a.account_id = p_account for no key update;
   outcome := case when v_status is null then 'no_account' when v_status = 'closed' then 'closed' else 'open' end;
   changed := v_status in ('frozen', 'indebted');
-  if changed then
-    update account a set status = 'open' where a.root_id = p_root and a.account_id = p_account;
-  end if;
+  if changed then perform change_status(p_root, p_account, 'open', p_by, p_reason); end if;
 end $$;

@@ -48,7 +48,7 @@ grant execute on function
   to creditd_watcher;
 grant execute on function creditd.retry_dead to creditd_operator;
 grant execute on function creditd.set_alert to creditd_api, creditd_operator;
-grant execute on function creditd.balance_as_of to creditd_api, creditd_operator, creditd_reader;
+grant execute on function creditd.balance_as_of, creditd.budgets_of to creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.grant_credits to creditd_operator;
 grant execute on function creditd.exposure, creditd.lots_of to creditd_operator, creditd_reader;
 grant execute on function creditd.reserve, creditd.settle, creditd.release, creditd.extend to creditd_api;
