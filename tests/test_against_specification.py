@@ -86,8 +86,7 @@ class Story(Gifted, Holding, Asked):
             (e.cause[1], e.place, f"{self.name} {e.rule}", e.wallet[1], e.credits) for e in events
         ]
         self.last_block = self.real.append(NewBlock(events[0].at, included))
-        # Accounts are granted to in their order, each as the chain has it.
-        for event in sorted(events, key=self.chains.earner):
+        for event in events:
             granted = self.chains.confirm(event, self.now)
             agree(self.real.granted(event.cause[1]), granted)
 

@@ -14,6 +14,7 @@ declare
   v_events bigint[]; v_roots bigint[]; v_accounts bigint[]; v_rules integer[]; v_sources text[]; v_causes bytea[];
   v_incarnations integer[]; v_credits bigint[]; v_expires timestamptz[]; v_priorities smallint[];
   v_keys uuid[]; v_plain boolean[]; v_may_go_on boolean;
+  v_onto bigint[] := '{}';  -- accounts that others' credits go on to
   -- The account at hand; of its head, the place in burn order.
   v_root bigint; v_account bigint; v_seq bigint; v_seq_before bigint; v_available bigint; v_granted bigint; v_room bigint;
   v_head bigint; v_left bigint; v_head_priority smallint; v_head_expires timestamptz; v_valid timestamptz;
@@ -38,7 +39,14 @@ begin
           order by e.root, e.account, e.block_number, e.log_index, e.role) x;
   n := coalesce(cardinality(v_events), 0);
   -- What an account is granted that was linked since, or a member that has left, goes on to another one.
-  if v_may_go_on then perform lock_with_links(v_roots, v_accounts); end if;
+  if v_may_go_on then
+    perform lock_with_links(v_roots, v_accounts);
+    -- There it takes its place among what that one earns itself, in the order of the chain.
+    select coalesce(array_agg(o.account), '{}') into v_onto
+      from (select distinct t.root, t.account from unnest(v_roots, v_accounts) t (root, account)) t
+        join account a on a.root_id = t.root and a.account_id = t.account cross join lateral goes_on_to(a) o
+      where o.account is not null;
+  end if;
   -- Filled, so that what is for an event is in its place whichever comes first.
   m_seq := array_fill(null::bigint, array[n]); m_available := m_seq; m_granted := m_seq; m_held := m_seq;
   m_head := m_seq; m_left := m_seq; m_at := array_fill(null::timestamptz, array[n]); m_valid := m_at;
@@ -67,7 +75,8 @@ begin
       v_head_priority := i.head_priority; v_head_expires := i.head_expires; v_valid := i.valid_until;
       v_hash := i.head_hash; v_last := i.last_at; v_prefix := int8send(v_root) || int8send(v_account);
       v_held_debt := int8send(i.held) || int8send(i.debt);
-      v_careful := i.debt > 0 or i.line > 0 or i.is_special or i.status = 'closed' or i.valid_until <= clock();
+      v_careful := i.debt > 0 or i.line > 0 or i.is_special or i.status = 'closed' or i.valid_until <= clock()
+        or i.account = any (v_onto);
       v_room := 4000000000000000000 - i.granted - greatest(0, i.moved + i.line);  -- as `grantable` says
       if v_head is distinct from i.head_of then  -- another head, since the statement began
         select y.priority, y.expires_at into v_head_priority, v_head_expires from lot y
