@@ -34,6 +34,7 @@ declare
   v_lot bigint;
   v_debt bigint;
 begin
+  a := expire_due(a);
   v_debt := a.debt;
   v_lot := a.seq + 1;
   e.kind := 1; e.amount := p_amount; e.total := p_amount; e.lot_no := v_lot;
