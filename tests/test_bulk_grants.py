@@ -52,13 +52,17 @@ begin
   return n;
 end $$
 """
-# A clock that both sides share, one microsecond further whenever it is read.
-_CLOCK: Final[tuple[LiteralString, ...]] = (
+# What both sides share, and what would differ by chance.
+_SHARED: Final[tuple[LiteralString, ...]] = (
     "create schema creditd_test",
     "create table creditd_test.clock (at timestamptz not null)",
     "insert into creditd_test.clock values ('2100-01-01')",
     """create or replace function creditd.clock() returns timestamptz language sql volatile
     return (select c.at from creditd_test.clock c)""",
+    # The numbers of accounts: what has moved is taken back in their order.
+    "create sequence creditd_test.opened",
+    """create or replace function creditd.new_id() returns bigint language sql volatile
+    return hashint8extended(nextval('creditd_test.opened'), 7) & 4611686018427387903""",
 )
 _BOOKS: Final[tuple[LiteralString, ...]] = (
     """select coalesce(w.address::text, n.name), a.available, a.held, a.debt, a.granted, a.spent,
@@ -233,7 +237,7 @@ async def spend(app: SellingApp, account: AccountRef, units: int, key: str) -> N
 def books(server_url: str, template: str, *laid: LiteralString) -> Iterator[str]:
     with fresh_database(server_url, template) as url:
         with psycopg.connect(url, autocommit=True) as connection:
-            for statement in (*_CLOCK, *laid):
+            for statement in (*_SHARED, *laid):
                 connection.execute(statement)
         yield url
 
