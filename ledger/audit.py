@@ -27,7 +27,7 @@ from ledger.ids import AccountRef, format_account
 from ledger.migrate import functions_digest, newest_version
 from ledger.release import laid_functions, laid_grants
 from ledger.replay import replay
-from ledger.replay_workers import WORK_MEM, Role, replay_in_parallel, workers_for
+from ledger.replay_workers import SETTINGS, Role, replay_in_parallel, workers_for
 
 Progress = Callable[[str, int, int], None]
 
@@ -127,8 +127,7 @@ async def audit(
 
 
 async def _set_up(connection: AsyncConnection[TupleRow], account: AccountRef | None) -> None:
-    await connection.execute("set local search_path = creditd, pg_temp")
-    await connection.execute(sql.SQL("set local work_mem = {}").format(WORK_MEM))
+    await connection.execute(SETTINGS)
     if account is None:
         # All rows are wanted: an estimate of few must not make a join quadratic.
         await connection.execute("set local enable_nestloop = off")

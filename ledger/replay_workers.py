@@ -27,7 +27,12 @@ Role = Literal["creditd_reader", "creditd_operator"]
 WORKERS_MAX: Final = 8  # beyond that the database has no core left to read with
 # A process takes about half a second to begin: as long as it takes to replay this many.
 ENTRIES_PER_WORKER_MIN: Final = 50_000
-WORK_MEM: Final = "64MB"  # for one sort or hash: what does not fit goes to a file
+# For an audit's statements. What does not fit into the memory of one sort or hash goes to a file.
+# The workers already take every core: a statement that takes more of them only adds their meeting.
+SETTINGS: Final = sql.SQL(
+    "set local search_path = creditd, pg_temp; set local work_mem = '64MB'; set local jit = off;"
+    " set local max_parallel_workers_per_gather = 0"
+)
 _ROOTS: Final = 2**63  # roots are random numbers below half of this, and never negative
 
 # Of each of the replay's checks: the entries it saw, what it lists, how many breaches there are.
@@ -127,8 +132,7 @@ async def _replay(wanted: Range, count: Callable[[int], None]) -> _Told:
         await connection.set_read_only(True)
         async with connection.transaction():
             await connection.execute(sql.SQL("set transaction snapshot {}").format(wanted.snapshot))
-            await connection.execute("set local search_path = creditd, pg_temp")
-            await connection.execute(sql.SQL("set local work_mem = {}").format(WORK_MEM))
+            await connection.execute(SETTINGS)
             scope = _RANGE.format(low=wanted.low, high=wanted.high)
             results = await replay(connection, scope, count)
     return [
