@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import psycopg
-from psycopg import AsyncConnection, IsolationLevel, sql
+from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow, dict_row
 
-from ledger.connecting import connect, translated
+from ledger.connecting import translated
 from ledger.errors import LedgerError, SchemaMismatch
 from ledger.findings import BREACHES_LISTED_MAX, AuditReport, Breach, CheckResult, Fact
 from ledger.ids import AccountRef, format_account
+from ledger.looking import Role, View, looking, set_up
 from ledger.migrate import functions_digest, newest_version
 from ledger.release import laid_functions, laid_grants
 from ledger.replay import replay
-from ledger.replay_workers import SETTINGS, Role, replay_in_parallel, workers_for
+from ledger.replay_workers import replay_in_parallel, workers_for
 
 Progress = Callable[[str, int, int], None]
 
@@ -41,15 +42,15 @@ _LAID_FUNCTION: Final = sql.SQL(
     "laid_function as (select * from json_to_recordset({}) as x"
     " (function_name text, language text, is_definer boolean, settings text[], body text))"
 )
-# What there is to examine, counted once for all checks.
+# The entries of each kind, counted and summed once for all checks.
 _COUNTED: Final = sql.SQL(
     "counted as (select * from json_to_recordset({}) as x"
-    " (kind integer, entries bigint, movements bigint, keys bigint))"
+    " (kind integer, entries bigint, movements bigint, keys bigint, amount numeric))"
 )
 _COUNT: Final = sql.SQL(
     "select coalesce(json_agg(k), '[]')::text from (select kind, count(*) as entries,"
-    " count(*) filter (where seq = movement) as movements, count(key_hash) as keys"
-    " from entry group by kind) k"
+    " count(*) filter (where seq = movement) as movements, count(key_hash) as keys,"
+    " sum(amount) as amount from entry group by kind) k"
 )
 _LAID_GRANT: Final = sql.SQL(
     "laid_grant as (select * from json_to_recordset({}) as x (role_name text, function_name text))"
@@ -107,30 +108,15 @@ async def audit(
     `progress` is told what is being checked, how much of it is done, and out of how much. Raises
     LedgerUnavailable, SchemaMismatch if the database is at another version, UnknownAccount.
     """
-    connection = await connect(database_url, role)
-    async with connection:
-        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-        await connection.set_read_only(True)
-        try:
-            async with connection.transaction():
-                return await audit_here(
-                    connection,
-                    account,
-                    progress or _tell_nobody,
-                    None if account is not None else (database_url, role),
-                )
-        except psycopg.Error as error:
-            ours = translated(error)
-            if ours is None:
-                raise
-            raise ours from error
-
-
-async def _set_up(connection: AsyncConnection[TupleRow], account: AccountRef | None) -> None:
-    await connection.execute(SETTINGS)
-    if account is None:
-        # All rows are wanted: an estimate of few must not make a join quadratic.
-        await connection.execute("set local enable_nestloop = off")
+    try:
+        async with looking(database_url, role) as connection:
+            others = None if account is not None else (database_url, role)
+            return await audit_here(connection, account, progress or _tell_nobody, others)
+    except psycopg.Error as error:
+        ours = translated(error)
+        if ours is None:
+            raise
+        raise ours from error
 
 
 async def audit_here(
@@ -146,7 +132,7 @@ async def audit_here(
     """
     started = time.monotonic()
     await _require_version(connection)
-    await _set_up(connection, account)
+    await set_up(connection, for_all=account is None)
     scope = _scope(account)
     accounts, entries = await _first_row(
         connection, scope + sql.SQL("select count(*), coalesce(sum(seq), 0)::bigint from account")
@@ -164,9 +150,10 @@ async def audit_here(
         results += await _made_all(connection, scope, wanted, progress)
     else:
         (snapshot,) = await _first_row(connection, sql.SQL("select pg_export_snapshot()"))
+        view = View(*others, snapshot)
         replayed, made = await asyncio.gather(
-            replay_in_parallel(*others, snapshot, workers, replayed_so_far),
-            _made_all(connection, scope, wanted, progress),
+            replay_in_parallel(view, workers, replayed_so_far),
+            _made_all(connection, scope, wanted, progress, [view] * (workers - 1)),
         )
         results = [*replayed, *made]
     return AuditReport(
@@ -183,13 +170,28 @@ async def _made_all(
     scope: sql.Composed,
     wanted: Sequence[Check],
     progress: Progress,
+    views: Sequence[View] = (),
 ) -> list[CheckResult]:
+    """Make all checks, those that come next each time in whichever session has time.
+
+    There is one session for each of `views` besides that of the connection.
+    """
     (counted,) = await _first_row(connection, scope + _COUNT)
     scope += sql.SQL(", ") + _COUNTED.format(counted) + sql.SQL("\n")
+    waiting = iter(wanted)
     results: list[CheckResult] = []
-    for done, check in enumerate(wanted):
-        progress(check.name, done, len(wanted))
-        results.append(await _made(connection, scope, check))
+
+    async def make(session: AsyncConnection[TupleRow]) -> None:
+        for check in waiting:
+            progress(check.name, len(results), len(wanted))
+            results.append(await _made(session, scope, check))
+
+    async def make_beside(view: View) -> None:
+        async with looking(view.database_url, view.role, view.snapshot) as session:
+            await set_up(session, for_all=True)
+            await make(session)
+
+    await asyncio.gather(make(connection), *map(make_beside, views))
     progress("checks", len(wanted), len(wanted))
     return results
 
