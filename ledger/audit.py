@@ -27,8 +27,6 @@ from ledger.ids import AccountRef, format_account
 from ledger.looking import Role, View, looking, set_up
 from ledger.migrate import functions_digest, newest_version
 from ledger.release import laid_functions, laid_grants
-from ledger.replay import replay
-from ledger.replay_workers import replay_in_parallel, workers_for
 
 Progress = Callable[[str, int, int], None]
 
@@ -130,6 +128,10 @@ async def audit_here(
     `others` says how further processes reach the database: with them, what is long is replayed in
     parallel. What the transaction itself has changed they would not see.
     """
+    # They bring numpy, which the other programs that import this have no use for.
+    from ledger.replay import replay  # noqa: PLC0415
+    from ledger.replay_workers import replay_in_parallel, workers_for  # noqa: PLC0415
+
     started = time.monotonic()
     await _require_version(connection)
     await set_up(connection, for_all=account is None)

@@ -6,80 +6,40 @@ language and from their description, not their text: a mistake would have to be 
 Thousands of rows are looked at in one go, column by column.
 """
 
-import hashlib
-import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
 from ledger.copying import copied
 from ledger.findings import CheckResult, Fact, Findings
 from ledger.kinds import EntryKind
-
-# Enough to make a turn over columns cheap, few enough for a few megabytes.
-ROWS_AT_ONCE_MIN: Final = 8_000
-
-Column = npt.NDArray[np.int64]
-Sent = npt.NDArray[np.void]  # rows as COPY sends them
-Hashes = npt.NDArray[np.void]
-Mask = npt.NDArray[np.bool_]
-
-# What an entry's hash is taken over: the hash before, twenty numbers (the last is the time in
-# microseconds since 2000-01-01 UTC), the key and what was asked under it. -1 and zeros are null.
-_NUMBERS: Final = 20
-_HASHED: Final = np.dtype(
-    [("before", "V32"), ("numbers", ">i8", (_NUMBERS,)), ("key", "V16"), ("request", "V16")]
+from ledger.replay_rows import (
+    ACCOUNT,
+    AMOUNT,
+    AT,
+    BALANCES,
+    BEFORE_ALL,
+    DEBT,
+    HASH,
+    KIND,
+    LAST_SEQ,
+    OF_ACCOUNT,
+    OF_ACCOUNT_ROW,
+    ROOT,
+    ROW,
+    ROWS,
+    SEQ,
+    Column,
+    Hashes,
+    Mask,
+    Rows,
+    Sent,
 )
-_HASH: Final = np.dtype("V32")
-_FIRST_HASHED: Final = struct.Struct(">qq")
 
-
-def _sent(kind: str) -> list[tuple[str, str]]:
-    """Return how COPY sends a value: its length, then itself."""
-    return [("length", ">i4"), ("value", kind)]
-
-
-# An entry as COPY sends it: the same, and then the hash.
-_ROW: Final = np.dtype(
-    [
-        ("values", ">i2"),
-        ("numbers", _sent(">i8"), (_NUMBERS,)),
-        ("key", _sent("V16")),
-        ("request", _sent("V16")),
-        ("hash", _sent("V32")),
-    ]
-)
-_ROOT, _ACCOUNT, _SEQ, _KIND, _AMOUNT, _AVAILABLE, _HELD, _DEBT = range(8)
-_AT: Final = 19
-# Where an entry has its number an account's own row has this: it comes after all its entries.
-_OF_ACCOUNT: Final = 2**63 - 1
-# From there on an account's row has its last number, then its balances and totals.
-_LAST_SEQ: Final = 3
-_OF_ACCOUNT_ROW: Final = slice(4, 19)
-_BALANCES: Final = (_AVAILABLE, _HELD, _DEBT)
-_BEFORE_ALL: Final = -(2**63)
-
-_ROWS: Final = sql.SQL("""
-    select root_id, account_id, seq, kind::bigint, amount, available_after, held_after, debt_after,
-      coalesce(lot_no, -1), movement, coalesce(total, -1), coalesce(refers_to, -1),
-      coalesce(peer_root, -1), coalesce(peer_account, -1), coalesce(member_id, -1),
-      coalesce(app_id, -1)::bigint, coalesce(operation_id, -1)::bigint, coalesce(units, -1),
-      coalesce(price_version, -1)::bigint, at,
-      coalesce(key_hash, '00000000-0000-0000-0000-000000000000'),
-      coalesce(request_hash, '00000000-0000-0000-0000-000000000000'),
-      case octet_length(hash) when 32 then hash else decode(repeat('00', 32), 'hex') end
-    from entry
-    union all
-    select root_id, account_id, 9223372036854775807, seq, available, held, debt, granted, spent,
-      refunded, reversed, owed, repaid, expired, absorbed, recovered, moved, debt_moved, line,
-      'epoch', '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000',
-      case octet_length(head_hash) when 32 then head_hash else decode(repeat('00', 32), 'hex') end
-    from account order by 1, 2, 3""")
 # What each kind does to what is available, to what is held and to the debt.
 _EFFECTS: Final = {
     EntryKind.GRANT.value: (1, 0, 0),
@@ -149,56 +109,6 @@ _HALF: Final = 32
 _LOW: Final = 2**_HALF - 1
 
 
-class Rows:
-    """Rows in their order, by columns, each beside the row before it.
-
-    `before` of an account's first row is nothing at all. Numbers wrap around at 64 bits.
-    """
-
-    def __init__(self, last: Sent | None, sent: bytes) -> None:
-        now = np.frombuffer(sent, _ROW)
-        all_rows = np.concatenate((now[:1] if last is None else last, now))
-        numbers = np.ascontiguousarray(all_rows["numbers"]["value"].T, dtype=np.int64)
-        keys = numbers[[_ROOT, _ACCOUNT]]
-        self.last = all_rows[-1:]
-        self.sent = now
-        self.numbers = numbers[:, 1:]
-        self.begins: Mask = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
-        self.begins[0] |= last is None
-        self.is_entry: Mask = self.numbers[_SEQ] != _OF_ACCOUNT
-        # Whose row of the account has not come when the next account begins.
-        self.is_left: Mask = self.begins & (numbers[_SEQ, :-1] != _OF_ACCOUNT)
-        self.is_left[0] &= last is not None
-        self._before = numbers[:, :-1]
-        self.hashes = np.ascontiguousarray(all_rows["hash"]["value"])
-        self.hashes_before = self.hashes[:-1].copy()
-        self.hashes_before[self.begins] = self._first_hashes()
-        self.hashes = self.hashes[1:]
-
-    def before(self, number: int, nothing: int = 0) -> Column:
-        """Return a number of the rows before; `nothing` where there is none."""
-        return np.where(self.begins, nothing, self._before[number])
-
-    def key_before(self, row: int) -> tuple[int, int]:
-        """Return root and account of the row before."""
-        return int(self._before[_ROOT, row]), int(self._before[_ACCOUNT, row])
-
-    def digests(self) -> Hashes:
-        """Return what the hash of each row should be, if it is an entry."""
-        hashed = np.empty(len(self.sent), _HASHED)
-        hashed["before"] = self.hashes_before
-        hashed["numbers"] = self.sent["numbers"]["value"]
-        hashed["key"] = self.sent["key"]["value"]
-        hashed["request"] = self.sent["request"]["value"]
-        sha256, width = hashlib.sha256, _HASHED.itemsize
-        text = memoryview(hashed.tobytes())
-        return _hashes([sha256(text[at : at + width]) for at in range(0, len(text), width)])
-
-    def _first_hashes(self) -> Hashes:
-        keys = self.numbers[[_ROOT, _ACCOUNT]][:, self.begins].T.tolist()
-        return _hashes([hashlib.sha256(_FIRST_HASHED.pack(*key)) for key in keys])
-
-
 class Replay:
     """Rows in the order of their keys go in: an account's entries, then its own."""
 
@@ -219,8 +129,8 @@ class Replay:
         """
         rows = Rows(self._last, sent)
         self.entries += int(np.count_nonzero(rows.is_entry))
-        for row in np.flatnonzero(rows.is_left):
-            self._miss(rows.key_before(row))
+        for row in _where(rows.is_left):
+            self._miss(*rows.place_before(row))
         self._check_numbers(rows)
         self._check_chain(rows)
         self._check_balances(rows)
@@ -231,15 +141,15 @@ class Replay:
         """Say that no more rows come."""
         if self._last is not None:
             root_id, account_id, seq, *_ = self._last["numbers"]["value"][0].tolist()
-            if seq != _OF_ACCOUNT:
-                self._miss((root_id, account_id))
+            if seq != OF_ACCOUNT:
+                self._miss(root_id, account_id, seq)
 
     def _check_numbers(self, rows: Rows) -> None:
-        seq, at = rows.numbers[_SEQ], rows.numbers[_AT]
-        last_seq = rows.before(_SEQ)
+        seq, at = rows.numbers[SEQ], rows.numbers[AT]
+        last_seq = rows.before(SEQ)
         is_out = seq != last_seq + 1
-        is_early = at <= rows.before(_AT, _BEFORE_ALL)
-        for row in np.flatnonzero(rows.is_entry & (is_out | is_early)):
+        is_early = at <= rows.before(AT, BEFORE_ALL)
+        for row in _where(rows.is_entry & (is_out | is_early)):
             self.numbering.add(
                 **_whose(rows, row),
                 seq=int(seq[row]),
@@ -247,22 +157,22 @@ class Replay:
                 if is_out[row]
                 else "it is not later than the one before",
             )
-        said = rows.numbers[_LAST_SEQ]
-        for row in np.flatnonzero(~rows.is_entry & (said != last_seq)):
+        said = rows.numbers[LAST_SEQ]
+        for row in _where(~rows.is_entry & (said != last_seq)):
             self.numbering.add(
                 **_whose(rows, row), account_seq=int(said[row]), last_entry=int(last_seq[row])
             )
 
     def _check_chain(self, rows: Rows) -> None:
         should = rows.digests()
-        for row in np.flatnonzero(rows.is_entry & _differ(rows.hashes, should)):
+        for row in _where(rows.is_entry & _differ(rows.hashes, should)):
             self.chaining.add(
                 **_whose(rows, row),
-                seq=int(rows.numbers[_SEQ, row]),
+                seq=int(rows.numbers[SEQ, row]),
                 hash=_hex(rows.hashes[row]),
                 should_be=_hex(should[row]),
             )
-        for row in np.flatnonzero(~rows.is_entry & _differ(rows.hashes, rows.hashes_before)):
+        for row in _where(~rows.is_entry & _differ(rows.hashes, rows.hashes_before)):
             self.chaining.add(
                 **_whose(rows, row),
                 account_head=_hex(rows.hashes[row]),
@@ -270,19 +180,19 @@ class Replay:
             )
 
     def _check_balances(self, rows: Rows) -> None:
-        amount, kinds = rows.numbers[_AMOUNT], _kinds(rows)
+        amount, kinds = rows.numbers[AMOUNT], _kinds(rows)
         doubtful = (kinds == 0) | (amount < 0)
-        for effect, number in zip(_EFFECT, _BALANCES, strict=True):
+        for effect, number in zip(_EFFECT, BALANCES, strict=True):
             before, after = rows.before(number), rows.numbers[number]
             # Where nothing is negative, a sum that wrapped around is none of these numbers.
             doubtful |= (before + effect[kinds] * amount != after) | (np.minimum(before, after) < 0)
-        balances = [rows.before(number) for number in _BALANCES]
-        for row in np.flatnonzero(rows.is_entry & doubtful):
+        balances = [rows.before(number) for number in BALANCES]
+        for row in _where(rows.is_entry & doubtful):
             self._look_closer(rows, row, [int(before[row]) for before in balances])
 
     def _look_closer(self, rows: Rows, row: int, before: list[int]) -> None:
         """Hold an entry's balances against those before it, in numbers of any size."""
-        seq, kind, amount, *after = rows.numbers[_SEQ : _DEBT + 1, row].tolist()
+        seq, kind, amount, *after = rows.numbers[SEQ : DEBT + 1, row].tolist()
         effects = _EFFECTS.get(kind, (0, 0, 0))
         should = [was + effect * amount for was, effect in zip(before, effects, strict=True)]
         if kind in _EFFECTS and after == should:
@@ -303,15 +213,17 @@ class Replay:
     def _check_accounts(self, rows: Rows) -> None:
         """Hold what the entries of accounts come to against the accounts' own rows."""
         accounts, sums = self._summed(rows)
-        balances = np.array([rows.before(number)[accounts] for number in _BALANCES])
+        balances = np.array([rows.before(number)[accounts] for number in BALANCES])
         high = np.concatenate((balances >> _HALF, _SIGNS @ sums[0]))
         low = np.concatenate((balances & _LOW, _SIGNS @ sums[1]))
         high += low >> _HALF
         low &= _LOW
-        said = rows.numbers[_OF_ACCOUNT_ROW][:, accounts]
-        for place, column in np.argwhere(((said >> _HALF != high) | (said & _LOW != low)).T):
+        said = rows.numbers[OF_ACCOUNT_ROW][:, accounts]
+        for place, column in np.argwhere(
+            ((said >> _HALF != high) | (said & _LOW != low)).T
+        ).tolist():
             self.balances.add(
-                **_whose(rows, accounts[place]),
+                **_whose(rows, int(accounts[place])),
                 column=_ACCOUNT_COLUMNS[column],
                 account_says=int(said[column, place]),
                 entries_say=(int(high[column, place]) << _HALF) + int(low[column, place]),
@@ -322,7 +234,7 @@ class Replay:
 
         Sums are in two halves; those of an account that goes on are kept for the rows to come.
         """
-        amount, kinds = rows.numbers[_AMOUNT], _kinds(rows)
+        amount, kinds = rows.numbers[AMOUNT], _kinds(rows)
         starts = np.flatnonzero(rows.begins)
         goes_on = not rows.begins[0]
         if goes_on:
@@ -338,31 +250,36 @@ class Replay:
         accounts = np.flatnonzero(~rows.is_entry)
         return accounts, sums[:, :, np.searchsorted(starts, accounts, side="right") - 1]
 
-    def _miss(self, key: tuple[int, int]) -> None:
+    def _miss(self, root_id: int, account_id: int, last_seq: int) -> None:
         """Say that entries have no account."""
-        root_id, account_id = key
-        self.balances.add(root_id=root_id, account_id=account_id, mistake="it has no account")
+        self.balances.add(
+            root_id=root_id,
+            account_id=account_id,
+            entries=last_seq,
+            mistake="it has no account",
+        )
+
+
+def _where(mask: Mask) -> list[int]:
+    return np.flatnonzero(mask).tolist()
 
 
 def _kinds(rows: Rows) -> Column:
     """Return the kinds of entries; 0 for kinds that nobody knows and for what is no entry."""
-    kinds = rows.numbers[_KIND]
+    kinds = rows.numbers[KIND]
     return np.where(rows.is_entry & (kinds > 0) & (kinds < _KINDS), kinds, 0)
 
 
-def _whose(rows: Rows, row: np.int64) -> dict[str, Fact]:
-    root_id, account_id = rows.numbers[[_ROOT, _ACCOUNT], row].tolist()
+def _whose(rows: Rows, row: int) -> dict[str, Fact]:
+    root_id, account_id = rows.numbers[[ROOT, ACCOUNT], row].tolist()
     return {"root_id": root_id, "account_id": account_id}
-
-
-def _hashes(digests: "Iterable[hashlib._Hash]") -> Hashes:
-    return np.frombuffer(b"".join([made.digest() for made in digests]), _HASH)
 
 
 def _differ(some: Hashes, others: Hashes) -> Mask:
     """Say which hashes are not the same: compared as numbers, which is quick."""
-    words = (some.view(np.int64) ^ others.view(np.int64)).reshape(-1, _HASH.itemsize // 8)
-    return words.any(axis=1)
+    is_other = some.view(np.int64) != others.view(np.int64)
+    differ: Mask = is_other.reshape(-1, HASH.itemsize // 8).any(axis=1)
+    return differ
 
 
 def _hex(a_hash: np.void) -> str:
@@ -379,18 +296,12 @@ async def replay(
     Both are streamed together in the order of their keys: memory does not grow with the books.
     """
     replaying = Replay()
-    waiting: list[bytes] = []
-    async with aclosing(copied(connection, scope + _ROWS, _ROW.itemsize)) as some:
+    async with aclosing(copied(connection, scope + ROWS, ROW.itemsize)) as some:
         async for rows in some:
-            waiting.append(rows)
-            if sum(map(len, waiting)) >= ROWS_AT_ONCE_MIN * _ROW.itemsize:
-                replaying.take(b"".join(waiting))
-                waiting.clear()
-                progress(replaying.entries)
-    if any(waiting):
-        replaying.take(b"".join(waiting))
+            if rows:
+                replaying.take(rows)
+            progress(replaying.entries)
     replaying.finish()
-    progress(replaying.entries)
     return _results(replaying)
 
 
