@@ -11,14 +11,12 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import psycopg
 from psycopg import AsyncConnection, sql
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import TupleRow
 
 from ledger.connecting import translated
 from ledger.errors import LedgerError, SchemaMismatch
@@ -31,7 +29,8 @@ from ledger.release import laid_functions, laid_grants
 Progress = Callable[[str, int, int], None]
 
 _CHECKS: Final = Path(__file__).parent / "sql" / "audit"
-_HEADER = re.compile(r"^-- (promise|row|scope): (.*(?:\n--   .*)*)", re.MULTILINE)
+_HEADER = re.compile(r"^-- (promise|row|scope|shares): (.*(?:\n--   .*)*)", re.MULTILINE)
+_BYTES: Final = "\\x"  # how the database's JSON begins what is bytes
 _BREACHES_SHOWN: Final = 5  # of each check, as text; JSON has all that are listed
 
 # What this release lays, as the checks see it.
@@ -49,6 +48,9 @@ _COUNT: Final = sql.SQL(
     "select coalesce(json_agg(k), '[]')::text from (select kind, count(*) as entries,"
     " count(*) filter (where seq = movement) as movements, count(key_hash) as keys,"
     " sum(amount) as amount from entry group by kind) k"
+)
+_BREACHES: Final = sql.SQL(
+    "(select {name}::text, to_json(breach), count(*) over () from (\n{rows}\n) breach limit {most})"
 )
 _LAID_GRANT: Final = sql.SQL(
     "laid_grant as (select * from json_to_recordset({}) as x (role_name text, function_name text))"
@@ -79,12 +81,17 @@ class UnknownAccount(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check as its file says it: `rows` gives the breaches, `examined` counts the rows seen."""
+    """A check as its file says it: `rows` gives the breaches, `examined` counts the rows seen.
+
+    Checks that share the rows of a file in `sql/audit/shared` are made by one statement, which
+    reads them once.
+    """
 
     name: str
     promise: str
     row_means: str
     scope: Literal["account", "books"]
+    shares: str | None
     examined: str
     rows: str
 
@@ -180,13 +187,13 @@ async def _made_all(
     """
     (counted,) = await _first_row(connection, scope + _COUNT)
     scope += sql.SQL(", ") + _COUNTED.format(counted) + sql.SQL("\n")
-    waiting = iter(wanted)
+    waiting = iter(_sharing(wanted))
     results: list[CheckResult] = []
 
     async def make(session: AsyncConnection[TupleRow]) -> None:
-        for check in waiting:
-            progress(check.name, len(results), len(wanted))
-            results.append(await _made(session, scope, check))
+        for shared, some in waiting:
+            progress(some[0].name, len(results), len(wanted))
+            results.extend(await _made(session, scope + shared, some))
 
     async def make_beside(view: View) -> None:
         async with looking(view.database_url, view.role, view.snapshot) as session:
@@ -198,26 +205,44 @@ async def _made_all(
     return results
 
 
+def _sharing(wanted: Sequence[Check]) -> list[tuple[sql.SQL, list[Check]]]:
+    """Return checks that share rows together, with what gives these rows, and each other alone."""
+    together: dict[str, list[Check]] = {}
+    for check in wanted:
+        together.setdefault(check.shares or check.name, []).append(check)
+    return [(_shared(some[0].shares), some) for some in together.values()]
+
+
+def _shared(name: str | None) -> sql.SQL:
+    if name is None:
+        return sql.SQL("")
+    text = (_CHECKS / "shared" / f"{name}.sql").read_text(encoding="utf-8")
+    return sql.SQL(f", {name} as materialized (\n{text})\n")
+
+
 async def _made(
-    connection: AsyncConnection[TupleRow], scope: sql.Composed, check: Check
-) -> CheckResult:
-    (examined,) = await _first_row(connection, scope + sql.SQL(check.examined))
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(
-            scope
-            + sql.SQL("select breach.*, count(*) over () as breaches_total from (\n")
-            + sql.SQL(check.rows)
-            + sql.SQL("\n) breach limit {}").format(BREACHES_LISTED_MAX)
-        )
-        rows = await cursor.fetchall()
-    return CheckResult(
-        name=check.name,
-        promise=check.promise,
-        row_means=check.row_means,
-        examined=examined,
-        breaches=tuple(_breach(row) for row in rows),
-        breaches_total=rows[0]["breaches_total"] if rows else 0,
+    connection: AsyncConnection[TupleRow], scope: sql.Composed, checks: Sequence[Check]
+) -> list[CheckResult]:
+    examined = {
+        check.name: (await _first_row(connection, scope + sql.SQL(check.examined)))[0]
+        for check in checks
+    }
+    breaches = sql.SQL("\nunion all\n").join(
+        _BREACHES.format(name=check.name, rows=sql.SQL(check.rows), most=BREACHES_LISTED_MAX)
+        for check in checks
     )
+    found = await (await connection.execute(scope + breaches)).fetchall()
+    return [
+        CheckResult(
+            name=check.name,
+            promise=check.promise,
+            row_means=check.row_means,
+            examined=examined[check.name],
+            breaches=tuple(_breach(facts) for name, facts, _ in found if name == check.name),
+            breaches_total=next((total for name, _, total in found if name == check.name), 0),
+        )
+        for check in checks
+    ]
 
 
 def _scope(account: AccountRef | None) -> sql.Composed:
@@ -252,7 +277,8 @@ def _check(file: Path) -> Check:
             [examined, rows],
             {"promise": promise, "row": row_means, "scope": ("account" | "books") as scope},
         ):
-            return Check(file.stem, promise, row_means, scope, examined, rows.strip())
+            shares = told.get("shares")
+            return Check(file.stem, promise, row_means, scope, shares, examined, rows.strip())
     raise ValueError(
         f"{file.name}: a check says its promise, its row and its scope, then has two statements"
     )
@@ -283,18 +309,14 @@ async def _require_version(connection: AsyncConnection[TupleRow]) -> None:
         )
 
 
-def _breach(row: Mapping[str, Any]) -> Breach:
-    return Breach({name: _fact(row[name]) for name in row if name != "breaches_total"})
+def _breach(facts: Mapping[str, Any]) -> Breach:
+    return Breach({name: _fact(fact) for name, fact in facts.items()})
 
 
 def _fact(value: object) -> Fact:
     match value:
-        case bytes() | memoryview():
-            return "0x" + bytes(value).hex()
-        case Decimal():
-            return int(value)  # sums of integers
-        case datetime():
-            return value.isoformat()
+        case str() if value.startswith(_BYTES):
+            return "0x" + value.removeprefix(_BYTES)
         case int() | str() | None:
             return value
     raise TypeError(f"a check gives {type(value).__name__}: it should cast it to text")

@@ -23,7 +23,7 @@ from ledger.replay import CHECKS, replay
 
 WORKERS_MAX: Final = 8  # beyond that the database has no core left to read with
 # A process takes about half a second to begin: as long as it takes to replay this many.
-ENTRIES_PER_WORKER_MIN: Final = 50_000
+ENTRIES_PER_WORKER_MIN: Final = 150_000
 # Roots are random numbers of 62 bits; those of corrupt books may be anything.
 _ROOTS_END: Final = 2**62
 _ROOT_MIN, _ROOT_MAX = -(2**63), 2**63 - 1
