@@ -11,28 +11,26 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import psycopg
-from psycopg import AsyncConnection, IsolationLevel, sql
-from psycopg.rows import TupleRow, dict_row
+from psycopg import AsyncConnection, sql
+from psycopg.rows import TupleRow
 
-from ledger.connecting import connect, translated
+from ledger.connecting import translated
 from ledger.errors import LedgerError, SchemaMismatch
 from ledger.findings import BREACHES_LISTED_MAX, AuditReport, Breach, CheckResult, Fact
 from ledger.ids import AccountRef, format_account
+from ledger.looking import Role, View, looking, set_up
 from ledger.migrate import functions_digest, newest_version
 from ledger.release import laid_functions, laid_grants
-from ledger.replay import replay
-from ledger.replay_workers import WORK_MEM, Role, replay_in_parallel, workers_for
 
 Progress = Callable[[str, int, int], None]
 
 _CHECKS: Final = Path(__file__).parent / "sql" / "audit"
-_HEADER = re.compile(r"^-- (promise|row|scope): (.*(?:\n--   .*)*)", re.MULTILINE)
+_HEADER = re.compile(r"^-- (promise|row|scope|shares): (.*(?:\n--   .*)*)", re.MULTILINE)
+_BYTES: Final = "\\x"  # how the database's JSON begins what is bytes
 _BREACHES_SHOWN: Final = 5  # of each check, as text; JSON has all that are listed
 
 # What this release lays, as the checks see it.
@@ -41,15 +39,18 @@ _LAID_FUNCTION: Final = sql.SQL(
     "laid_function as (select * from json_to_recordset({}) as x"
     " (function_name text, language text, is_definer boolean, settings text[], body text))"
 )
-# What there is to examine, counted once for all checks.
+# The entries of each kind, counted and summed once for all checks.
 _COUNTED: Final = sql.SQL(
     "counted as (select * from json_to_recordset({}) as x"
-    " (kind integer, entries bigint, movements bigint, keys bigint))"
+    " (kind integer, entries bigint, movements bigint, keys bigint, amount numeric))"
 )
 _COUNT: Final = sql.SQL(
     "select coalesce(json_agg(k), '[]')::text from (select kind, count(*) as entries,"
-    " count(*) filter (where seq = movement) as movements, count(key_hash) as keys"
-    " from entry group by kind) k"
+    " count(*) filter (where seq = movement) as movements, count(key_hash) as keys,"
+    " sum(amount) as amount from entry group by kind) k"
+)
+_BREACHES: Final = sql.SQL(
+    "(select {name}::text, to_json(breach), count(*) over () from (\n{rows}\n) breach limit {most})"
 )
 _LAID_GRANT: Final = sql.SQL(
     "laid_grant as (select * from json_to_recordset({}) as x (role_name text, function_name text))"
@@ -80,12 +81,17 @@ class UnknownAccount(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check as its file says it: `rows` gives the breaches, `examined` counts the rows seen."""
+    """A check as its file says it: `rows` gives the breaches, `examined` counts the rows seen.
+
+    Checks that share the rows of a file in `sql/audit/shared` are made by one statement, which
+    reads them once.
+    """
 
     name: str
     promise: str
     row_means: str
     scope: Literal["account", "books"]
+    shares: str | None
     examined: str
     rows: str
 
@@ -107,31 +113,15 @@ async def audit(
     `progress` is told what is being checked, how much of it is done, and out of how much. Raises
     LedgerUnavailable, SchemaMismatch if the database is at another version, UnknownAccount.
     """
-    connection = await connect(database_url, role)
-    async with connection:
-        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-        await connection.set_read_only(True)
-        try:
-            async with connection.transaction():
-                return await audit_here(
-                    connection,
-                    account,
-                    progress or _tell_nobody,
-                    None if account is not None else (database_url, role),
-                )
-        except psycopg.Error as error:
-            ours = translated(error)
-            if ours is None:
-                raise
-            raise ours from error
-
-
-async def _set_up(connection: AsyncConnection[TupleRow], account: AccountRef | None) -> None:
-    await connection.execute("set local search_path = creditd, pg_temp")
-    await connection.execute(sql.SQL("set local work_mem = {}").format(WORK_MEM))
-    if account is None:
-        # All rows are wanted: an estimate of few must not make a join quadratic.
-        await connection.execute("set local enable_nestloop = off")
+    try:
+        async with looking(database_url, role) as connection:
+            others = None if account is not None else (database_url, role)
+            return await audit_here(connection, account, progress or _tell_nobody, others)
+    except psycopg.Error as error:
+        ours = translated(error)
+        if ours is None:
+            raise
+        raise ours from error
 
 
 async def audit_here(
@@ -145,9 +135,13 @@ async def audit_here(
     `others` says how further processes reach the database: with them, what is long is replayed in
     parallel. What the transaction itself has changed they would not see.
     """
+    # They bring numpy, which the other programs that import this have no use for.
+    from ledger.replay import replay  # noqa: PLC0415
+    from ledger.replay_workers import replay_in_parallel, workers_for  # noqa: PLC0415
+
     started = time.monotonic()
     await _require_version(connection)
-    await _set_up(connection, account)
+    await set_up(connection, for_all=account is None)
     scope = _scope(account)
     accounts, entries = await _first_row(
         connection, scope + sql.SQL("select count(*), coalesce(sum(seq), 0)::bigint from account")
@@ -165,9 +159,10 @@ async def audit_here(
         results += await _made_all(connection, scope, wanted, progress)
     else:
         (snapshot,) = await _first_row(connection, sql.SQL("select pg_export_snapshot()"))
+        view = View(*others, snapshot)
         replayed, made = await asyncio.gather(
-            replay_in_parallel(*others, snapshot, workers, replayed_so_far),
-            _made_all(connection, scope, wanted, progress),
+            replay_in_parallel(view, workers, replayed_so_far),
+            _made_all(connection, scope, wanted, progress, [view] * (workers - 1)),
         )
         results = [*replayed, *made]
     return AuditReport(
@@ -184,37 +179,70 @@ async def _made_all(
     scope: sql.Composed,
     wanted: Sequence[Check],
     progress: Progress,
+    views: Sequence[View] = (),
 ) -> list[CheckResult]:
+    """Make all checks, those that come next each time in whichever session has time.
+
+    There is one session for each of `views` besides that of the connection.
+    """
     (counted,) = await _first_row(connection, scope + _COUNT)
     scope += sql.SQL(", ") + _COUNTED.format(counted) + sql.SQL("\n")
+    waiting = iter(_sharing(wanted))
     results: list[CheckResult] = []
-    for done, check in enumerate(wanted):
-        progress(check.name, done, len(wanted))
-        results.append(await _made(connection, scope, check))
+
+    async def make(session: AsyncConnection[TupleRow]) -> None:
+        for shared, some in waiting:
+            progress(some[0].name, len(results), len(wanted))
+            results.extend(await _made(session, scope + shared, some))
+
+    async def make_beside(view: View) -> None:
+        async with looking(view.database_url, view.role, view.snapshot) as session:
+            await set_up(session, for_all=True)
+            await make(session)
+
+    await asyncio.gather(make(connection), *map(make_beside, views))
     progress("checks", len(wanted), len(wanted))
     return results
 
 
+def _sharing(wanted: Sequence[Check]) -> list[tuple[sql.SQL, list[Check]]]:
+    """Return checks that share rows together, with what gives these rows, and each other alone."""
+    together: dict[str, list[Check]] = {}
+    for check in wanted:
+        together.setdefault(check.shares or check.name, []).append(check)
+    return [(_shared(some[0].shares), some) for some in together.values()]
+
+
+def _shared(name: str | None) -> sql.SQL:
+    if name is None:
+        return sql.SQL("")
+    text = (_CHECKS / "shared" / f"{name}.sql").read_text(encoding="utf-8")
+    return sql.SQL(f", {name} as materialized (\n{text})\n")
+
+
 async def _made(
-    connection: AsyncConnection[TupleRow], scope: sql.Composed, check: Check
-) -> CheckResult:
-    (examined,) = await _first_row(connection, scope + sql.SQL(check.examined))
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(
-            scope
-            + sql.SQL("select breach.*, count(*) over () as breaches_total from (\n")
-            + sql.SQL(check.rows)
-            + sql.SQL("\n) breach limit {}").format(BREACHES_LISTED_MAX)
-        )
-        rows = await cursor.fetchall()
-    return CheckResult(
-        name=check.name,
-        promise=check.promise,
-        row_means=check.row_means,
-        examined=examined,
-        breaches=tuple(_breach(row) for row in rows),
-        breaches_total=rows[0]["breaches_total"] if rows else 0,
+    connection: AsyncConnection[TupleRow], scope: sql.Composed, checks: Sequence[Check]
+) -> list[CheckResult]:
+    examined = {
+        check.name: (await _first_row(connection, scope + sql.SQL(check.examined)))[0]
+        for check in checks
+    }
+    breaches = sql.SQL("\nunion all\n").join(
+        _BREACHES.format(name=check.name, rows=sql.SQL(check.rows), most=BREACHES_LISTED_MAX)
+        for check in checks
     )
+    found = await (await connection.execute(scope + breaches)).fetchall()
+    return [
+        CheckResult(
+            name=check.name,
+            promise=check.promise,
+            row_means=check.row_means,
+            examined=examined[check.name],
+            breaches=tuple(_breach(facts) for name, facts, _ in found if name == check.name),
+            breaches_total=next((total for name, _, total in found if name == check.name), 0),
+        )
+        for check in checks
+    ]
 
 
 def _scope(account: AccountRef | None) -> sql.Composed:
@@ -249,7 +277,8 @@ def _check(file: Path) -> Check:
             [examined, rows],
             {"promise": promise, "row": row_means, "scope": ("account" | "books") as scope},
         ):
-            return Check(file.stem, promise, row_means, scope, examined, rows.strip())
+            shares = told.get("shares")
+            return Check(file.stem, promise, row_means, scope, shares, examined, rows.strip())
     raise ValueError(
         f"{file.name}: a check says its promise, its row and its scope, then has two statements"
     )
@@ -280,18 +309,14 @@ async def _require_version(connection: AsyncConnection[TupleRow]) -> None:
         )
 
 
-def _breach(row: Mapping[str, Any]) -> Breach:
-    return Breach({name: _fact(row[name]) for name in row if name != "breaches_total"})
+def _breach(facts: Mapping[str, Any]) -> Breach:
+    return Breach({name: _fact(fact) for name, fact in facts.items()})
 
 
 def _fact(value: object) -> Fact:
     match value:
-        case bytes() | memoryview():
-            return "0x" + bytes(value).hex()
-        case Decimal():
-            return int(value)  # sums of integers
-        case datetime():
-            return value.isoformat()
+        case str() if value.startswith(_BYTES):
+            return "0x" + value.removeprefix(_BYTES)
         case int() | str() | None:
             return value
     raise TypeError(f"a check gives {type(value).__name__}: it should cast it to text")

@@ -4,7 +4,6 @@ Each takes a range of roots, and all see one snapshot.
 """
 
 import asyncio
-import itertools
 import multiprocessing
 import os
 from collections import Counter
@@ -13,41 +12,38 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from types import MappingProxyType
-from typing import Final, Literal, cast
+from typing import Final, cast
 
-from psycopg import IsolationLevel, sql
+from psycopg import sql
 
-from ledger.connecting import connect
 from ledger.errors import LedgerError
 from ledger.findings import BREACHES_LISTED_MAX, Breach, CheckResult, Fact
+from ledger.looking import View, looking, set_up
 from ledger.replay import CHECKS, replay
-
-Role = Literal["creditd_reader", "creditd_operator"]
 
 WORKERS_MAX: Final = 8  # beyond that the database has no core left to read with
 # A process takes about half a second to begin: as long as it takes to replay this many.
-ENTRIES_PER_WORKER_MIN: Final = 50_000
-WORK_MEM: Final = "64MB"  # for one sort or hash: what does not fit goes to a file
-_ROOTS: Final = 2**63  # roots are random numbers below half of this, and never negative
+ENTRIES_PER_WORKER_MIN: Final = 150_000
+# Roots are random numbers of 62 bits; those of corrupt books may be anything.
+_ROOTS_END: Final = 2**62
+_ROOT_MIN, _ROOT_MAX = -(2**63), 2**63 - 1
 
 # Of each of the replay's checks: the entries it saw, what it lists, how many breaches there are.
 _Told = list[tuple[int, list[dict[str, Fact]], int]]
 
 _RANGE: Final = sql.SQL(
-    "with entry as (select * from creditd.entry where root_id >= {low} and root_id < {high}),"
-    " account as (select * from creditd.account where root_id >= {low} and root_id < {high}) "
+    "with entry as (select * from creditd.entry where root_id between {first} and {last}),"
+    " account as (select * from creditd.account where root_id between {first} and {last}) "
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Accounts whose roots are at least `low` and below `high`, and how a process sees them."""
+    """Accounts with roots from `first` to `last`, both included, and how a process sees them."""
 
-    database_url: str
-    role: Role
-    snapshot: str
-    low: int
-    high: int
+    view: View
+    first: int
+    last: int
 
 
 def workers_for(entries: int) -> int:
@@ -56,14 +52,14 @@ def workers_for(entries: int) -> int:
 
 
 async def replay_in_parallel(
-    database_url: str, role: Role, snapshot: str, workers: int, progress: Callable[[int], None]
+    view: View, workers: int, progress: Callable[[int], None]
 ) -> tuple[CheckResult, ...]:
     """Replay all entries of an exported snapshot. The transaction that exported it stays open.
 
     Raises LedgerError if a process ends before it has said what it found.
     """
-    # Roots are spread evenly below 2**62; the last range takes whatever lies above.
-    bounds = [*(place * (_ROOTS // 2 // workers) for place in range(workers)), _ROOTS - 1]
+    inner = [place * (_ROOTS_END // workers) for place in range(1, workers)]
+    firsts, lasts = [_ROOT_MIN, *inner], [*(first - 1 for first in inner), _ROOT_MAX]
     done: Counter[int] = Counter()
 
     def count(worker: int, entries: int) -> None:
@@ -72,8 +68,8 @@ async def replay_in_parallel(
 
     told = await asyncio.gather(
         *(
-            _range_told(Range(database_url, role, snapshot, low, high), partial(count, low))
-            for low, high in itertools.pairwise(bounds)
+            _range_told(Range(view, first, last), partial(count, first))
+            for first, last in zip(firsts, lasts, strict=True)
         )
     )
     return _together(told)
@@ -122,15 +118,11 @@ def _replay_range(wanted: Range, told: Connection) -> None:
 
 
 async def _replay(wanted: Range, count: Callable[[int], None]) -> _Told:
-    async with await connect(wanted.database_url, wanted.role) as connection:
-        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-        await connection.set_read_only(True)
-        async with connection.transaction():
-            await connection.execute(sql.SQL("set transaction snapshot {}").format(wanted.snapshot))
-            await connection.execute("set local search_path = creditd, pg_temp")
-            await connection.execute(sql.SQL("set local work_mem = {}").format(WORK_MEM))
-            scope = _RANGE.format(low=wanted.low, high=wanted.high)
-            results = await replay(connection, scope, count)
+    view = wanted.view
+    async with looking(view.database_url, view.role, view.snapshot) as connection:
+        await set_up(connection, for_all=True)
+        scope = _RANGE.format(first=wanted.first, last=wanted.last)
+        results = await replay(connection, scope, count)
     return [
         (
             result.examined,

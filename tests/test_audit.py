@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -13,11 +15,12 @@ from conftest import fresh_database, name_of
 from corruptions import IN_THE_ENTRIES, IN_THE_LOTS_AND_EVENTS, Corruption
 from corruptions_of_the_database import IN_THE_DATABASE
 
-from ledger import replay, replay_workers
+from ledger import connecting, copying, findings, replay, replay_workers
 from ledger.audit import UnknownAccount, as_json, audit, audit_here, checks, render
 from ledger.errors import LedgerError, SchemaMismatch
-from ledger.findings import BREACHES_LISTED_MAX, AuditReport
+from ledger.findings import BREACHES_LISTED_MAX, AuditReport, CheckResult
 from ledger.ids import AccountRef, format_account
+from ledger.looking import View
 from ledger.release import laid_functions, laid_grants
 from ledger.spending import Spending
 
@@ -162,6 +165,87 @@ def test_a_process_that_ends_early_is_no_pass(
     monkeypatch.setattr(replay_workers, "_replay_range", os._exit)
     with pytest.raises(LedgerError, match="ended early"):
         asyncio.run(audit(books_url))
+
+
+def test_rows_that_come_one_by_one_are_replayed_like_many_at_once(
+    books_url: str, book: BusyBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corrupt(
+        books_url,
+        book,
+        "update entry set available_after = available_after + 1 where seq = 5;"
+        "update entry set at = at - interval '1 day' where seq = 6;"
+        "update account set spent = spent + 1, refunded = refunded + 1;"
+        "delete from entry where seq = 9;"
+        "delete from account where account_id = :alice",
+    )
+    monkeypatch.setattr(findings, "BREACHES_LISTED_MAX", 1000)
+    at_once = asyncio.run(audit(books_url))
+    monkeypatch.setattr(copying, "ROWS_AT_ONCE_MAX", 1)
+    one_by_one = asyncio.run(audit(books_url))
+    replayed = {name for name, *_ in replay.CHECKS}
+    assert replayed <= broken(at_once)
+    for check, same in zip(at_once.checks, one_by_one.checks, strict=True):
+        if check.name in replayed:
+            assert (check.examined, check.breaches_total) == (same.examined, same.breaches_total)
+            assert sorted(map(str, check.breaches)) == sorted(map(str, same.breaches))
+
+
+def test_totals_are_compared_beyond_64_bits(books_url: str, book: BusyBook) -> None:
+    largest = 2**63 - 1
+    corrupt(
+        books_url,
+        book,
+        "update entry set kind = 3, amount = 9223372036854775807 where account_id = :alice"
+        " and seq in (2, 3)",
+    )
+    report = asyncio.run(audit(books_url))
+    (balances,) = [each for each in report.checks if each.name == "entries_give_the_balances"]
+    (refunded,) = [each for each in balances.breaches if each.facts.get("column") == "refunded"]
+    said = refunded.facts["entries_say"]
+    assert isinstance(said, int)
+    assert said >= 2 * largest
+
+
+def test_entries_of_roots_that_cannot_be_are_replayed_too(
+    books_url: str, book: BusyBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_workers, "ENTRIES_PER_WORKER_MIN", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    corrupt(
+        books_url,
+        book,
+        "update entry set root_id = -root_id where account_id = :alice;"
+        "update entry set root_id = 9223372036854775807 where account_id <> :alice",
+    )
+    report = asyncio.run(audit(books_url))
+    with psycopg.connect(books_url) as connection:
+        counted = connection.execute("select count(*) from creditd.entry").fetchone()
+    (chained,) = [each for each in report.checks if each.name == "entries_are_chained"]
+    assert (chained.examined,) == counted
+
+
+def test_workers_may_take_longer_than_a_session_may_be_idle(
+    books_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_parallel = replay_workers.replay_in_parallel
+
+    async def replay_late(
+        view: View, workers: int, progress: Callable[[int], None]
+    ) -> tuple[CheckResult, ...]:
+        await asyncio.sleep(1.5)
+        return await in_parallel(view, workers, progress)
+
+    monkeypatch.setattr(connecting, "IDLE_IN_TRANSACTION_SECONDS", 1)
+    monkeypatch.setattr(replay_workers, "replay_in_parallel", replay_late)
+    monkeypatch.setattr(replay_workers, "ENTRIES_PER_WORKER_MIN", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert asyncio.run(audit(books_url)).balanced
+
+
+def test_only_an_audit_brings_numpy() -> None:
+    programs = "import api.app, daemon.cli, ledger.audit, sys; sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", programs], check=True)
 
 
 def test_an_account_that_is_not_there_is_an_error(books_url: str) -> None:

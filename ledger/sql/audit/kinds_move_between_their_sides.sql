@@ -26,5 +26,5 @@ from entry_kind k full join (values
   (18, 'line_cut', 'available', 'line')) x (kind, name, from_side, to_side) using (kind)
 where (k.name, k.from_side, k.to_side) is distinct from (x.name, x.from_side, x.to_side)
 union all
-select e.kind, null, null, null, null, null, null
-from (select distinct kind from entry) e where not exists (select from entry_kind k where k.kind = e.kind)
+select c.kind, null, null, null, null, null, null
+from counted c where not exists (select from entry_kind k where k.kind = c.kind)

@@ -2,24 +2,11 @@
 --   entries used of it are together what it began with; what was used of a reversed lot is owed or absorbed.
 -- row: A lot whose numbers differ from what its entries say. Of the lot being burned the account has the rest.
 -- scope: account
+-- shares: entries_by_lot
 
 select count(*) from lot;
 
-with moved as (
-  select e.root_id, e.account_id, e.lot_no,
-    coalesce(sum(e.amount) filter (where e.seq = e.lot_no and e.kind <> 17), 0)
-      + coalesce(sum(e.amount) filter (where e.kind = 17), 0) as founded,
-    min(e.kind) filter (where e.seq = e.lot_no) as founded_by,
-    sum(case when e.kind in (2, 6, 9, 12, 18) then e.amount
-             when e.kind = 3 and e.seq <> e.lot_no then -e.amount else 0 end) as used,
-    sum(case e.kind when 8 then e.amount when 9 then -e.amount when 10 then -e.amount else 0 end) as held,
-    coalesce(sum(e.amount) filter (where e.kind = 7), 0) as expired,
-    coalesce(sum(e.amount) filter (where e.kind = 4), 0) as reversed,
-    coalesce(sum(e.amount) filter (where e.kind = 13), 0) as moved,
-    coalesce(sum(e.amount) filter (where e.kind = 11), 0) as absorbed,
-    coalesce(sum(e.amount) filter (where e.kind = 5), 0) as owed
-  from entry e where e.lot_no is not null group by e.root_id, e.account_id, e.lot_no
-), standing as (
+with standing as (
   select l.*, case when l.lot_no = a.head_lot then a.head_left else l.remaining end as is_left
   from lot l left join account a using (root_id, account_id)
 )
@@ -27,7 +14,7 @@ select l.root_id, l.account_id, l.lot_no, l.state, l.source, l.amount, l.is_left
   l.reversed, l.moved, l.absorbed, m.founded_by as entries_founded_by, m.founded as entries_founded,
   m.used as entries_used, m.held as entries_held, m.expired as entries_expired, m.reversed as entries_reversed,
   m.moved as entries_moved, m.absorbed as entries_absorbed, m.owed as entries_owed
-from standing l left join moved m using (root_id, account_id, lot_no)
+from standing l left join entries_by_lot m using (root_id, account_id, lot_no)
 where m.founded is null
   -- An overdraft's amount is its limit, which rises and falls; what is left of it still adds up.
   or (l.source <> 'overdraft' and m.founded <> l.amount)

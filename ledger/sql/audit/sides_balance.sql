@@ -6,8 +6,7 @@
 select count(*) from (select from_side from entry_kind union select to_side from entry_kind) side;
 
 with moved as (
-  select k.from_side, k.to_side, e.amount
-  from (select kind, sum(amount) as amount from entry group by kind) e join entry_kind k using (kind)
+  select k.from_side, k.to_side, c.amount from counted c join entry_kind k using (kind)
 ), by_entries as (
   select side, sum(amount) as amount
   from (select to_side as side, amount from moved union all select from_side, -amount from moved) leg

@@ -3,18 +3,13 @@
 --   from others. They agree with each other and with the account.
 -- row: An account whose balances are not one. A debt counts as already spent of later grants.
 -- scope: account
+-- shares: entries_by_lot
 
 select count(*) from account;
 
 with by_entries as (
-  select e.root_id, e.account_id,
-    sum(case when e.kind in (1, 3, 14, 17) then e.amount
-             when e.kind in (2, 4, 6, 7, 9, 12, 13, 18) then -e.amount else 0 end) as has,
-    sum(case when e.seq <> e.movement then 0 when e.kind = 2 then e.total when e.kind = 3 then -e.total
-             else 0 end) as taken,
-    sum(case when e.kind in (14, 15, 17) then e.amount when e.kind in (12, 13, 16, 18) then -e.amount
-             else 0 end) as came
-  from entry e group by e.root_id, e.account_id
+  select root_id, account_id, sum(has) as has, sum(taken) as taken, sum(came) as came
+  from entries_by_lot group by root_id, account_id
 ), by_lots as (
   select l.root_id, l.account_id,
     sum(case when l.lot_no = a.head_lot then a.head_left else l.remaining end + l.held) as has,

@@ -1,0 +1,58 @@
+"""How an audit looks at the books: in sessions that only read, all at one snapshot."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from psycopg import AsyncConnection, IsolationLevel, sql
+from psycopg.rows import TupleRow
+
+from ledger.connecting import connect
+
+Role = Literal["creditd_reader", "creditd_operator"]
+
+# What does not fit into the memory of one sort or hash goes to a file. An audit's sessions and
+# workers take every core: a statement that took more of them would only add its parts' meeting.
+# The session that exported the snapshot waits in its transaction for all others, however long.
+_SETTINGS: Final = sql.SQL(
+    "set local search_path = creditd, pg_temp; set local work_mem = '64MB';"
+    " set local max_parallel_workers_per_gather = 0; set local jit = off;"
+    " set local idle_in_transaction_session_timeout = 0"
+)
+# All rows are wanted: an estimate of few must not make a join quadratic, and rows are read in the
+# order in which they lie. In the order of an index each would be another page.
+_WHOLE_BOOKS: Final = sql.SQL("set local enable_nestloop = off; set local random_page_cost = 8")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How further sessions see what one sees that stays open: by the snapshot it exported."""
+
+    database_url: str
+    role: Role
+    snapshot: str
+
+
+@asynccontextmanager
+async def looking(
+    database_url: str, role: Role, snapshot: str | None = None
+) -> AsyncIterator[AsyncConnection[TupleRow]]:
+    """Open a session whose one transaction only reads: of `snapshot`, or of now.
+
+    Raises LedgerUnavailable.
+    """
+    async with await connect(database_url, role) as connection:
+        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(True)
+        async with connection.transaction():
+            if snapshot is not None:
+                await connection.execute(sql.SQL("set transaction snapshot {}").format(snapshot))
+            yield connection
+
+
+async def set_up(connection: AsyncConnection[TupleRow], *, for_all: bool) -> None:
+    """Set for the rest of the transaction what an audit's statements need; not one account's."""
+    await connection.execute(_SETTINGS)
+    if for_all:
+        await connection.execute(_WHOLE_BOOKS)
