@@ -62,13 +62,14 @@ def exchange(api: LiveApi, *pieces: bytes) -> bytes:
 
 def test_nobody_without_a_good_api_key_gets_past_401(api: LiveApi) -> None:
     good = api.default_key
+    another_end = "y" if good.endswith("x") else "x"
     wrong = (
         None,
         "",
         "Bearer",
         good,
         f"Basic {good}",
-        f"Bearer {good[:-1]}x",
+        f"Bearer {good[:-1]}{another_end}",
         f"Bearer {good}x",
         f"Bearer {new_api_key().text}",
     )
