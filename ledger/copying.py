@@ -34,29 +34,33 @@ async def copied(
     has_more = True
     is_first = True
     while has_more:
-        rows: list[memoryview] = []
-        has_more = _take(pgconn, rows)
-        if is_first:
-            rows[0] = rows[0][_HEADER_BYTES:]
-            is_first = False
-        if rows and len(rows[-1]) == _TRAILER_BYTES:
-            rows.pop()
-        if not set(map(len, rows)) <= {width}:
-            raise LedgerError("the books have a null or an overlong value where none may be")
-        yield b"".join(rows)
+        rows, has_more = _taken(pgconn, width, _HEADER_BYTES if is_first else 0)
+        is_first = False
+        yield rows
         await asyncio.sleep(0)
     _require(ExecStatus.COMMAND_OK, await connection.wait(generators.fetch_many(pgconn)))
 
 
-def _take(pgconn: PGconn, rows: list[memoryview]) -> bool:
-    """Take the rows that come next, and say whether there may be more."""
+def _taken(pgconn: PGconn, width: int, header: int) -> tuple[bytes, bool]:
+    """Take the rows that come next, and say whether there may be more.
+
+    What comes with the first of them begins with `header` bytes; nothing comes after the trailer.
+    """
     get = pgconn.get_copy_data
-    while len(rows) < ROWS_AT_ONCE_MAX:
+    rows = bytearray()
+    for _ in range(ROWS_AT_ONCE_MAX):
         length, row = get(0)
         if length < 0:
-            return False
-        rows.append(row)
-    return True
+            return bytes(rows), False
+        if header or length != width:
+            row = row[header:]
+            if len(row) == _TRAILER_BYTES:
+                continue
+            if len(row) != width:
+                raise LedgerError("the books have a null or an overlong value where none may be")
+        rows += row
+        header = 0
+    return bytes(rows), True
 
 
 def _require(status: ExecStatus, results: Sequence[PGresult]) -> None:

@@ -22,7 +22,7 @@ from ledger.looking import View, looking, set_up
 from ledger.replay import CHECKS, replay
 
 WORKERS_MAX: Final = 8  # beyond that the database has no core left to read with
-# A process takes about half a second to begin: as long as it takes to replay this many.
+# A process takes about 0.7 s to begin: as long as it takes to replay this many.
 ENTRIES_PER_WORKER_MIN: Final = 150_000
 # Roots are random numbers of 62 bits; those of corrupt books may be anything.
 _ROOTS_END: Final = 2**62
