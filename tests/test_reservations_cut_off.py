@@ -28,8 +28,9 @@ def test_a_settlement_whose_session_is_cut_off_is_made_once_by_its_key(
             waiting = asyncio.create_task(shop.settle(hold, 5, "s"))
             await until("the lock", lambda: waits_for_lock(database_url), 10)
             shop.town.rows(
-                "select pg_terminate_backend(pid) from pg_stat_activity where query like"
-                " '%%creditd.settle%%' and pid <> pg_backend_pid()"
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid()"
+                " and query like '%%creditd.settle%%'"
             )
             with pytest.raises(LedgerUnavailable):
                 await waiting
