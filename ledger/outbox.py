@@ -275,4 +275,4 @@ def _as_columns(outcome: Outcome) -> tuple[str, str | None, float]:
         case Dead(said):
             return "dead", said, 0.0
         case Failed(said, wait_seconds):
-            return "waiting", said, wait_seconds
+            return "waiting", said, float(wait_seconds)
