@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
-from ledger.connecting import translated
+from ledger.connecting import translating
 from ledger.errors import LedgerError, SchemaMismatch
 from ledger.findings import BREACHES_LISTED_MAX, AuditReport, Breach, CheckResult, Fact
 from ledger.ids import AccountRef, format_account
@@ -113,15 +112,10 @@ async def audit(
     `progress` is told what is being checked, how much of it is done, and out of how much. Raises
     LedgerUnavailable, SchemaMismatch if the database is at another version, UnknownAccount.
     """
-    try:
+    with translating():
         async with looking(database_url, role) as connection:
             others = None if account is not None else (database_url, role)
             return await audit_here(connection, account, progress or _tell_nobody, others)
-    except psycopg.Error as error:
-        ours = translated(error)
-        if ours is None:
-            raise
-        raise ours from error
 
 
 async def audit_here(

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import AsyncConnection, IsolationLevel, sql
 from psycopg.rows import TupleRow
 
-from ledger.connecting import connect, translated
+from ledger.connecting import connect, translating
 from ledger.errors import LedgerError
 from ledger.ids import AccountRef, format_account
 from ledger.session import RELEASE, require_same_release
@@ -142,14 +142,9 @@ async def export(
     async with connection:
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         await connection.set_read_only(True)
-        try:
+        with translating():
             async with connection.transaction():
                 return await _export_here(connection, out, account, progress or _tell_nobody)
-        except psycopg.Error as error:
-            ours = translated(error)
-            if ours is None:
-                raise
-            raise ours from error
 
 
 async def _export_here(
