@@ -18,7 +18,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
 from ledger.connecting import translating
-from ledger.errors import LedgerError, SchemaMismatch
+from ledger.errors import LedgerError, SchemaMismatch, UnknownAccount
 from ledger.findings import BREACHES_LISTED_MAX, AuditReport, Breach, CheckResult, Fact
 from ledger.ids import AccountRef, format_account
 from ledger.looking import Role, View, looking, set_up
@@ -72,10 +72,6 @@ _TABLES_OF_AN_ACCOUNT: Final = (
     "reservation",
     "wallet",
 )
-
-
-class UnknownAccount(LedgerError):
-    """There is no such account in the books: look up its name again."""
 
 
 @dataclass(frozen=True, slots=True)
