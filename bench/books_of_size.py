@@ -12,7 +12,7 @@ import psycopg
 from filled_books import COST, OPERATION
 from measuring import say
 
-from ledger.spending import digest128
+from ledger.requests import digest128
 
 WORKERS: Final = 2
 CHARGES_AT_ONCE: Final = 20  # of each account: what is under way has to fit into work_mem

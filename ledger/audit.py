@@ -14,12 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
-from ledger.connecting import translated
-from ledger.errors import LedgerError, SchemaMismatch
+from ledger.connecting import translating
+from ledger.errors import LedgerError, SchemaMismatch, UnknownAccount
 from ledger.findings import BREACHES_LISTED_MAX, AuditReport, Breach, CheckResult, Fact
 from ledger.ids import AccountRef, format_account
 from ledger.looking import Role, View, looking, set_up
@@ -75,10 +74,6 @@ _TABLES_OF_AN_ACCOUNT: Final = (
 )
 
 
-class UnknownAccount(LedgerError):
-    """There is no such account in the books: look up its name again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
     """A check as its file says it: `rows` gives the breaches, `examined` counts the rows seen.
@@ -113,15 +108,10 @@ async def audit(
     `progress` is told what is being checked, how much of it is done, and out of how much. Raises
     LedgerUnavailable, SchemaMismatch if the database is at another version, UnknownAccount.
     """
-    try:
+    with translating():
         async with looking(database_url, role) as connection:
             others = None if account is not None else (database_url, role)
             return await audit_here(connection, account, progress or _tell_nobody, others)
-    except psycopg.Error as error:
-        ours = translated(error)
-        if ours is None:
-            raise
-        raise ours from error
 
 
 async def audit_here(

@@ -1,5 +1,7 @@
 """How a program reaches the database: which role it takes, and what an error of Postgres means."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Literal, get_args
 
 import psycopg
@@ -112,3 +114,15 @@ def translated(error: psycopg.Error) -> errors.LedgerError | None:
     if is_gone or error.sqlstate == "25006":
         return errors.LedgerUnavailable(f"the database did not answer: {error}")
     return None
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Raise in place of an error of Postgres what it is here. A bug is raised as it is."""
+    try:
+        yield
+    except psycopg.Error as error:
+        ours = translated(error)
+        if ours is None:
+            raise
+        raise ours from error

@@ -39,3 +39,7 @@ class RuleConflict(LedgerError):
 
 class BadDatabaseUrl(LedgerError, ValueError):
     """The address of the database is none of PostgreSQL's."""
+
+
+class UnknownAccount(LedgerError):
+    """There is no such account in the books: look up its name again."""

@@ -17,8 +17,8 @@ import psycopg
 from psycopg import AsyncConnection, IsolationLevel, sql
 from psycopg.rows import TupleRow
 
-from ledger.connecting import connect, translated
-from ledger.errors import LedgerError
+from ledger.connecting import connect, translating
+from ledger.errors import UnknownAccount
 from ledger.ids import AccountRef, format_account
 from ledger.session import RELEASE, require_same_release
 
@@ -42,10 +42,6 @@ _LINES: Final = (("entry", "entries"), ("lot", "lots"), ("head", "heads"))
 _COUNT: Final = sql.SQL("select count(*), coalesce(sum(seq), 0)::bigint from account")
 # Narrowed to one account, these names mean the rows of that account and nothing else.
 _TABLES_OF_AN_ACCOUNT: Final = ("account", "entry", "lot")
-
-
-class NoSuchAccountError(LedgerError):
-    """There is no such account in the books: look up its name again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +132,15 @@ async def export(
     """Write the books, or one account of them, as they are at one moment.
 
     `progress` is told how many entries are written, and of how many. Raises LedgerUnavailable,
-    SchemaMismatch if the database is at another version, NoSuchAccountError.
+    SchemaMismatch if the database is at another version, UnknownAccount.
     """
     connection = await connect(database_url, "creditd_reader")
     async with connection:
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         await connection.set_read_only(True)
-        try:
+        with translating():
             async with connection.transaction():
                 return await _export_here(connection, out, account, progress or _tell_nobody)
-        except psycopg.Error as error:
-            ours = translated(error)
-            if ours is None:
-                raise
-            raise ours from error
 
 
 async def _export_here(
@@ -165,7 +156,7 @@ async def _export_here(
     counted = await connection.execute(scope + _COUNT)
     accounts, entries = await counted.fetchone() or (0, 0)
     if account is not None and accounts == 0:
-        raise NoSuchAccountError(f"there is no account {format_account(account)} in the books")
+        raise UnknownAccount(f"there is no account {format_account(account)} in the books")
     lines = _Lines(out)
     lines.write("header", await _header(connection, account))
     async with AsyncExitStack() as stack:

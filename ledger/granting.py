@@ -19,8 +19,8 @@ from ledger.outcomes import (
     NoSuchAccount,
     NoSuchCharge,
 )
+from ledger.requests import digest128
 from ledger.session import Session
-from ledger.spending import digest128
 
 GrantSource = Literal["purchased", "promotional", "plan", "adjustment"]
 

@@ -5,19 +5,18 @@ for the topic. They are delivered at least once and, for one account, in the ord
 a message that fails keeps the later ones of its account waiting, nobody else's.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from ledger.connecting import translated
+from ledger.connecting import translating
 from ledger.ids import AccountRef
 from ledger.session import Session
 
@@ -153,7 +152,7 @@ class Outbox:
         connection = await self._connection()
         if self._leading is connection:
             return True
-        with _as_ours():
+        with translating():
             # Listening comes before the first look: nothing is announced in between unheard.
             await connection.execute("listen creditd_outbox")
             cursor = await connection.execute("select creditd.lead_receiver(%s)", (receiver_id,))
@@ -203,7 +202,7 @@ class Outbox:
         next_in = rows[0][0]
         seconds = LOOK_SECONDS_MAX if next_in is None else min(next_in, LOOK_SECONDS_MAX)
         connection = await self._connection()
-        with _as_ours():
+        with translating():
             async for _ in connection.notifies(timeout=max(0.0, seconds), stop_after=1):
                 pass
 
@@ -219,7 +218,7 @@ class Outbox:
         return int(rows[0][0])
 
     async def _connection(self) -> AsyncConnection[TupleRow]:
-        with _as_ours():
+        with translating():
             return await self._session.connection()
 
 
@@ -255,17 +254,6 @@ async def retry_dead(database_url: str, name: str) -> int:
     finally:
         await session.close()
     return int(rows[0][0])
-
-
-@contextmanager
-def _as_ours() -> Iterator[None]:
-    try:
-        yield
-    except psycopg.Error as error:
-        ours = translated(error)
-        if ours is None:
-            raise
-        raise ours from error
 
 
 def _as_columns(outcome: Outcome) -> tuple[str, str | None, float]:

@@ -29,6 +29,7 @@ from ledger.errors import LedgerBusy, SchemaMismatch
 from ledger.ids import AccountRef, MovementRef
 from ledger.kinds import EntryKind
 from ledger.outcomes import Charge
+from ledger.requests import BIGINT_MAX
 from ledger.rows import (
     ApiKeyRow,
     Balance,
@@ -73,7 +74,6 @@ READ_TIMEOUT_SECONDS: Final = (
     5  # every question is an index look-up: one that takes longer is stuck
 )
 PAGE_MAX: Final = 1_000  # rows that are held in memory at once for one caller
-_BIGINT_MAX: Final = 2**63 - 1
 
 # What Postgres says when our tables or functions are not there, or not for this role.
 _OTHER_BOOKS: Final = (
@@ -312,7 +312,7 @@ def _bounded(limit: int) -> int:
 
 def _page(before: int | None, limit: int) -> dict[str, int]:
     # Whatever number a caller sends, the position is one a bigint can hold.
-    position = _BIGINT_MAX if before is None else max(0, min(before, _BIGINT_MAX))
+    position = BIGINT_MAX if before is None else max(0, min(before, BIGINT_MAX))
     return {"before": position, "limit": _bounded(limit)}
 
 

@@ -36,8 +36,14 @@ from ledger.outcomes import (
     TooExpensive,
     UnknownOperation,
 )
+from ledger.requests import (
+    BIGINT_MAX,
+    digest128,
+    key_digest,
+    version_asked_for,
+    within_bigint,
+)
 from ledger.session import Session
-from ledger.spending import digest128, key_digest, version_asked_for, within_bigint
 
 # Whoever waits for a held account holds up its session for seconds, and those behind it.
 SESSIONS: Final = 4
@@ -45,7 +51,6 @@ SESSIONS: Final = 4
 WAITING_MAX: Final = 256
 # As `creditd.longest_reservation` says, and why.
 RESERVATION_MAX: Final = timedelta(days=30)
-_BIGINT_MAX: Final = 2**63 - 1
 
 _RESERVE: Final = (
     "select * from creditd.reserve(%s::bigint, %s::bigint, %s::integer, %s::uuid, %s::uuid,"
@@ -112,7 +117,7 @@ class Reserving:
             raise ValueError(f"minimum and over_max are from 0 to {MICRO_MAX} micro-credits")
         if not timedelta(0) < expires_in <= RESERVATION_MAX:
             return DurationRefused(RESERVATION_MAX)
-        if not 1 <= units <= _BIGINT_MAX:
+        if not 1 <= units <= BIGINT_MAX:
             return TooExpensive()
         terms = (expires_in, minimum, over_max)
         asked = digest128("reserve", operation, *map(str, (units, price_version, *terms)))

@@ -28,8 +28,8 @@ from ledger.outcomes import (
     NotCovered,
     RemoveOutcome,
 )
+from ledger.requests import digest128, key_digest
 from ledger.session import Session
-from ledger.spending import digest128, key_digest
 
 Period = Literal["day", "week", "month", "ever"]
 """In UTC; a week begins on Monday."""

@@ -1,7 +1,6 @@
 """Spending: what an API process asks of the books."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Literal
@@ -22,6 +21,13 @@ from ledger.outcomes import (
     RefundOutcome,
     TooExpensive,
 )
+from ledger.requests import (
+    BIGINT_MAX,
+    digest128,
+    key_digest,
+    version_asked_for,
+    within_bigint,
+)
 from ledger.session import Session
 from ledger.wire import Wire
 
@@ -30,8 +36,6 @@ LANES: Final = 2  # two batches of different accounts are decided side by side
 SESSIONS_PER_LANE: Final = 2
 # What a lane has queued takes a few tenths of a second: whoever came later is better sent away.
 QUEUE_MAX: Final = 4_096
-_BIGINT_MAX: Final = 2**63 - 1
-_INTEGER_MAX: Final = 2**31 - 1
 
 IfOver = Literal["lapse", "renew"]
 """What becomes of what goes back to a grant past its end: it ends with it, or it lives as long
@@ -90,7 +94,7 @@ class Spending:
         Raises LedgerBusy if the queue is full (nothing was taken) and LedgerUnavailable if the
         database did not answer: the same key then tells what happened.
         """
-        if not 1 <= units <= _BIGINT_MAX:
+        if not 1 <= units <= BIGINT_MAX:
             return TooExpensive()
         answer: asyncio.Future[ChargeOutcome] = asyncio.get_running_loop().create_future()
         waiting = Waiting(
@@ -154,29 +158,6 @@ class Spending:
                 "select * from creditd.open_wallet_account(%s, %s, %s)", (app_id, chain_id, address)
             )
         )
-
-
-def key_digest(app_id: int, account: AccountRef, key: str) -> bytes:
-    """Return what an idempotency key is stored as: 16 bytes that also say whose it is."""
-    return hashlib.sha256(b"%d %d %d " % (app_id, *account) + key.encode()).digest()[:16]
-
-
-def digest128(*parts: str) -> bytes:
-    """Return the first 16 bytes of SHA-256 over the parts, each led by its length."""
-    encoded = "".join([f"{len(part)} {part}" for part in parts])
-    return hashlib.sha256(encoded.encode()).digest()[:16]
-
-
-def within_bigint(amount: int) -> int:
-    """Return the amount, or what the books refuse just as well: -1, or the largest bigint."""
-    return max(-1, min(amount, _BIGINT_MAX))
-
-
-def version_asked_for(price_version: int | None) -> int:
-    """Return what the books take it for: 0 for any, -1 or the largest for one that never was."""
-    if price_version is None:
-        return 0
-    return min(price_version, _INTEGER_MAX) if price_version > 0 else -1
 
 
 def _refund_outcome(charge: MovementRef, row: TupleRow) -> RefundOutcome:

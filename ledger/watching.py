@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
-import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from ledger.connecting import translated
+from ledger.connecting import translating
 from ledger.errors import AnotherLeader
 from ledger.session import Session
 
@@ -313,7 +312,7 @@ class Watching:
         await self._call("see_head", head_number)
 
     async def expire_idle(self, limit: int) -> int:
-        """Post the expiry of at most `limit` accounts that have lots past their end."""
+        """Post what is past its end on at most `limit` accounts. Returns how many lots ended."""
         rows = await self._session.rows("select creditd.expire_idle(%s)", (limit,))
         return int(rows[0][0])
 
@@ -333,17 +332,12 @@ class Watching:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
         connection = await self._session.connection()
-        try:
+        with translating():
             if (now := monotonic()) - self._planned_at >= PLANS_KEPT_SECONDS:
                 await connection.execute("discard plans")
                 self._planned_at = now
             async with connection.transaction():
                 yield connection
-        except psycopg.Error as error:
-            ours = translated(error)
-            if ours is None:
-                raise
-            raise ours from error
 
     async def _see(
         self, connection: AsyncConnection[TupleRow], events: Sequence[SeenEvent]

@@ -22,9 +22,10 @@ from stage import GIVE, PLAIN, REVERSE, Stage
 from ledger.ids import AccountRef, MovementRef
 from ledger.lanes import Waiting
 from ledger.outcomes import Charged, Reserved, Settled
+from ledger.requests import digest128, key_digest
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
-from ledger.spending import Spending, digest128, key_digest
+from ledger.spending import Spending
 
 KEYS = 12  # so few that several connections come to use the same at once
 Answer = object

@@ -16,8 +16,8 @@ from corruptions import IN_THE_ENTRIES, IN_THE_LOTS_AND_EVENTS, Corruption
 from corruptions_of_the_database import IN_THE_DATABASE
 
 from ledger import connecting, copying, findings, replay, replay_workers
-from ledger.audit import UnknownAccount, as_json, audit, audit_here, checks, render
-from ledger.errors import LedgerError, SchemaMismatch
+from ledger.audit import as_json, audit, audit_here, checks, render
+from ledger.errors import LedgerError, SchemaMismatch, UnknownAccount
 from ledger.findings import BREACHES_LISTED_MAX, AuditReport, CheckResult
 from ledger.ids import AccountRef, format_account
 from ledger.looking import View

@@ -17,7 +17,8 @@ from bookkeeper import Bookkeeper
 from command_line import SHUT, creditd, write_config
 from forged_exports import Row, chained, rows_of, sealed
 
-from ledger.export import Exported, NoSuchAccountError, export
+from ledger.errors import UnknownAccount
+from ledger.export import Exported, export
 from ledger.ids import AccountRef, format_account
 from ledger.verify_export import Books, Wrong, verify
 
@@ -105,7 +106,7 @@ def test_empty_books_are_right(database_url: str) -> None:
 
 
 def test_an_account_that_is_not_there_is_not_exported(database_url: str) -> None:
-    with pytest.raises(NoSuchAccountError, match="acct_"):
+    with pytest.raises(UnknownAccount, match="acct_"):
         exported(database_url, AccountRef(1, 1))
 
 

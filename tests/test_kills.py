@@ -22,7 +22,8 @@ from stage import Stage
 from ledger.ids import AccountRef
 from ledger.migrate import migrate
 from ledger.outcomes import Charged
-from ledger.spending import Spending, key_digest
+from ledger.requests import key_digest
+from ledger.spending import Spending
 
 PROCESSES = 3
 HERE = Path(__file__).parent

@@ -37,11 +37,6 @@ create or replace function creditd.new_id() returns bigint
 language sql volatile
 return (('x' || right(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64) & x'3fffffffffffffff')::bigint;
 
--- The first 128 bits of SHA-256: what keys and requests are stored as.
-create or replace function creditd.digest128(p_of bytea) returns uuid
-language sql immutable
-return encode(substr(sha256(p_of), 1, 16), 'hex')::uuid;
-
 create or replace function creditd.first_hash(p_root bigint, p_account bigint) returns bytea
 language sql immutable
 return sha256(int8send(p_root) || int8send(p_account));

@@ -69,8 +69,8 @@ end $$;
 
 -- One charge with every rule, for an account that `charge_batch` cannot read in passing: lots end or
 -- begin, not every operation may burn them, reservations may be due. `p_member` is whose budget pays, if
--- the account is an organisation's pool. The caller
--- has looked at access, key, status and price, and holds the locks.
+-- the account is an organisation's pool. The caller has looked at access, key, status and price, and
+-- holds the locks.
 create or replace function creditd.charge_with_care(
   p_root bigint, p_account bigint, p_app integer, p_key uuid, p_request uuid, p_cost bigint,
   p_operation integer, p_units bigint, p_version integer, p_member bigint

@@ -49,8 +49,8 @@ begin
   return a;
 end $$;
 
--- Ends a reservation in a movement of its own: settled for `p_taken`, released, or expired. The caller has locked what `finish` asks for, has seen that all that is to be taken
--- is there, and keeps the account.
+-- Ends a reservation in a movement of its own: settled for `p_taken`, released, or expired. The caller has
+-- locked what `finish` asks for, has seen that all that is to be taken is there, and keeps the account.
 create or replace function creditd.end_reservation(
   a creditd.account, r creditd.reservation, p_state text, p_taken bigint, p_key uuid, p_request uuid
 ) returns creditd.account

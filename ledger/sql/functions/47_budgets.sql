@@ -78,7 +78,8 @@ begin
 end $$;
 
 -- Who pays for a member: it by itself if what it has covers all of it, else its organisation's pool if
--- that is open and the budgets leave room; otherwise why not. The caller holds both accounts locked.
+-- the budgets leave room; otherwise why not. While the pool is frozen, nobody: not the member either, of
+-- what it has. The caller holds both accounts locked.
 create or replace function creditd.payer_for(
   p_root bigint, p_member bigint, p_operation integer, p_amount bigint,
   out refusal text, out payer bigint, out available bigint
