@@ -109,6 +109,11 @@ def translated(error: psycopg.Error) -> errors.LedgerError | None:
         return ours(error.diag.message_primary or str(error))
     if error.sqlstate == "55P03":
         return errors.LedgerBusy("the account is held by another session: try again in a moment")
+    if error.sqlstate == "25P03":
+        return errors.LedgerUnavailable(
+            "the database ended the session, which had paused within a transaction for more than"
+            f" {IDLE_IN_TRANSACTION_SECONDS} seconds: what it has seen would slow down every charge"
+        )
     is_gone = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     # 25006: the server has become a standby, and another one is the primary now.
     if is_gone or error.sqlstate == "25006":

@@ -14,12 +14,13 @@ from typing import IO, Any, Final
 
 import msgspec
 import psycopg
-from psycopg import AsyncConnection, IsolationLevel, sql
+from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
-from ledger.connecting import connect, translating
+from ledger.connecting import translating
 from ledger.errors import UnknownAccount
 from ledger.ids import AccountRef, format_account
+from ledger.looking import looking
 from ledger.session import RELEASE, require_same_release
 
 FORMAT: Final = "creditd-export"
@@ -131,16 +132,13 @@ async def export(
 ) -> Exported:
     """Write the books, or one account of them, as they are at one moment.
 
-    `progress` is told how many entries are written, and of how many. Raises LedgerUnavailable,
-    SchemaMismatch if the database is at another version, UnknownAccount.
+    `progress` is told how many entries are written, and of how many. Raises LedgerUnavailable, also
+    if `out` takes nothing for IDLE_IN_TRANSACTION_SECONDS, SchemaMismatch if the database is at
+    another version, UnknownAccount.
     """
-    connection = await connect(database_url, "creditd_reader")
-    async with connection:
-        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-        await connection.set_read_only(True)
-        with translating():
-            async with connection.transaction():
-                return await _export_here(connection, out, account, progress or _tell_nobody)
+    with translating():
+        async with looking(database_url, "creditd_reader") as connection:
+            return await _export_here(connection, out, account, progress or _tell_nobody)
 
 
 async def _export_here(

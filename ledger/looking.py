@@ -1,4 +1,4 @@
-"""How an audit looks at the books: in sessions that only read, all at one snapshot."""
+"""How an audit or an export looks at the books: in sessions that only read, at one snapshot."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

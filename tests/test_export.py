@@ -17,7 +17,8 @@ from bookkeeper import Bookkeeper
 from command_line import SHUT, creditd, write_config
 from forged_exports import Row, chained, rows_of, sealed
 
-from ledger.errors import UnknownAccount
+from ledger import connecting
+from ledger.errors import LedgerUnavailable, UnknownAccount
 from ledger.export import Exported, export
 from ledger.ids import AccountRef, format_account
 from ledger.verify_export import Books, Wrong, verify
@@ -363,3 +364,28 @@ def test_the_command_writes_a_file_that_the_printed_verifier_checks(
     assert f"{account_of(rows, number)} entry {where['seq']}: " in wrong.stderr
     file.unlink()
     assert checked().returncode == 2
+
+
+class Pausing(io.BytesIO):
+    """A pipe whose other end takes nothing until the database has ended the session."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__()
+        self._books = psycopg.connect(database_url, autocommit=True)
+
+    def write(self, line: bytes) -> int:  # type: ignore[override]  # no other is written
+        look = "select pg_sleep(0.01) from pg_stat_activity where state = 'idle in transaction'"
+        while self._books.execute(f"{look} and datname = current_database()").rowcount:
+            continue
+        return super().write(line)
+
+
+def test_an_export_that_nobody_takes_is_ended_with_the_reason(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "IDLE_IN_TRANSACTION_SECONDS", 1)
+    with busy_books(database_url):
+        out = Pausing(database_url)
+        with pytest.raises(LedgerUnavailable, match="paused within a transaction"):
+            asyncio.run(export(database_url, out))
+        assert b'"row":"end"' not in out.getvalue()
