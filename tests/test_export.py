@@ -371,11 +371,11 @@ class Pausing(io.BytesIO):
 
     def __init__(self, database_url: str) -> None:
         super().__init__()
-        self._books = psycopg.connect(database_url, autocommit=True)
+        self.books = psycopg.connect(database_url, autocommit=True)
 
     def write(self, line: bytes) -> int:  # type: ignore[override]  # no other is written
         look = "select pg_sleep(0.01) from pg_stat_activity where state = 'idle in transaction'"
-        while self._books.execute(f"{look} and datname = current_database()").rowcount:
+        while self.books.execute(f"{look} and datname = current_database()").rowcount:
             continue
         return super().write(line)
 
@@ -386,6 +386,6 @@ def test_an_export_that_nobody_takes_is_ended_with_the_reason(
     monkeypatch.setattr(connecting, "IDLE_IN_TRANSACTION_SECONDS", 1)
     with busy_books(database_url):
         out = Pausing(database_url)
-        with pytest.raises(LedgerUnavailable, match="paused within a transaction"):
+        with out.books, pytest.raises(LedgerUnavailable, match="paused within a transaction"):
             asyncio.run(export(database_url, out))
         assert b'"row":"end"' not in out.getvalue()
