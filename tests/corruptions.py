@@ -345,6 +345,11 @@ IN_THE_LOTS_AND_EVENTS = (
         "reservations_hold_what_they_say",
     ),
     planted(
+        "a settlement says that it took more",
+        "update entry set total = total + 5 where kind = 9 and seq = movement" + REHASHED,
+        "reservations_hold_what_they_say",
+    ),
+    planted(
         "an account holds for nobody",
         "delete from reservation where state = 'open'",
         "reservations_hold_what_they_say",
