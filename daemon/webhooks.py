@@ -330,10 +330,10 @@ def seconds_to_rest(retry_after: str | None) -> float:
         seconds = float(retry_after[:10])
     else:
         try:
-            moment = parsedate_to_datetime(retry_after)
-        except ValueError:
+            moment = parsedate_to_datetime(retry_after).astimezone(UTC)
+        except (ValueError, OverflowError):  # no date, or none that UTC has
             return 0.0
-        seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+        seconds = (moment - datetime.now(UTC)).total_seconds()
     return min(max(0.0, seconds), RETRY_AFTER_SECONDS_MAX)
 
 

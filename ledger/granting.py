@@ -99,8 +99,9 @@ class Granting:
 
         A debt is paid of them first, then what is used of an overdraft. `cause` is the charge that
         they are granted for, such as cashback: all that one charge causes is at most half of what
-        it holds after refunds. Raises ValueError for another amount, LedgerUnavailable if the
-        database did not answer: the same key then tells what happened.
+        it holds after refunds, less what refunds have left unbacked of what the account's charges
+        caused. Raises ValueError for another amount, LedgerUnavailable if the database did not
+        answer: the same key then tells what happened.
         """
         if not 1 <= amount <= MICRO_MAX:
             raise ValueError(f"a grant is 1 to {MICRO_MAX} micro-credits (got {amount})")

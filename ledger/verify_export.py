@@ -264,21 +264,22 @@ def _check_hash(account: Account, said: Said, at: int) -> None:
 
 
 def _check_movement(account: Account, said: Said) -> None:
-    """Hold an entry against the movement it is part of: what is done in one go, in one run."""
+    """Hold an entry against its movement: one run, of which a settlement may charge a part."""
     seq, kind = account.seq, said["kind"]
     is_first = said["movement"] == seq
     account.must(("key" in said) == ("request" in said), "a key goes with what it asked for")
     if is_first:
         account.must_add_up(seq - 1)
         account.movement = seq
-        whole = "total" in said and kind in (GRANT, CHARGE, REFUND, RESERVE)
+        whole = "total" in said and kind in (GRANT, CHARGE, REFUND, RESERVE, SETTLEMENT)
         account.left = {kind: said["total"]} if whole else {}
     else:
         account.must(said["movement"] == account.movement, "its movement is not right before it")
         extra = [name for name in OF_THE_FIRST if name in said]
         account.must(not extra, f"only the first entry of a movement says its {extra}")
-    if kind in account.left:
-        account.left[kind] -= said["amount"]
+    of = SETTLEMENT if kind == CHARGE and SETTLEMENT in account.left else kind
+    if of in account.left:
+        account.left[of] -= said["amount"]
     account.kinds.append(kind if is_first else 0)
     account.totals.append(said.get("total", -1))
 
@@ -295,8 +296,8 @@ def _check_reference(account: Account, said: Said) -> None:
         account.must(account.kinds[to - 1] in wanted, "it refers to nothing of that kind")
         done = (kind == REFUND, to)
         account.undone[done] += said["amount"]
-        total = account.totals[to - 1]
-        account.must(not 0 <= total < account.undone[done], "it undoes more than was done")
+        undone = account.undone[done]
+        account.must(undone <= account.totals[to - 1], "it undoes more than was done")
 
 
 def _follow_lot(account: Account, said: Said) -> None:

@@ -4,12 +4,14 @@ from datetime import timedelta
 
 from busy_cast import CREDIT, Chain, Customer
 
+from ledger.granting import Granting
 from ledger.ids import MovementRef
 from ledger.linking import Linking
 from ledger.operating import Operating
 from ledger.outcomes import (
     AccountOpened,
     Allocated,
+    Granted,
     Linked,
     OverdraftSet,
     Released,
@@ -21,17 +23,18 @@ from ledger.sharing import Sharing
 from ledger.spending import Spending
 
 DAVE, ERIN, FRED, GINA = (bytes([n]) * 20 for n in (4, 5, 6, 7))
+IRIS = bytes([10]) * 20
 
 
 async def share(database_url: str, chain: Chain, spending: Spending, app_id: int) -> None:
     """Let everything happen that takes more than one account or more than one step."""
-    dave, erin, fred, gina = [
+    dave, erin, fred, gina, iris = [
         Customer(
             spending,
             app_id,
             (await spending.open_wallet_account(app_id=app_id, chain_id=1, address=wallet)).account,
         )
-        for wallet in (DAVE, ERIN, FRED, GINA)
+        for wallet in (DAVE, ERIN, FRED, GINA, IRIS)
     ]
     async with Reserving.open(database_url) as reserving:
         await _reserve(chain, dave, reserving)
@@ -42,6 +45,8 @@ async def share(database_url: str, chain: Chain, spending: Spending, app_id: int
     await _absorb(chain, gina)
     async with Sharing.open(database_url) as sharing:
         await _spend_together(database_url, chain, spending, app_id, sharing)
+    async with Granting.open(database_url) as granting:
+        await _cash_back(chain, iris, granting)
 
 
 async def _reserve(chain: Chain, dave: Customer, reserving: Reserving) -> None:
@@ -134,3 +139,19 @@ async def _spend_together(
     hugo = Customer(spending, app_id, member.account)
     await hugo.pay("draw", 2)  # of his own
     await hugo.is_given_back(await hugo.pay("draw", 8), CREDIT)  # of the pool
+
+
+async def _cash_back(chain: Chain, iris: Customer, granting: Granting) -> None:
+    """Two charges cause grants; of one so much is given back that its grant is backed no more."""
+    await chain.block(chain.event("plain", IRIS, 12 * CREDIT))
+    for given_back in (CREDIT, 4 * CREDIT):
+        charge = await iris.pay("draw", 8)  # 5 credits
+        outcome = await granting.grant(
+            account=iris.account,
+            source="promotional",
+            amount=CREDIT,
+            key=f"cashback {given_back}",
+            cause=charge,
+        )
+        assert isinstance(outcome, Granted), outcome
+        await iris.is_given_back(charge, given_back)

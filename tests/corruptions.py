@@ -309,6 +309,26 @@ IN_THE_LOTS_AND_EVENTS = (
         "caps_hold_what_lots_used",
     ),
     planted(
+        "cashback counts as backed that is not",
+        "update charge_cause set unbacked = 0",
+        "charges_cause_what_they_back",
+    ),
+    planted(
+        "cashback counts as unbacked that a charge backs",
+        "update charge_cause set unbacked = 1 where unbacked = 0",
+        "charges_cause_what_they_back",
+    ),
+    planted(
+        "a charge has caused more than its lots were granted",
+        "update charge_cause set granted = granted + 1 where unbacked = 0",
+        "charges_cause_what_they_back",
+    ),
+    planted(
+        "nobody remembers what a charge has caused",
+        "delete from charge_cause where unbacked > 0",
+        "charges_cause_what_they_back",
+    ),
+    planted(
         "an account looks too late for what expires",
         "update account set valid_until = 'infinity'",
         "no_lot_expires_unnoticed",
@@ -342,6 +362,11 @@ IN_THE_LOTS_AND_EVENTS = (
     planted(
         "an ended reservation is open again",
         "update reservation set state = 'open' where state = 'released'",
+        "reservations_hold_what_they_say",
+    ),
+    planted(
+        "a settlement says that it took more",
+        "update entry set total = total + 5 where kind = 9 and seq = movement" + REHASHED,
         "reservations_hold_what_they_say",
     ),
     planted(

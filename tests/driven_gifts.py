@@ -86,3 +86,31 @@ class Gifted(Shared):
             cause=cause,
         )
         agree(got, expected)
+
+    @told(
+        3,
+        pick=NEWEST,
+        key=KEYS,
+        part=st.sampled_from([2, 2, 3, 5]),
+        more=st.sampled_from([0, 0, 1]),
+    )
+    def a_charge_causes_cashback(self, pick: int, key: str, part: int, more: int) -> None:
+        if "gifts" not in DRIVEN or not self.charges:
+            return
+        cause = self.newest(self.charges, pick)
+        amount = max(1, self.books.taken[cause].cost // part + more)
+        got = self.real.run(
+            self.real.by.granting.grant(
+                account=cause.account, source="promotional", amount=amount, key=key, cause=cause
+            )
+        )
+        expected = grant(
+            self.books,
+            self.now,
+            account=cause.account,
+            key=key,
+            amount=amount,
+            terms=Terms(source="promotional"),
+            cause=cause,
+        )
+        agree(got, expected)

@@ -166,11 +166,6 @@ def entry(rows: Sequence[Row], kind: int, place: int = 0) -> Row:
     return [row for row in rows if row["row"] == "entry" and row["kind"] == kind][place]
 
 
-def head_of(rows: Sequence[Row], row: Row) -> Row:
-    number = next(number for number, each in enumerate(rows) if each is row)
-    return next(each for each in rows[number:] if each["row"] == "head")
-
-
 def raise_amount(rows: list[Row]) -> Row:
     row = entry(rows, 1)
     row["amount"] += 1
@@ -227,9 +222,21 @@ def settle_more(rows: list[Row]) -> Row:
     return row
 
 
+def take_more_than_is_settled(rows: list[Row]) -> Row:
+    row = entry(rows, 9)
+    row["total"] = row["amount"] + 1
+    return entry(rows, 10)  # the last of its movement
+
+
+def give_back_what_says_no_total(rows: list[Row]) -> Row:
+    del entry(rows, 2)["total"]
+    return entry(rows, 3)
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        *(take_more_than_is_settled, give_back_what_says_no_total),
         *(raise_amount, raise_amount_and_balance, say_another_total, give_back_more),
         *(take_of_another_lot, come_earlier, key_a_later_leg, owe_less, settle_more),
     ],

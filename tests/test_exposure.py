@@ -8,6 +8,7 @@ from datetime import timedelta
 from conftest import CHAIN_ID
 from followed_chain import Earned, FollowedChain, source
 from selling_app import SellingApp
+from stage import SECOND, Stage
 
 from daemon.exposure_report import exposure_as_json, exposure_as_text
 from ledger.exposure import Exposure, ExposureReport, exposure
@@ -19,6 +20,7 @@ from ledger.reserving import Reserving
 ALICE = b"\xa1" * 20
 BOB = b"\xb0" * 20
 CHAIN = f"chain-{CHAIN_ID}"
+DAY = 86_400  # seconds
 
 
 async def report(database_url: str, block: int) -> ExposureReport:
@@ -80,6 +82,35 @@ def test_what_has_moved_and_what_is_reserved_is_told_where_it_is(database_url: s
             assert found.accounts[alice] == Exposure(0, 0, 30, 0)
             assert found.accounts[user] == Exposure(35, 0, 15, 20)
             assert found.total == Exposure(35, 0, 45, 20)
+
+    asyncio.run(main())
+
+
+def test_what_has_ended_is_not_taken_back_and_what_was_spent_of_it_stays_spent(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        rule = source(expires_days=3)
+        with Stage.on(database_url, pretended_time=True) as stage:
+            now = stage.now // SECOND
+            async with (
+                FollowedChain.lead(database_url, rule=rule) as chain,
+                SellingApp.open(database_url) as app,
+            ):
+                await chain.grow(Earned(ALICE, 7, "over"), time=now - 3 * DAY)
+                await chain.grow(Earned(ALICE, 100, "ending"), time=now - DAY)
+                await chain.grow(Earned(ALICE, 5, "lasting"), time=now)
+                await chain.confirm()
+                alice = await app.account_of(ALICE)
+                await app.sell(alice, 30, "k")
+                assert (await report(database_url, 0)).total == Exposure(75, 30, 0, 0)
+                stage.wait(2 * DAY * SECOND)
+                foreseen = (await report(database_url, 0)).total
+                assert foreseen == Exposure(5, 30, 0, 0)
+                await chain.watching.expire_idle(10)
+                assert (await report(database_url, 0)).total == foreseen
+                await chain.reverse(chain.blocks[0])
+                assert (await app.has(alice)).debt == 30
 
     asyncio.run(main())
 

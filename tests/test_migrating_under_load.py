@@ -4,8 +4,9 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,17 @@ from typing import LiteralString
 
 import psycopg
 import pytest
+from guards import Without
 from proof_of_the_books import assert_sound
+from sqlalchemy import Connection
 from stage import Stage
 
 from ledger.errors import LedgerBusy
-from ledger.ids import AccountRef
+from ledger.granting import Granting
+from ledger.ids import AccountRef, MovementRef
+from ledger.laying import lay_functions
 from ledger.migrate import migrate
-from ledger.outcomes import Charged, Refunded
+from ledger.outcomes import Charged, Granted, Refunded
 from ledger.spending import Spending
 
 HERE = Path(__file__).parent
@@ -131,7 +136,9 @@ def irreplaceable_types(stage: Stage) -> None:
 
 
 def older_tables(stage: Stage) -> None:
-    """The tables are those of the version before: one is missing."""
+    """The tables are those of two versions before, and so is what refunds do with them."""
+    Without("finish", "perform note_unbacked(a.root_id, a.account_id, p_refers)", "null")(stage)
+    stage.rows("alter table creditd.charge_cause drop column unbacked")
     stage.rows("drop table creditd.status_change")
     stage.rows("update creditd.schema_version set version_num = '0002'")
 
@@ -211,3 +218,84 @@ def test_a_migration_that_never_gets_its_table_says_so(
         writer.execute("lock table creditd.entry in row exclusive mode")
         with pytest.raises(LedgerBusy, match="another session holds"):
             migrate(database_url)
+
+
+_UNBACKED: LiteralString = "select seq, granted, unbacked from creditd.charge_cause order by seq"
+
+
+@asynccontextmanager
+async def charges_with_cashback(
+    stage: Stage, *refunds: int
+) -> AsyncIterator[tuple[Spending, list[MovementRef]]]:
+    """Charges of 100 that each caused 40, and of which so much was refunded then."""
+    account = stage.account("a", 10_000)
+    app_id = stage.app_id
+    async with Spending.open(stage.database_url) as spending:
+        charges = []
+        for number in range(len(refunds)):
+            key = f"{number}"
+            outcome = await spending.charge(
+                app_id=app_id, account=account, key=key, operation="unit", units=100
+            )
+            assert isinstance(outcome, Charged)
+            charges.append(outcome.charge.movement)
+            async with Granting.open(stage.database_url) as granting:
+                granted = await granting.grant(
+                    account=account, source="promotional", amount=40, key=key, cause=charges[-1]
+                )
+                assert isinstance(granted, Granted)
+        for charge, refunded in zip(charges, refunds, strict=True):
+            for part in (refunded // 3, refunded - refunded // 3):
+                if part:
+                    back = await spending.refund(
+                        app_id=app_id, charge=charge, key=f"{charge} {part}", amount=part
+                    )
+                    assert isinstance(back, Refunded)
+        yield spending, charges
+
+
+def test_a_migration_counts_what_earlier_refunds_have_left_unbacked(database_url: str) -> None:
+    async def main(stage: Stage) -> None:
+        async with charges_with_cashback(stage, 0, 20, 21, 60, 100):
+            pass
+
+    with Stage.on(database_url) as stage:
+        asyncio.run(main(stage))
+        counted = stage.rows(_UNBACKED)
+        assert [unbacked for _, _, unbacked in counted] == [0, 0, 1, 20, 40]
+        older_tables(stage)
+        migrate(database_url)
+        assert stage.rows(_UNBACKED) == counted
+    assert_sound(database_url)
+
+
+def test_a_refund_that_waits_for_a_migration_counts_what_it_leaves_unbacked(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables_are_made, somebody_waits = threading.Event(), threading.Event()
+
+    def lay_then(connection: Connection, files: Sequence[Path]) -> None:
+        tables_are_made.set()
+        assert somebody_waits.wait(HELD_SECONDS)
+        lay_functions(connection, files)
+
+    async def main(stage: Stage) -> None:
+        async with charges_with_cashback(stage, 0) as (spending, (charge,)):
+            older_tables(stage)
+            migrating = asyncio.create_task(asyncio.to_thread(migrate, database_url))
+            assert await asyncio.to_thread(tables_are_made.wait, HELD_SECONDS)
+            refunding = asyncio.create_task(
+                spending.refund(app_id=stage.app_id, charge=charge, key="late", amount=None)
+            )
+            while stage.rows("select pid from pg_locks where not granted") == []:
+                done, _ = await asyncio.wait([refunding], timeout=PAUSE_SECONDS)
+                assert not done
+            somebody_waits.set()
+            await migrating
+            assert isinstance(await refunding, Refunded)
+
+    monkeypatch.setattr("ledger.migrate.lay_functions", lay_then)
+    with Stage.on(database_url) as stage:
+        asyncio.run(main(stage))
+        assert [unbacked for _, _, unbacked in stage.rows(_UNBACKED)] == [40]
+    assert_sound(database_url)

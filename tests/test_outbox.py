@@ -11,6 +11,7 @@ from bookkeeper import Bookkeeper
 
 from ledger.ids import AccountRef
 from ledger.outbox import (
+    ACCOUNTS_MAX,
     EACH_MAX,
     Dead,
     Delivered,
@@ -191,6 +192,30 @@ def test_a_line_of_messages_is_taken_in_parts(database_url: str) -> None:
             assert [message.place for message in line] == list(range(1, EACH_MAX + 1))
             await outbox.end(number, [(message, Delivered()) for message in line])
             assert notes(await outbox.due(number)) == [[f"{EACH_MAX:02d}"]]
+
+    asyncio.run(main())
+
+
+def test_nobody_waits_behind_the_flood_of_one_account(database_url: str) -> None:
+    others = [AccountRef(root, root) for root in (3, 2**40, 2**61)]
+
+    async def main() -> None:
+        async with Outbox.open(database_url) as outbox:
+            number = (await outbox.enter({"billing": ALL}))["billing"]
+            with owner(database_url) as books:
+                for place in range(ACCOUNTS_MAX * EACH_MAX + 1):
+                    announce(books, BOB, note=f"{place:03d}")
+                for other in others:
+                    announce(books, other, note="late")
+                announce(books, AccountRef(5, 5), note="tried")
+                books.execute(
+                    "update creditd.message set next_try_at = next_try_at + interval '1 hour'"
+                    " where root_id = 5"
+                )
+                for _ in range(5):  # they join wherever the look at them begins
+                    first, *rest = await outbox.due(number)
+                    assert [message.place for message in first] == list(range(1, EACH_MAX + 1))
+                    assert sorted(line[0].account for line in rest) == others
 
     asyncio.run(main())
 

@@ -8,6 +8,7 @@ from reserving_shop import DAY, HOUR, ReservingShop, play
 from ledger.credits import MICRO_MAX
 from ledger.outcomes import (
     AlreadyEnded,
+    Charged,
     Extended,
     Insufficient,
     KeyReused,
@@ -316,6 +317,19 @@ def test_due_reservations_end_before_a_charge_or_a_reservation_is_refused(
         shop.wait(HOUR)
         assert await shop.reserve(account, 5) == Insufficient(5, 4, 0, 1)
         await shop.hold(account, 4)
+
+    play(database_url, story)
+
+
+def test_one_refusal_ends_a_thousand_reservations_and_no_more(database_url: str) -> None:
+    async def story(shop: ReservingShop) -> None:
+        account = await shop.user(1_002)
+        for _ in range(1_002):
+            await shop.hold(account, 1)
+        shop.wait(HOUR)
+        assert await shop.town.charge(account, 1_002, "c") == Insufficient(1_002, 1_000, 0, 1)
+        assert shop.has(account) == (1_000, 2, 0)
+        assert isinstance(await shop.town.charge(account, 1_002, "c"), Charged)
 
     play(database_url, story)
 

@@ -14,6 +14,7 @@ from specification.little_books import (
     story,
 )
 
+from ledger.ids import MovementRef
 from ledger.outcomes import (
     BeyondBreaker,
     Charged,
@@ -173,6 +174,31 @@ def test_all_that_a_charge_causes_is_at_most_half_of_what_it_holds(books: Books)
     assert isinstance(cashback("a", 6), Granted)
     assert cashback("b", 5) == BeyondBreaker(left=4)
     assert isinstance(cashback("b", 4), Granted)
+
+
+def test_what_a_refund_leaves_unbacked_lessens_what_later_charges_cause(books: Books) -> None:
+    give(books, 200)
+
+    def cashback(charge: MovementRef, amount: int) -> object:
+        return granting.grant(
+            books,
+            0,
+            account=ALICE,
+            key=f"{charge}",
+            amount=amount,
+            terms=Terms("promotional"),
+            cause=charge,
+        )
+
+    first = pay(books, 60)
+    assert isinstance(cashback(first, 30), Granted)
+    charging.refund(books, 0, app=APP, charge=first, key="a", amount=15)  # 22 are backed of 30
+    second = pay(books, 40)
+    assert cashback(second, 20) == BeyondBreaker(left=12)
+    assert isinstance(cashback(second, 12), Granted)
+    charging.refund(books, 0, app=APP, charge=first, key="b")
+    assert cashback(pay(books, 61), 1) == BeyondBreaker(left=0)
+    assert cashback(pay(books, 62), 2) == BeyondBreaker(left=1)
 
 
 def test_an_overdraft_is_drawn_last_and_refilled_by_grants(books: Books, alice: Account) -> None:

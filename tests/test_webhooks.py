@@ -354,6 +354,7 @@ def in_a_minute() -> str:
         (lambda: "Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
         (lambda: "soon", 0, 0),
         (lambda: "-5", 0, 0),
+        (lambda: "Fri, 31 Dec 9999 23:59:59 -1200", 0, 0),
     ],
 )
 def test_a_retry_after_is_seconds_or_a_date(

@@ -165,8 +165,11 @@ charge_cause = table(
     *of_account(),
     must("seq", BIGINT),
     must("granted", BIGINT),
+    *totals("unbacked"),
     key("charge_cause_pkey", "root_id, account_id, seq"),
     check("charge_cause_is_never_negative", "granted >= 0"),
+    check("charge_cause_unbacked_is_never_negative", "unbacked >= 0"),
+    index("charge_cause_unbacked", "root_id, account_id", where="unbacked > 0"),
 )
 
 rule_use = table(

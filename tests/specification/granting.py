@@ -17,6 +17,7 @@ from specification.accounts import (
     Account,
     Kind,
     Lot,
+    Taken,
     Terms,
     moment,
     movement_ref,
@@ -50,8 +51,7 @@ def grant(
         taken = books.taken.get(cause)
         if taken is None:
             return NoSuchCharge()
-        part, of = BREAKER
-        left = (taken.cost - taken.refunded) * part // of - taken.caused
+        left = backs(taken) - taken.caused - unbacked(books, cause.account)
         if amount > left:
             return BeyondBreaker(max(0, left))
         taken.caused += amount
@@ -67,6 +67,21 @@ def grant(
     outcome = Granted(made, replayed=False)
     books.answers["grant", account, key] = Answer(request, outcome)
     return outcome
+
+
+def backs(taken: Taken) -> int:
+    """What a charge may have caused in all, by what it holds after refunds."""
+    part, of = BREAKER
+    return (taken.cost - taken.refunded) * part // of
+
+
+def unbacked(books: Books, account: AccountRef) -> int:
+    """What the account's charges have caused beyond what they back, each by itself."""
+    return sum(
+        max(0, taken.caused - backs(taken))
+        for charge, taken in books.taken.items()
+        if charge.account == account
+    )
 
 
 @dataclass(frozen=True)

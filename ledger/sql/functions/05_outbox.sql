@@ -99,7 +99,8 @@ begin
 end $$;
 
 -- What is to be delivered now: of at most `p_accounts` accounts the first `p_each` messages, in their
--- order. While the first of an account waits for its next try, those after it wait with it.
+-- order. While the first of an account waits for its next try, those after it wait with it. Where few
+-- accounts have all that has been due longest, others join by chance: nobody waits behind one's flood.
 -- The settings: as above.
 create or replace function creditd.due_messages(p_receiver integer, p_accounts integer, p_each integer)
 returns setof creditd.message
@@ -111,15 +112,19 @@ declare
   v_account bigint;
   v_first timestamptz;
   v_count integer := 0;
+  v_looked bigint := 0;
+  v_of bigint;
+  v_met bigint[] := '{}';
 begin
   if not exists (select from receiver r where r.receiver_id = p_receiver and r.left_at is null) then return; end if;
-  for v_root, v_account in
-    select d.root_id, d.account_id from (
+  for v_root, v_account, v_of in
+    select d.root_id, d.account_id, count(*) from (
       select m.root_id, m.account_id, m.next_try_at from message m
       where m.receiver_id = p_receiver and m.state = 'waiting' and m.next_try_at <= v_now
       order by m.next_try_at limit p_accounts * p_each) d
     group by d.root_id, d.account_id order by min(d.next_try_at)
   loop
+    v_looked := v_looked + v_of; v_met := v_met || v_account;
     select m.next_try_at into v_first from message m
       where m.receiver_id = p_receiver and m.state = 'waiting' and m.root_id = v_root and m.account_id = v_account
       order by m.seq, m.place limit 1;
@@ -134,6 +139,38 @@ begin
       order by m.seq, m.place limit p_each;
     v_count := v_count + 1;
     exit when v_count = p_accounts;
+  end loop;
+  if v_count = p_accounts or v_looked < p_accounts * p_each then return; end if;
+  for v_root, v_account in
+    select o.root, o.account from accounts_from(p_receiver, new_id(), p_accounts) o
+    where o.first <= v_now and o.account <> all (v_met) limit p_accounts - v_count
+  loop
+    return query select * from message m
+      where m.receiver_id = p_receiver and m.state = 'waiting' and m.root_id = v_root and m.account_id = v_account
+      order by m.seq, m.place limit p_each;
+  end loop;
+end $$;
+
+-- The accounts that something waits for, at most so many: those whose roots come after `p_root`, then from
+-- the least on. `first` is when the first message of each is due. Each costs one look, however many wait.
+create or replace function creditd.accounts_from(p_receiver integer, p_root bigint, p_limit integer)
+returns table (root bigint, account bigint, first timestamptz)
+language plpgsql stable set search_path = creditd, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_again boolean := false;
+begin
+  root := p_root; account := 0;
+  for k in 0 .. p_limit loop
+    select m.root_id, m.account_id, m.next_try_at into root, account, first from message m
+      where m.receiver_id = p_receiver and m.state = 'waiting' and (m.root_id, m.account_id) > (root, account)
+      order by m.root_id, m.account_id, m.seq, m.place limit 1;
+    if found then
+      exit when v_again and root > p_root;
+      return next;
+    else
+      exit when v_again;
+      v_again := true; root := -1; account := 0;
+    end if;
   end loop;
 end $$;
 

@@ -119,16 +119,18 @@ begin
 end $$;
 
 -- What would come of it if a chain left a block and all above it, account by account: `taken_back` of what
--- is left, `owed` and `absorbed` of what was spent, `reserved` is decided when the reservations end.
+-- is left, `owed` and `absorbed` of what was spent, `reserved` is decided when the reservations end. What is
+-- left of a lot past its end would be posted as expired first, whether it has been or not.
 create or replace function creditd.exposure(p_chain bigint, p_block bigint)
 returns table (root_id bigint, account_id bigint, taken_back bigint, owed bigint, absorbed bigint, reserved bigint)
-language sql stable
+language sql stable security definer set search_path = creditd, pg_temp
 begin atomic
-  select x.root_id, x.account_id, sum(x.remaining)::bigint,
+  with now as materialized (select creditd.clock() as at)
+  select x.root_id, x.account_id, sum(case when x.expires_at > now.at then x.remaining else 0 end)::bigint,
     coalesce(sum(x.spent) filter (where x.on_reversal <> 'absorb'), 0)::bigint,
     coalesce(sum(x.spent) filter (where x.on_reversal = 'absorb'), 0)::bigint, sum(x.held)::bigint
   from (
-    select l.root_id, l.account_id, l.held, r.on_reversal, n.remaining,
+    select l.root_id, l.account_id, l.expires_at, l.held, r.on_reversal, n.remaining,
       l.amount - n.remaining - l.held - l.expired - l.moved as spent
     from creditd.event e
       cross join lateral creditd.lots_of(e.root_id, e.account_id, e.lot_no) l
@@ -137,6 +139,7 @@ begin atomic
         select case when l.lot_no = a.head_lot then a.head_left else l.remaining end as remaining) n
       join creditd.rule r on r.rule_id = e.rule_id
     where e.chain_id = p_chain and e.block_number >= p_block and e.state = 'confirmed' and e.lot_no is not null) x
+    cross join now
   group by x.root_id, x.account_id
   order by x.root_id, x.account_id;
 end;

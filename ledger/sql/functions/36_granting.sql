@@ -24,19 +24,41 @@ begin
   return row('replayed', e.seq, e.total, v_repaid, v_last.available_after, e.at)::grant_outcome;
 end $$;
 
--- What a charge may still cause to be granted: half of what it holds after refunds, less what it has
--- caused already. Whoever charges and is granted in a circle ends there.
-create or replace function creditd.breaker_left(e creditd.entry) returns bigint
+-- Half of what a charge holds after refunds.
+create or replace function creditd.half_held(e creditd.entry) returns bigint
 language plpgsql stable set search_path = creditd, pg_temp as $$
 begin
   return (
     e.total - coalesce((
       select sum(x.amount)::bigint from entry x
       where x.root_id = e.root_id and x.account_id = e.account_id and x.refers_to = e.seq and x.kind = 3), 0)
-    ) / 2
+    ) / 2;
+end $$;
+
+-- What a charge may still cause to be granted: half of what it holds, less what it has caused already and
+-- what is unbacked of all that the account's charges have caused. Whoever charges and is granted in a
+-- circle ends there, with refunds or without. The caller holds the charge's account locked.
+create or replace function creditd.breaker_left(e creditd.entry) returns bigint
+language plpgsql stable set search_path = creditd, pg_temp as $$
+begin
+  return half_held(e)
     - coalesce((
       select c.granted from charge_cause c
-      where c.root_id = e.root_id and c.account_id = e.account_id and c.seq = e.seq), 0);
+      where c.root_id = e.root_id and c.account_id = e.account_id and c.seq = e.seq), 0)
+    - coalesce((
+      select sum(c.unbacked)::bigint from charge_cause c
+      where c.root_id = e.root_id and c.account_id = e.account_id and c.unbacked > 0), 0);
+end $$;
+
+-- Notes what a charge has caused beyond half of what it holds. To be called when some of it has come back,
+-- with its account locked.
+create or replace function creditd.note_unbacked(p_root bigint, p_account bigint, p_charge bigint) returns void
+language plpgsql set search_path = creditd, pg_temp as $$
+begin
+  update charge_cause c set unbacked = greatest(0, c.granted - half_held(e))
+    from entry e
+    where c.root_id = p_root and c.account_id = p_account and c.seq = p_charge
+      and e.root_id = c.root_id and e.account_id = c.account_id and e.seq = c.seq;
 end $$;
 
 -- Grants an account credits, once under a key. A debt is paid of them first, then what is used of an

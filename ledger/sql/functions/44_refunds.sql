@@ -20,11 +20,14 @@ begin
   return a;
 end $$;
 
--- Ends a movement by which something came back: what is there pays what is owed, and what is not to stay
--- goes on. The caller has called `lock_with_links`, or knows that nothing of this account goes on.
+-- Ends a movement by which something came back: what it was granted for may back less, what is there pays
+-- what is owed, and what is not to stay goes on. The caller has called `lock_with_links`, or knows that
+-- nothing of this account goes on.
 create or replace function creditd.finish(a creditd.account, p_movement bigint, p_refers bigint) returns creditd.account
 language plpgsql set search_path = creditd, pg_temp as $$
 begin
+  -- Here, not in `refund`: one that has waited for its account while a release was laid ends by this text.
+  if p_refers is not null then perform note_unbacked(a.root_id, a.account_id, p_refers); end if;
   return forward(repay_from_lots(a, p_movement, p_refers), p_movement);
 end $$;
 

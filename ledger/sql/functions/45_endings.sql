@@ -87,8 +87,9 @@ begin
   return finish(a, c_first, r.reservation_no);
 end $$;
 
--- Ends the account's reservations that are due, before anything is refused for what they hold: all of them,
--- but those that hold nothing. The caller keeps the account.
+-- Ends the account's reservations that are due, before anything is refused for what they hold: those that hold
+-- something, of many the thousand that were due first. Others' charges wait meanwhile, and whoever asks next
+-- ends the next thousand. The caller keeps the account.
 create or replace function creditd.sweep_reservations(a creditd.account) returns creditd.account
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
@@ -102,7 +103,7 @@ begin
     select * from reservation x
     where x.root_id = a.root_id and x.account_id = a.account_id and x.state = 'open' and x.expires_at <= v_now
       and x.amount > 0
-    order by x.expires_at, x.reservation_no
+    order by x.expires_at, x.reservation_no limit 1000
   loop
     a := end_reservation(a, r, 'expired', r.minimum, null, null);
   end loop;
