@@ -24,7 +24,8 @@ from daemon.reading import (
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.sources import Source
 from daemon.steps import Halt, Wait
-from daemon.watcher import Followings, advance, final_block
+from daemon.view import View, final_block
+from daemon.watcher import Followings, advance
 from ledger.errors import (
     AnotherLeader,
     Deposed,
@@ -51,6 +52,7 @@ class Follower:
         self._leading: AsyncExitStack | None = None
         self._watching: Watching | None = None
         self._followings: Followings | None = None
+        self._view: View | None = None
         self._turn = asyncio.Lock()
         self._stopping = False
         self._trouble = ""
@@ -80,15 +82,16 @@ class Follower:
                 " where the chain has none)"
             ) from error
 
-    async def turn(self) -> None:
-        """Go along the chain until there is nothing to do: one turn of the scheduler's job.
+    async def turn(self) -> bool:
+        """Go along the chain, and return whether there is more to do at once.
 
         Troubles that pass by themselves are logged once and tried again at the next turn; what
         has not been read and granted stays where the cursor is.
         """
+        more = False
         async with self._turn:
             try:
-                await self._follow()
+                more = await self._follow()
                 self._over("")
             except AnotherLeader as error:
                 self._over(str(error))
@@ -105,6 +108,7 @@ class Follower:
                 raise  # the configuration or the installation: for whoever started the program
             except Exception as error:  # noqa: BLE001 - a defect: it halts its chain, and is seen
                 await self._halt(error)
+        return more
 
     async def expire(self, accounts_max: int) -> None:
         """Post the expiry of idle accounts, if this program leads the chain."""
@@ -137,18 +141,20 @@ class Follower:
             await self._step_down()
             await self._node.__aexit__(None, None, None)
 
-    async def _follow(self) -> None:
-        watching, followings = await self._lead()
+    async def _follow(self) -> bool:
+        view, watching, followings = await self._lead()
+        view.look_up()
         for _ in range(STEPS_PER_TURN_MAX):
             if self._stopping:
-                return
-            step = await advance(self._node, watching, followings)
+                return False
+            step = await advance(view, watching, followings)
             if isinstance(step, Wait | Halt):
-                return
+                return False
+        return True
 
-    async def _lead(self) -> tuple[Watching, Followings]:
-        if self._watching is not None and self._followings is not None:
-            return self._watching, self._followings
+    async def _lead(self) -> tuple[View, Watching, Followings]:
+        if self._view and self._watching and self._followings:
+            return self._view, self._watching, self._followings
         await self.check_node()
         async with AsyncExitStack() as stack:
             watching = await stack.enter_async_context(
@@ -160,27 +166,32 @@ class Follower:
             followings = Followings(self.chain, follow(self.chain.sources, EVENTS, rule_ids))
             self._leading = stack.pop_all()
         self._watching, self._followings = watching, followings
+        self._view = View(self._node, self.chain, followings.contracts)
         log.info("leading", chain=self.chain.name, epoch=watching.epoch)
-        return watching, followings
+        return self._view, watching, followings
 
     async def _step_down(self) -> None:
         leading, self._leading = self._leading, None
+        view, self._view = self._view, None
         self._watching = self._followings = None
+        if view is not None:
+            await view.close()
         if leading is not None:
             await leading.aclose()
             log.info("no longer leading", chain=self.chain.name)
 
     async def _entry(self) -> ChainEntry:
         """Return the chain for the books. Its anchor is below the first source, and final."""
+        confirmation = self.chain.confirmation
         head = await read_head(self._node)
-        final = (await final_block(self._node, self.chain, head)).number
+        finalized = None if isinstance(confirmation, Depth) else await read_finalized(self._node)
+        final = final_block(self.chain, head, finalized).number
         first = min((source.from_block for source in self.chain.sources), default=final + 1)
         number = max(min(first - 1, final), -1)
         anchor_hash, anchor_time = GENESIS_PARENT, 0
         if number >= 0:
             anchor = (await read_blocks(self._node, number, number, frozenset()))[0]
             anchor_hash, anchor_time = anchor.hash, anchor.time
-        confirmation = self.chain.confirmation
         return ChainEntry(
             chain_id=self.chain.chain_id,
             name=self.chain.name,

@@ -58,7 +58,8 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
 def _add(scheduler: AsyncIOScheduler, follower: Follower, fatal: asyncio.Future[None]) -> None:
     async def turn() -> None:
         try:
-            await follower.turn()
+            while await follower.turn():
+                await asyncio.sleep(0)  # whoever else waits for this chain's session goes first
         except (LedgerError, UnsupportedTag) as error:
             if not fatal.done():
                 fatal.set_exception(error)
