@@ -25,8 +25,10 @@ GENESIS_PARENT: Final = bytes(32)  # the parent hash of block 0
 # take a few hundredths of a second; when charges wait for them, some dozen are to be enough.
 EVENTS_AT_ONCE_MAX: Final = 2_000
 EVENTS_AT_ONCE_MIN: Final = 50
-# Whoever charges now is likely to charge again within that.
+# Whoever charges now is likely to charge again within that. Who waits is seen only at the end of a
+# transaction: dozens of a size have to be without, before there are larger ones.
 CALM_SECONDS: Final = 1.0
+RISE_SECONDS: Final = 0.1
 # A plan made while a table was small would read it whole when a backfill has filled it; to plan
 # anew takes some milliseconds, which is as long as some hundred grants.
 PLANS_KEPT_SECONDS: Final = 1.0
@@ -137,7 +139,7 @@ class Watching:
         self._chain_id = chain_id
         self.epoch = epoch
         self._at_once = EVENTS_AT_ONCE_MIN
-        self._waited_at = -CALM_SECONDS
+        self._rises_at = monotonic() + RISE_SECONDS
         self._planned_at = -PLANS_KEPT_SECONDS
 
     @classmethod
@@ -287,9 +289,10 @@ class Watching:
         events, waited = (await cursor.fetchall())[0]
         now = monotonic()
         if waited:
-            self._at_once, self._waited_at = EVENTS_AT_ONCE_MIN, now
-        elif now - self._waited_at >= CALM_SECONDS:
+            self._at_once, self._rises_at = EVENTS_AT_ONCE_MIN, now + CALM_SECONDS
+        elif now >= self._rises_at:
             self._at_once = min(2 * self._at_once, EVENTS_AT_ONCE_MAX)
+            self._rises_at = now + RISE_SECONDS
         return int(events)
 
     async def drop(self, to_number: int) -> int:
