@@ -45,9 +45,9 @@ __all__ = [
 
 # They are held in memory until their events are in the books, and read again if that fails.
 BLOCKS_PER_READ_MAX: Final = 1_000
-# Receipts of so many transactions are some 5 MB of JSON: a batch has whole blocks of no more, and
+# Receipts of so many transactions are some 2.5 MB of JSON: a batch has whole blocks of no more, and
 # one block at least.
-TRANSACTIONS_PER_BATCH_MAX: Final = 2_000
+TRANSACTIONS_PER_BATCH_MAX: Final = 1_000
 # A block with logs takes some tenths of a millisecond to prove, a full one several: whatever else
 # the process does gets its turn in between.
 PROOFS_PER_TURN: Final = 10
@@ -185,8 +185,12 @@ async def read_hash(node: Node, number: int) -> bytes | None:
     return None if answer is None else prove_header(answer, number).hash
 
 
-async def read_blocks(node: Node, first: int, last: int, watched: frozenset[bytes]) -> list[Block]:
+async def read_blocks(
+    node: Node, first: int, last: int, watched: frozenset[bytes], *, logs_max: int | None = None
+) -> list[Block]:
     """Return blocks `first` to `last`, both included, each linked to the one before.
+
+    With `logs_max` it ends before `last`, but not before one block, once so many logs are found.
 
     Every block comes with evidence: its header hashes to its hash, and its bloom excludes the
     watched addresses, or all its receipts were read and have the root that the header names.
@@ -203,10 +207,15 @@ async def read_blocks(node: Node, first: int, last: int, watched: frozenset[byte
     masks = bloom_masks(watched)
     headers = await _read_headers(node, first, last)
     logs: dict[bytes, tuple[Log, ...]] = {}
+    count = 0
     suspects = [header for header in headers if may_have_logs(header, masks)]
     for part in _receipts_batches(suspects):
+        if logs_max is not None and count >= logs_max:
+            headers = headers[: headers.index(part[0])]
+            break
         for header, receipts in zip(part, await _read_receipts(node, part), strict=True):
             logs[header.hash] = prove_logs(header, receipts, masks)
+            count += len(logs[header.hash])
             if len(logs) % PROOFS_PER_TURN == 0:
                 await asyncio.sleep(0)
     return [

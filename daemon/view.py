@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from daemon.ahead import Ahead
+from daemon.ahead import LOGS_PER_PART_MAX, Ahead
 from daemon.config import Chain, Depth
 from daemon.reading import Block, BlockRef, Tip, read_blocks, read_hash, read_tip
 from daemon.rpc import Node
+from daemon.steps import shared_height
 from ledger.watching import GENESIS_PARENT, Position
 
 # While history is read, the head and what is final are looked up so often: the blocks' own links
@@ -74,7 +75,7 @@ class View:
             tip.head,
             final_block(self._chain, tip.head, tip.finalized),
             position,
-            min(indexed, tip.head.number),
+            shared_height(position, tip.head.number),
             node_hash,
         )
 
@@ -103,7 +104,7 @@ class View:
         await self._ahead.close()
 
     async def _read(self, first: int, last: int) -> Sequence[Block]:
-        return await read_blocks(self.node, first, last, self._watched)
+        return await read_blocks(self.node, first, last, self._watched, logs_max=LOGS_PER_PART_MAX)
 
 
 def final_block(chain: Chain, head: BlockRef, finalized: BlockRef | None) -> FinalBlock:

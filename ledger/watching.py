@@ -14,7 +14,7 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from ledger.array_parameters import bigints, byteas, integers, register, smallints, texts
+from ledger.array_parameters import bigints, byteas, integers, smallints, texts
 from ledger.connecting import translating
 from ledger.errors import AnotherLeader
 from ledger.session import Session
@@ -259,8 +259,7 @@ class Watching:
                     "select creditd.resume_chain(%s, %s)", (self._chain_id, self.epoch)
                 )
             await connection.execute(
-                "select creditd.append_blocks("
-                "%s, %s, %s, %s, %s, %s, %s)",
+                "select creditd.append_blocks(%s, %s, %s, %s, %s, %s, %s)",
                 (
                     self._chain_id,
                     self.epoch,

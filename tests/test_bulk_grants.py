@@ -276,7 +276,11 @@ def many(count: int, of: str) -> list[Log]:
     return [(wallet(n % 7), "plain", 5, f"{of} {n}") for n in range(count)]
 
 
-def test_many_events_are_confirmed_in_steps_of_whole_blocks(database_url: str) -> None:
+def test_many_events_are_confirmed_in_steps_of_whole_blocks(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.watching.RISE_SECONDS", 0)
+
     async def main() -> None:
         async with lead(database_url) as watching:
             chain = await follow(watching)
