@@ -14,6 +14,7 @@ import psycopg
 from chain_of_stakes import EVENT, ChainOfStakes, Stake
 from checked_books import require_books, require_sums
 from measuring import Sample, checkpoint
+from proxy import Proxy, before
 from watched import Books, Memory, Settings, Spending, fresh_books, watching
 
 from contracts.catalogue import EVENTS
@@ -28,6 +29,7 @@ class History:
 
     server: str
     chain: ChainOfStakes
+    by_blocks: bool = False  # what is counted by the second: blocks, or else events
     stakes: Sequence[Stake] = field(init=False)
     head: int = field(init=False)
     memory: list[list[tuple[float, float]]] = field(default_factory=list)  # of each round
@@ -36,30 +38,37 @@ class History:
         self.stakes = self.chain.stakes()
         self.head = self.chain.head()
 
-    def followed(self, rpc_url: str | None = None, *beside: int) -> Sample:
+    def followed(self, round_trip_ms: float = 0) -> Sample:
         """Let `creditd watch` read it, from leading the chain until the last grant.
 
-        The figure is events per second. The books must then be what the chain says.
+        With `round_trip_ms` the node is that far away. The books must then be what the chain says.
         """
+        if not round_trip_ms:
+            return self._followed(None)
+        with before(self.chain.url, round_trip_ms) as proxy:
+            return self._followed(proxy)
+
+    def _followed(self, proxy: Proxy | None) -> Sample:
         with fresh_books(self.server) as (url, folder):
             migrate(url)
             checkpoint(url)
-            settings = Settings(rpc_url=rpc_url)
+            settings = Settings(rpc_url=None if proxy is None else proxy.url)
+            beside = (self.chain.pid, *(() if proxy is None else (proxy.pid,)))
             with (
                 Books(url, self.chain.chain_id) as books,
                 watching(self.chain, url, settings, folder) as watcher,
             ):
                 began = watcher.until(lambda: books.leader() > 0, look_seconds=0.002)
-                spending = Spending(url, watcher.cpu_seconds, self.chain.pid, *beside)
+                spending = Spending(url, watcher.cpu_seconds, *beside)
                 memory = Memory(watcher)
                 ended = watcher.until(
                     lambda: books.confirmed() >= self.head - 1, meanwhile=memory.look
                 )
+                count = self.head if self.by_blocks else len(self.stakes)
                 sample = spending.sample(
-                    len(self.stakes) / (ended - began),
-                    len(self.stakes),
+                    count / (ended - began),
+                    count,
                     seconds=ended - began,
-                    blocks_per_s=self.head / (ended - began),
                     memory_mb=watcher.memory_mb_max(),
                     memory_growth_mb=memory.growth_mb(),
                 )

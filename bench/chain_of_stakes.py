@@ -103,6 +103,11 @@ class ChainOfStakes:
         """Return the number of the newest block."""
         return int(self.node.call("eth_blockNumber"), 16)
 
+    def hash_of(self, number: int) -> bytes:
+        """Return the hash of the block at a height."""
+        block = self.node.call("eth_getBlockByNumber", hex(number), False)
+        return bytes.fromhex(block["hash"][2:])
+
     def stakes(self, last: int | None = None) -> list[Stake]:
         """Return all events up to a block, or to the head, as the node tells them, in order."""
         found: list[Stake] = []
@@ -124,10 +129,13 @@ class ChainOfStakes:
 
 
 @contextmanager
-def running(*arguments: str, blocks: int = 0) -> Iterator[ChainOfStakes]:
+def running(
+    *arguments: str, blocks: int = 0, block_time: int | None = None
+) -> Iterator[ChainOfStakes]:
     """Run anvil with the contract while the context lasts; it mines when told to.
 
-    With `blocks` its first block is as old as so many blocks take, so that their times are past.
+    With `block_time` it mines a block every so many seconds, too. With `blocks` its first block is
+    as old as so many blocks take, so that their times are past.
     """
     began = int(time.time()) - BLOCK_SECONDS * (blocks + 2)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -135,7 +143,8 @@ def running(*arguments: str, blocks: int = 0) -> Iterator[ChainOfStakes]:
     process = subprocess.Popen(
         [
             find_anvil(),
-            *("--port", str(port), "--silent", "--order", "fifo", "--no-mining"),
+            *("--port", str(port), "--silent", "--order", "fifo"),
+            *(("--no-mining",) if block_time is None else ("--block-time", str(block_time))),
             *(("--timestamp", str(began)) if blocks else ()),
             *arguments,
         ],

@@ -34,14 +34,18 @@ def require_books(
                 " from creditd.event where state = %s",
                 (state,),
             ).fetchall()
-            found = [Stake(*row[:-1], int(row[-1])) for row in rows]
+            found = [
+                Stake(number, index, block, tx, wallet, int(amount))
+                for number, index, block, tx, wallet, amount in rows
+            ]
             if sorted(found) != sorted(expected):
                 raise SystemExit(
                     f"{len(rows):,} events are {state}, the chain has {len(expected):,}, or others"
                 )
         balances = session.execute(
-            "select w.address, a.available, (select sum(e.amount) from creditd.entry e"
-            " where (e.root_id, e.account_id, e.kind) = (a.root_id, a.account_id, 1))"
+            "select w.address, a.available, (select sum(case e.kind when 1 then e.amount"
+            " when 4 then -e.amount end) from creditd.entry e"
+            " where (e.root_id, e.account_id) = (a.root_id, a.account_id))"
             " from creditd.wallet w join creditd.account a using (root_id, account_id)"
         ).fetchall()
     given = {wallet: (available, granted) for wallet, available, granted in balances if available}

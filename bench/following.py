@@ -8,7 +8,6 @@ balance: a breach ends the run.
 
 import argparse
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,13 +27,24 @@ from measuring import (
     settings,
     write_document,
 )
+from tip import IDLE_BLOCK_SECONDS, MISSED_BLOCKS, REORG_BLOCKS, START_BLOCKS, Tip
 from wanted import judge, tell
 
 QUIET: Final = 0.05  # share of the machine that others may use: above it no figure is to be trusted
+HISTORY_BLOCKS: Final = 5_000
 TRANSACTIONS: Final = 4  # in a block of the history
+SPARSE_BLOCKS: Final = 10_000  # where the history has HISTORY_BLOCKS
+EVENT_EVERY: Final = 100  # blocks, where it is sparse
+ROUND_TRIP_MS: Final = 50
 
 PARTS: Final = {
     "backfill": "history of 20 events a block, against loops that believe the node; its memory",
+    "delayed": "the same history through a proxy that makes every round trip 50 ms longer",
+    "sparse": "history with one event in a hundred blocks",
+    "tip": "from the moment a block is mined until its events are pending in the books",
+    "reorg": f"{REORG_BLOCKS} blocks replaced by others at once, pending ones and granted ones",
+    "restart": f"kill -9, {MISSED_BLOCKS} blocks, and back at the tip",
+    "idle": f"CPU at the tip of a chain of empty blocks, one every {IDLE_BLOCK_SECONDS} s",
 }
 TEACHING: Final = """
 parts (--only takes some of them, with commas between):
@@ -48,6 +58,7 @@ what a line says:
 
 examples:
   python bench/following.py --rounds 1 --blocks 200 --only backfill
+  python bench/following.py --only tip,reorg,restart --out tip.json
 """
 
 
@@ -57,6 +68,7 @@ class Run:
 
     rounds: int
     blocks: int
+    idle_seconds: float
     parts: frozenset[str]
     out: Path
 
@@ -80,10 +92,18 @@ def main() -> None:
     """Measure and write bench/results/watcher.json."""
     run = _arguments()
     findings = Findings(run.rounds)
-    with postgres() as server, ExitStack() as stack:
+    with postgres() as server:
         shipped = settings(server)
-        if "backfill" in run.parts:
-            _history(run, server, findings, stack)
+        if run.parts & {"backfill", "delayed"}:
+            _history(run, server, findings)
+        if "sparse" in run.parts:
+            _sparse(run, server, findings)
+        if run.parts & {"tip", "reorg", "restart"}:
+            _tip(run, server, findings)
+        if "idle" in run.parts:
+            with running(block_time=IDLE_BLOCK_SECONDS) as chain:
+                tip = Tip(server, chain)
+                findings.measure([Work(bars.IDLE, "%", lambda: tip.idle(run.idle_seconds))])
     noisy = [
         sample for some in findings.samples.values() for sample in some if sample.others > QUIET
     ]
@@ -106,23 +126,56 @@ def main() -> None:
     )
 
 
-def _history(run: Run, server: str, findings: Findings, stack: ExitStack) -> None:
-    """Measure how fast a long history is read."""
-    chain = stack.enter_context(running("--prune-history", blocks=run.blocks))
-    events = run.blocks * TRANSACTIONS * EVENTS_PER_TRANSACTION
-    say(f"making a chain of {run.blocks:,} blocks and {events:,} events")
-    chain.add(run.blocks, TRANSACTIONS)
-    chain.add_empty(1)
-    history = History(server, chain)
-    if "backfill" in run.parts:
-        findings.measure(
-            [
+def _history(run: Run, server: str, findings: Findings) -> None:
+    """Measure how fast a long history is read, from near and from far."""
+    with running("--prune-history", blocks=run.blocks) as chain:
+        events = run.blocks * TRANSACTIONS * EVENTS_PER_TRANSACTION
+        say(f"making a chain of {run.blocks:,} blocks and {events:,} events")
+        chain.add(run.blocks, TRANSACTIONS)
+        chain.add_empty(1)
+        history = History(server, chain)
+        works = []
+        if "backfill" in run.parts:
+            works += [
                 Work(bars.BACKFILL, "events/s", history.followed),
                 Work(bars.LOGS, "events/s", lambda: history.believed("logs")),
                 Work(bars.RECEIPTS, "events/s", lambda: history.believed("receipts")),
             ]
-        )
+        if "delayed" in run.parts:
+            works.append(Work(bars.DELAYED, "events/s", lambda: history.followed(ROUND_TRIP_MS)))
+        findings.measure(works)
         findings.series["memory in MB while backfilling, by seconds"] = history.memory
+
+
+def _sparse(run: Run, server: str, findings: Findings) -> None:
+    """Measure how fast a history is read where headers alone prove nearly all of it."""
+    blocks = SPARSE_BLOCKS * run.blocks // HISTORY_BLOCKS
+    with running("--prune-history", blocks=blocks) as chain:
+        say(f"making a chain of {blocks:,} blocks with an event in each {EVENT_EVERY}th")
+        for number in range(blocks // EVENT_EVERY):
+            chain.add_empty(EVENT_EVERY - 1)
+            chain.add_lone(number)
+        chain.add_empty(1)
+        history = History(server, chain, by_blocks=True)
+        findings.measure([Work(bars.SPARSE, "blocks/s", history.followed)])
+
+
+def _tip(run: Run, server: str, findings: Findings) -> None:
+    """Measure what happens near the tip."""
+    with running() as chain:
+        chain.add(START_BLOCKS)
+        tip = Tip(server, chain)
+        works = []
+        if "tip" in run.parts:
+            works.append(Work(bars.LATENCY, "ms", tip.seen))
+        if "reorg" in run.parts:
+            works += [
+                Work(bars.SWAP, "s", tip.swapped),
+                Work(bars.REVERSAL, "s", tip.reversed),
+            ]
+        if "restart" in run.parts:
+            works.append(Work(bars.RESTART, "s", tip.restarted))
+        findings.measure(works)
 
 
 def _arguments() -> Run:
@@ -134,7 +187,8 @@ def _arguments() -> Run:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds of all works (3)")
-    parser.add_argument("--blocks", type=int, default=5_000, help="in the history (5000)")
+    parser.add_argument("--blocks", type=int, default=HISTORY_BLOCKS, help="of the history (5000)")
+    parser.add_argument("--idle", type=float, default=30, help="seconds with nothing to do (30)")
     parser.add_argument("--only", metavar="PARTS", default=",".join(PARTS), help="parts to run")
     parser.add_argument(
         "--out", type=Path, default=RESULTS / "watcher.json", help="where the results go"
@@ -143,7 +197,7 @@ def _arguments() -> Run:
     parts = frozenset(options.only.split(","))
     if unknown := parts - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}: take of {', '.join(PARTS)}")
-    return Run(options.rounds, options.blocks, parts, options.out)
+    return Run(options.rounds, options.blocks, options.idle, parts, options.out)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,13 @@ from wanted import Wanted
 BACKFILL: Final = "backfill"
 LOGS: Final = "believing eth_getLogs"
 RECEIPTS: Final = "believing eth_getBlockReceipts"
+DELAYED: Final = "backfill, 50 ms away"
+SPARSE: Final = "backfill of a sparse chain"
+LATENCY: Final = "a new block's events"
+SWAP: Final = "a reorg of pending blocks"
+REVERSAL: Final = "a reorg of granted blocks"
+RESTART: Final = "a killed watcher"
+IDLE: Final = "idle at the tip"
 
 BARS: Final = (
     Wanted("backfill, events/s", BACKFILL, at_least=15_000),
@@ -23,4 +30,14 @@ BARS: Final = (
     Wanted(
         "growth of memory over the second half, MB", BACKFILL, at_most=10, of="memory_growth_mb"
     ),
+    Wanted("backfill 50 ms away / here", DELAYED, BACKFILL, at_least=0.5),
+    Wanted("sparse chain, blocks/s", SPARSE, at_least=2_000),
+    Wanted("mined until pending and visible, ms, median", LATENCY, at_most=80),
+    Wanted("mined until pending and visible, ms, p95", LATENCY, of="p95_ms"),
+    # The proxy holds a poll back, and so the wait for one is not in it: it comes on top.
+    Wanted("reorg of 64 pending blocks, s besides the poll", SWAP, at_most=0.5),
+    Wanted("reorg of 64 granted blocks, s besides the poll", REVERSAL, at_most=0.5),
+    Wanted("killed, started again, at the tip, s", RESTART, at_most=2),
+    Wanted("of this until it leads, s", RESTART, of="until_leading_s"),
+    Wanted("idle at the tip, % of a core", IDLE, at_most=2),
 )
