@@ -72,7 +72,8 @@ class History:
                     memory_mb=watcher.memory_mb_max(),
                     memory_growth_mb=memory.growth_mb(),
                 )
-                self.memory.append(memory.over_time())
+                if proxy is None:
+                    self.memory.append(memory.over_time())
             require_books(url, self.stakes, confirmed=self.head - 1)
         return sample
 

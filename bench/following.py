@@ -29,6 +29,7 @@ from measuring import (
 )
 from tip import IDLE_BLOCK_SECONDS, MISSED_BLOCKS, REORG_BLOCKS, START_BLOCKS, Tip
 from wanted import judge, tell
+from watched import compiled
 
 QUIET: Final = 0.05  # share of the machine that others may use: above it no figure is to be trusted
 HISTORY_BLOCKS: Final = 5_000
@@ -92,7 +93,7 @@ def main() -> None:
     """Measure and write bench/results/watcher.json."""
     run = _arguments()
     findings = Findings(run.rounds)
-    with postgres() as server:
+    with postgres() as server, compiled():
         shipped = settings(server)
         if run.parts & {"backfill", "delayed"}:
             _history(run, server, findings)

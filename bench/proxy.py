@@ -92,6 +92,8 @@ async def _serve(node_port: int, round_trip: float) -> None:
             )
         except ConnectionError:
             answering.close()
+        except asyncio.CancelledError:
+            pass  # by the end of the input, below: the loop would tell of it as of a defect
         finally:
             passing.discard(task)
 

@@ -170,6 +170,21 @@ class Watcher:
 
 
 @contextmanager
+def compiled() -> Iterator[None]:
+    """Let programs start from bytecode while the context lasts, as installed ones do.
+
+    It is kept in a folder of the run's own, whatever the environment says of bytecode.
+    """
+    with tempfile.TemporaryDirectory(prefix="creditd-bench-") as folder:
+        os.environ["PYTHONPYCACHEPREFIX"] = folder
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        subprocess.run(
+            [sys.executable, "-m", "daemon", "--help"], check=True, stdout=subprocess.DEVNULL
+        )
+        yield
+
+
+@contextmanager
 def fresh_books(server: str) -> Iterator[tuple[str, Path]]:
     """Make an empty database and a folder; remove both in the end."""
     name = f"round_{next(_rounds)}"
