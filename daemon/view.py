@@ -10,6 +10,7 @@ from daemon.config import Chain, Depth
 from daemon.reading import Block, BlockRef, Tip, read_blocks, read_hash, read_tip
 from daemon.rpc import Node
 from daemon.steps import shared_height
+from daemon.upstreams import Upstreams
 from ledger.watching import GENESIS_PARENT, Position
 
 # While history is read, the head and what is final are looked up so often: the blocks' own links
@@ -43,8 +44,9 @@ class Sight:
 class View:
     """One chain, as a node shows it. Another node can take its place between two steps."""
 
-    def __init__(self, node: Node, chain: Chain, watched: frozenset[bytes]) -> None:
-        self.node = node
+    def __init__(self, upstreams: Upstreams, chain: Chain, watched: frozenset[bytes]) -> None:
+        self.node = upstreams.nodes[0]
+        self._upstreams = upstreams
         self._chain = chain
         self._watched = watched
         self._ahead = Ahead(self._read)
@@ -89,6 +91,16 @@ class View:
         Those up to `until` are read ahead. Raises as `read_blocks` does.
         """
         return await self._ahead.take(first, last, until)
+
+    async def require_agreement(self, number: int, block: bytes) -> None:
+        """Require that the other nodes do not contradict this one, as `Upstreams` says."""
+        await self._upstreams.require_agreement(self.node, number, block)
+
+    def use(self, node: Node) -> None:
+        """See the chain through another node from now on."""
+        if node is not self.node:
+            self.node = node
+            self._tip = None
 
     def look_up(self) -> None:
         """Ask for the head again before the next step."""

@@ -11,7 +11,7 @@ import structlog
 
 from daemon.config import Chain, Depth
 from daemon.earning import Followed, earnings_of
-from daemon.reading import Block, Moved, Unprovable, Violated, read_blocks
+from daemon.reading import Block, Moved, Violated, read_blocks
 from daemon.steps import (
     Confirm,
     Drop,
@@ -23,6 +23,7 @@ from daemon.steps import (
     after_fork,
     next_step,
 )
+from daemon.upstreams import Disagreement, TooFewAgree
 from daemon.view import Sight, View
 from ledger.errors import BrokenLink
 from ledger.watching import Position, SeenBlock, Watching
@@ -52,20 +53,22 @@ async def advance(view: View, watching: Watching, followings: Followings) -> Ste
     """Take one step along a chain and return what was done.
 
     Safe to run again after any crash: whatever is written is one transaction. A chain that moves
-    while it is read is tried again by the next step; evidence that does not hold halts the chain.
+    while it is read is tried again by the next step; nodes that contradict each other, or the
+    books, halt it. Raises Violated and Unprovable for evidence that does not hold: another node
+    may have it; and NodeUnavailable and NodeRefused.
     """
     chain, position = followings.chain, await watching.position()
     try:
         sight = await view.sight(position)
         step = await _decide(view, watching, chain, sight)
         await _do(step, view, watching, followings, sight)
-    except Moved as moved:
+    except (Moved, TooFewAgree) as error:
         view.look_again()
-        return Wait(str(moved))
-    except (Violated, Unprovable, BrokenLink) as error:
+        return Wait(str(error))
+    except (BrokenLink, Disagreement) as error:
         view.look_again()
         step = Halt(str(error))
-        await _halt(watching, chain, position, step)
+        await halt(watching, chain, step)
     return step
 
 
@@ -82,7 +85,16 @@ async def _decide(view: View, watching: Watching, chain: Chain, sight: Sight) ->
         return step
     view.look_again()
     ancestor = await _common_ancestor(view, watching, step.number)
+    if ancestor is None or ancestor < sight.position.confirmed_number:
+        await _require_others_left(view, sight.position.confirmed_number)
     return after_fork(sight.position, ancestor, chain.on_deep_reorg)
+
+
+async def _require_others_left(view: View, confirmed_number: int) -> None:
+    """Require that no other node still shows the confirmed block that this one has left."""
+    shown = await view.hash_at(confirmed_number)
+    if shown is not None:
+        await view.require_agreement(confirmed_number, shown)
 
 
 async def _books_hash(watching: Watching, sight: Sight) -> bytes | None:
@@ -99,9 +111,9 @@ async def _do(
     match step:
         case Extend(first, last):
             blocks = await view.blocks(first, last, until=sight.head.number)
-            await _extend(watching, followings, sight, blocks)
+            await _extend(view, watching, followings, sight, blocks)
         case Confirm(number):
-            await _confirm(watching, chain, sight, number)
+            await _confirm(view, watching, chain, sight, number)
         case Drop(to_number):
             dropped = await watching.drop(to_number)
             depth = position.indexed_number - to_number
@@ -112,26 +124,44 @@ async def _do(
             depth = position.indexed_number - to_number
             log.error("deep reorg", chain=chain.name, to=to_number, depth=depth, reversed=count)
         case Halt():
-            await _halt(watching, chain, position, step)
+            await halt(watching, chain, step)
         case Wait(_, agrees):
             if halted and agrees:
+                await view.require_agreement(*await _confirmed(watching, position))
                 await watching.resume()
             await watching.see_head(sight.head.number)
 
 
+async def _confirmed(watching: Watching, position: Position) -> tuple[int, bytes]:
+    number = position.confirmed_number
+    return number, await _known(watching, number)
+
+
+async def _known(watching: Watching, number: int) -> bytes:
+    found = await watching.hash_at(number)
+    if found is None:
+        raise Moved(f"block {number} is not in the books any more")
+    return found
+
+
 async def _extend(
-    watching: Watching, followings: Followings, sight: Sight, blocks: Sequence[Block]
+    view: View,
+    watching: Watching,
+    followings: Followings,
+    sight: Sight,
+    blocks: Sequence[Block],
 ) -> None:
     if not blocks or blocks[0].parent != sight.position.indexed_hash:
         raise Moved(f"block {sight.position.indexed_number} has another block on top now")
     chain, last = followings.chain, blocks[-1].number
     earnings = earnings_of(blocks, followings.followed)
+    confirm = await _to_confirm(view, watching, sight, _final_after(chain, sight, last), blocks)
     confirmed = await watching.append(
         head_number=sight.head.number,
         blocks=[SeenBlock(block.number, block.hash, block.parent, block.time) for block in blocks],
         events=earnings.events,
         set_aside=earnings.set_aside,
-        confirm=await _to_confirm(watching, sight, _final_after(chain, sight, last), blocks),
+        confirm=confirm,
         remember=chain.blocks_remembered,
         resume=sight.position.state == "halted",
     )
@@ -157,36 +187,37 @@ def _final_after(chain: Chain, sight: Sight, last: int) -> int:
 
 
 async def _to_confirm(
-    watching: Watching, sight: Sight, number: int, blocks: Sequence[Block] = ()
+    view: View, watching: Watching, sight: Sight, number: int, blocks: Sequence[Block] = ()
 ) -> tuple[int, bytes] | None:
     """Return number and hash of the block to confirm up to, None if that is done already.
 
-    `blocks` are about to follow the last one in the books.
+    `blocks` are about to follow the last one in the books. No node contradicts it.
     """
     just_read = {block.number: block.hash for block in blocks}
     last = max(just_read, default=sight.position.indexed_number)
     final, confirmed = sight.final, sight.position.confirmed_number
 
     async def known(number: int) -> bytes:
-        found = just_read.get(number) or await watching.hash_at(number)
-        if found is None:
-            raise Moved(f"block {number} is not in the books any more")
-        return found
+        return just_read.get(number) or await _known(watching, number)
 
     # The head and the final block may come from two nodes, on two forks.
     comparable = final.hash is not None and confirmed < final.number <= last
     if comparable and await known(final.number) != final.hash:
         raise Violated(final.number, "the node calls another block final than its chain has there")
-    return (number, await known(number)) if number > confirmed else None
+    if number <= confirmed:
+        return None
+    block = await known(number)
+    await view.require_agreement(number, block)
+    return number, block
 
 
-async def _confirm(watching: Watching, chain: Chain, sight: Sight, number: int) -> None:
+async def _confirm(view: View, watching: Watching, chain: Chain, sight: Sight, number: int) -> None:
     confirmed = await watching.append(
         head_number=sight.head.number,
         blocks=[],
         events=[],
         set_aside=[],
-        confirm=await _to_confirm(watching, sight, number),
+        confirm=await _to_confirm(view, watching, sight, number),
         remember=chain.blocks_remembered,
         resume=sight.position.state == "halted",
     )
@@ -231,7 +262,9 @@ async def _require_branch(view: View, watching: Watching, ancestor: int) -> None
         raise Moved(f"the node shows no other block on top of {ancestor} any more")
 
 
-async def _halt(watching: Watching, chain: Chain, position: Position, halt: Halt) -> None:
-    await watching.halt(halt.reason)  # again, too: it says that the watcher is alive
-    if (position.state, position.reason) != ("halted", halt.reason):
-        log.error("halted", chain=chain.name, reason=halt.reason)
+async def halt(watching: Watching, chain: Chain, step: Halt) -> None:
+    """Halt a chain's grants, and say so once; again, it says that the watcher is alive."""
+    before = await watching.position()
+    await watching.halt(step.reason)
+    if (before.state, before.reason) != ("halted", step.reason):
+        log.error("halted", chain=chain.name, reason=step.reason)
