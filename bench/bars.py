@@ -1,56 +1,13 @@
 """How good is good enough: what the ledger's figures are held against."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
 from typing import Final
 
 from granting import BESIDE, FEW, IDLE, MANY
 from hard_cases import MANY_ACCOUNTS, size_name
-from measuring import Sample, ratio
+from measuring import Sample
 from migrating import KINDS, NOTHING, name_of
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a work is to be, alone or as a ratio; with neither bound it is told and no more."""
-
-    name: str
-    ours: str
-    against: str | None = None
-    at_least: float | None = None
-    at_most: float | None = None
-    of: str = "value"  # of a sample: value, cpu_us, postgres_us or one of its further figures
-
-    def got(self, samples: Mapping[str, Sequence[Sample]]) -> float:
-        """Return the median, or the median of the rounds' ratios."""
-        ours = [_of(sample, self.of) for sample in samples[self.ours]]
-        if self.against is None:
-            return median(ours)
-        return ratio(ours, [_of(sample, self.of) for sample in samples[self.against]])
-
-    def wanted(self) -> str:
-        """Return the bound in words."""
-        if self.at_least is not None:
-            return f"at least {self.at_least:,}"
-        return f"at most {self.at_most:,}" if self.at_most is not None else "told only"
-
-    def holds(self, got: float) -> bool | None:
-        """Say whether the bound holds, None where there is none."""
-        if self.at_least is not None:
-            return got >= self.at_least
-        return got <= self.at_most if self.at_most is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """What came of a bar."""
-
-    name: str
-    wanted: str
-    got: float
-    holds: bool | None
-
+from wanted import Bar, Wanted, judge
 
 _HOT: Final = "charges, hot"
 _RANDOM: Final = "charges, random"
@@ -117,21 +74,4 @@ def _sizes(entries: int) -> tuple[Wanted, ...]:
 
 def bars_of(samples: Mapping[str, Sequence[Sample]], entries: int) -> list[Bar]:
     """Return the bars of whatever was measured."""
-    return [
-        Bar(wanted.name, wanted.wanted(), round(got, 3), wanted.holds(got))
-        for wanted in (*_CHARGES, *_GRANTS, *_MIGRATING, *_sizes(entries))
-        if wanted.ours in samples and (wanted.against is None or wanted.against in samples)
-        for got in [wanted.got(samples)]
-    ]
-
-
-def _of(sample: Sample, of: str) -> float:
-    match of:
-        case "value":
-            return sample.value
-        case "cpu_us":
-            return sample.cpu_us
-        case "postgres_us":
-            return sample.postgres_us
-        case _:
-            return sample.more[of]
+    return judge((*_CHARGES, *_GRANTS, *_MIGRATING, *_sizes(entries)), samples)

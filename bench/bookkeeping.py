@@ -32,6 +32,7 @@ from measuring import (
     settings,
     write_document,
 )
+from wanted import tell
 
 from ledger.ids import AccountRef
 
@@ -114,9 +115,7 @@ def main() -> None:
     if noisy:
         say(f"others used more than {QUIET:.0%} of the machine in {len(noisy)} samples: not quiet")
     bars = bars_of(samples, run.entries)
-    for bar in bars:
-        verdict = {True: "holds", False: "MISSED", None: "told"}[bar.holds]
-        say(f"{verdict:<6} {bar.name}: {bar.got:,.2f} ({bar.wanted})")
+    tell(bars)
     write_document(
         run.out,
         {

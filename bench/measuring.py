@@ -104,7 +104,7 @@ class Meter:
         self._url = url
         self._written = _written(url)
         self._server = server_cpu_seconds(url)
-        self._busy = _machine_busy_seconds()
+        self._busy = machine_busy_seconds()
         self._client = _client_cpu_seconds()
         self._began = time.perf_counter()
 
@@ -115,7 +115,7 @@ class Meter:
         """
         elapsed = time.perf_counter() - self._began
         client = _client_cpu_seconds() - self._client + client_seconds
-        busy = _machine_busy_seconds() - self._busy
+        busy = machine_busy_seconds() - self._busy
         server = server_cpu_seconds(self._url) - self._server
         others = max(0.0, busy - client - server) / (elapsed * (os.cpu_count() or 1))
         wal, images, checkpoints = (
@@ -315,7 +315,8 @@ def _client_cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _machine_busy_seconds() -> float:
+def machine_busy_seconds() -> float:
+    """Return the CPU seconds of all processes so far."""
     times = psutil.cpu_times()
     return float(sum(times[:8]) - times.idle - times.iowait)
 

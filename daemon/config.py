@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from daemon.addresses import read_rpc_urls, read_url
 from daemon.mistakes import ConfigError, Mistake, Mistakes, shown
 from daemon.receivers import Receiver, read_receivers
-from daemon.secret_url import SecretUrl, fill_in
+from daemon.secret_url import SecretUrl
 from daemon.sources import Source, read_name, read_source, refuse_double_pay
 from daemon.toml_reader import Table, parse_toml
 
@@ -50,7 +51,6 @@ LANES_MAX: Final = 64
 QUEUE_MAX: Final = 1_000_000
 
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", re.ASCII)
-_STAND_IN: Final = SecretUrl("stand-in://nowhere")
 _CONFIRMATION_WANTED: Final = (
     'confirmation = "finalized" where the chain has finality (Ethereum and its rollups, Polygon,'
     " BNB Chain, Gnosis), or confirmation = { depth = 12 } where it has none: the number of blocks"
@@ -99,19 +99,21 @@ Confirmation = Finalized | Depth
 class Chain:
     """One chain, when its blocks count, and what earns on it.
 
-    `span_max` and `blocks_remembered` are numbers of blocks: read in one step at most, and kept
-    below the head to find where a reorg began.
+    `rpc_urls` are its nodes, the preferred first; `agree` of them must show a block before it is
+    confirmed. `span_max` and `blocks_remembered` are numbers of blocks: read in one step at most,
+    and kept below the head to find where a reorg began.
     """
 
     name: str
     chain_id: int
-    rpc_url: SecretUrl
+    rpc_urls: tuple[SecretUrl, ...]
     confirmation: Confirmation
     on_deep_reorg: Literal["halt", "reverse"]
     poll_ms: int
     span_max: int
     blocks_remembered: int
     sources: tuple[Source, ...]
+    agree: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def example_prices() -> str:
 def _read_database(table: Table, path: Path, environ: Mapping[str, str]) -> Database:
     url = None
     if table.value("url") is not None:
-        url = _read_url(table, "url", ("postgresql", "postgres"), environ)
+        url = read_url(table, "url", ("postgresql", "postgres"), environ)
     database = Database(url, _read_path(table, "data_dir", path, default=".creditd"))
     table.refuse_unknown()
     return database
@@ -189,10 +191,12 @@ def _read_api(table: Table, path: Path) -> Api:
 
 
 def _read_chain(table: Table, environ: Mapping[str, str], sources: Iterable[Source]) -> Chain:
+    rpc_urls = read_rpc_urls(table, environ)
     chain = Chain(
         name=read_name(table),
         chain_id=table.integer("chain_id", at_least=1, at_most=CHAIN_ID_MAX),
-        rpc_url=_read_rpc_url(table, environ),
+        rpc_urls=rpc_urls,
+        agree=table.integer("agree", at_least=1, at_most=len(rpc_urls), default=1),
         confirmation=_read_confirmation(table),
         on_deep_reorg=_read_on_deep_reorg(table),
         poll_ms=table.integer("poll_ms", at_least=POLL_MS_MIN, at_most=POLL_MS_MAX, default=2_000),
@@ -296,31 +300,6 @@ def _read_path(table: Table, key: str, config_path: Path, *, default: str) -> Pa
             " (a relative path starts from this file's folder)",
         )
     return config_path.parent / text
-
-
-def _read_rpc_url(table: Table, environ: Mapping[str, str]) -> SecretUrl:
-    url = _read_url(table, "rpc_url", ("http", "https"), environ)
-    if table.sound("rpc_url") and ("," in url.hosts or not url.hosts):
-        table.mistake("rpc_url", "must name one host: a chain is read from one node")
-    return url
-
-
-def _read_url(
-    table: Table, key: str, schemes: tuple[str, ...], environ: Mapping[str, str]
-) -> SecretUrl:
-    """Return an address of one of the schemes. What it holds is in no mistake."""
-    wanted = f'an address such as "{schemes[0]}://…" or "$NAME" from the environment'
-    text = table.text(key, wanted=wanted)
-    if not text:
-        return _STAND_IN
-    try:
-        url = SecretUrl(fill_in(text, environ))
-    except ValueError as error:
-        table.mistake(key, str(error))
-        return _STAND_IN
-    if url.scheme not in schemes:
-        table.mistake(key, f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-    return url
 
 
 def _refuse_repeats(key: str, values: Iterable[tuple[Table, object]]) -> None:

@@ -1,5 +1,6 @@
 """What the logs of proven blocks earn. Pure: the rules are data, the chain is only read here."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,27 +45,22 @@ def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnin
     A log belongs to a source by emitter, first topic and block. If it then does not decode
     exactly, or would earn more than a grant may be, it is set aside with the reason.
     """
-    found = [
-        _sighting(block, log, following)
-        for block in blocks
-        for log in block.logs
-        for following in followed
-        if _belongs(block.number, log, following)
-    ]
-    return Earnings(
-        events=tuple(each for each in found if isinstance(each, SeenEvent)),
-        set_aside=tuple(each for each in found if isinstance(each, SetAside)),
-    )
-
-
-def _belongs(number: int, log: Log, following: Followed) -> bool:
-    source = following.source
-    return (
-        log.address == source.contract
-        and log.topics[:1] == (following.event.topic0,)
-        and source.from_block <= number
-        and (source.to_block is None or number <= source.to_block)
-    )
+    by_kind: dict[tuple[bytes, bytes], list[Followed]] = defaultdict(list)
+    for following in followed:
+        by_kind[following.source.contract, following.event.topic0].append(following)
+    events: list[SeenEvent] = []
+    set_aside: list[SetAside] = []
+    for block in blocks:
+        for log in block.logs:
+            for following in by_kind.get((log.address, log.topics[0] if log.topics else b""), ()):
+                if not following.source.covers(block.number):
+                    continue
+                match _sighting(block, log, following):
+                    case SeenEvent() as event:
+                        events.append(event)
+                    case aside:
+                        set_aside.append(aside)
+    return Earnings(tuple(events), tuple(set_aside))
 
 
 def _sighting(block: Block, log: Log, following: Followed) -> SeenEvent | SetAside:

@@ -12,16 +12,27 @@ it; receipts are those of its section 4.4.1 and, typed, of EIP-2718.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from contracts.logs import TOPICS_MAX, Log
-from daemon.trie import EMPTY_ROOT, keccak, ordered_root, rlp_bytes, rlp_integer, rlp_list
+from daemon.trie import (
+    EMPTY_ROOT,
+    keccak,
+    ordered_root,
+    rlp_bytes,
+    rlp_integer,
+    rlp_list,
+    rlp_log,
+)
 
 # About what the largest answer read from a node can hold, at 300 bytes of JSON a log.
 LOGS_PER_BLOCK_MAX: Final = 200_000
 QUANTITY_DIGITS_MAX: Final = 64  # 256 bits
 # What a node said goes into errors and pages: enough to recognise it, no more.
 SHOWN_LENGTH_MAX: Final = 80
+# Contracts, events and whoever stakes often: their texts are read once. About two megabytes.
+TEXTS_KEPT_MAX: Final = 8_192
 # EIP-2718 types whose receipts share one payload: legacy, EIP-2930, 1559, 4844 and 7702.
 RECEIPT_TYPES: Final = (0, 1, 2, 3, 4)
 
@@ -190,7 +201,7 @@ def prove_logs(header: Header, answer: object, masks: Mapping[bytes, int]) -> tu
             encoded_logs: list[bytes] = []
             for ordinal, log in enumerate(_items(receipt, "logs")):
                 address, topics, data = _log(log, receipt, log_count)
-                encoded_logs.append(_log_rlp(address, topics, data))
+                encoded_logs.append(rlp_log(address, topics, data))
                 if address in masks:
                     logs.append(Log(address, topics, data, tx_hash, ordinal, log_count))
                 log_count += 1
@@ -246,15 +257,26 @@ def _log(
         raise _MalformedError(f"logIndex is not {log_index}, as the order of the logs has it")
     if log.get("removed"):
         raise _MalformedError("a log is marked as removed")
-    topics = tuple([_bytes(topic, "topic", _HASH) for topic in _items(log, "topics")])
+    topics = _items(log, "topics")
     if len(topics) > TOPICS_MAX:
         raise _MalformedError(f"a log has {len(topics)} topics")
-    return _fixed(log, "address", _ADDRESS), topics, _fixed(log, "data", _DATA)
+    return (
+        _known(log.get("address"), "address", _ADDRESS),
+        tuple([_known(topic, "topic", _HASH) for topic in topics]),
+        _fixed(log, "data", _DATA),
+    )
 
 
-def _log_rlp(address: bytes, topics: Iterable[bytes], data: bytes) -> bytes:
-    encoded_topics = rlp_list([rlp_bytes(topic) for topic in topics])
-    return rlp_list((rlp_bytes(address), encoded_topics, rlp_bytes(data)))
+def _known(value: object, field: str, length: int) -> bytes:
+    """Return what `_bytes` does, for a text that may well come again."""
+    if not isinstance(value, str):
+        raise _MalformedError(f"{field} is {_shown(value)}, not text")
+    return _kept_bytes(value, field, length)
+
+
+@lru_cache(TEXTS_KEPT_MAX)
+def _kept_bytes(text: str, field: str, length: int) -> bytes:
+    return _bytes(text, field, length)
 
 
 def _receipt_rlp(

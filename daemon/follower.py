@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -24,7 +25,9 @@ from daemon.reading import (
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.sources import Source
 from daemon.steps import Halt, Wait
-from daemon.watcher import Followings, advance, final_block
+from daemon.upstreams import Upstreams, asked_in_turn
+from daemon.view import View, final_block
+from daemon.watcher import Followings, Step, advance, halt
 from ledger.errors import (
     AnotherLeader,
     Deposed,
@@ -36,59 +39,77 @@ from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, Watching
 
 # A turn that goes on for ever would keep the jobs of a stopping program waiting.
 STEPS_PER_TURN_MAX: Final = 100
+# A node whose head stands still for so long may be stuck: another is asked whether it knows more.
+STALE_SECONDS: Final = 30.0
 
 log = structlog.get_logger()
 
 
 class Follower:
-    """One chain of the program: its node, and its books while this program leads it."""
+    """One chain of the program: its nodes, and its books while this program leads it."""
 
     def __init__(self, chain: Chain, database_url: str, name: str) -> None:
         self.chain = chain
         self._database_url = database_url
         self._name = name
-        self._node = Node(chain.rpc_url.reveal())
+        self._upstreams = Upstreams([Node(url.reveal()) for url in chain.rpc_urls], chain.agree)
         self._leading: AsyncExitStack | None = None
         self._watching: Watching | None = None
         self._followings: Followings | None = None
+        self._view: View | None = None
         self._turn = asyncio.Lock()
         self._stopping = False
         self._trouble = ""
+        self._grew_at = monotonic()
 
     async def open(self) -> None:
-        """Open the connections to the node."""
-        await self._node.__aenter__()
+        """Open the connections to the nodes."""
+        for node in self._upstreams.nodes:
+            await node.__aenter__()
 
-    async def check_node(self) -> None:
-        """Raise WrongChain if the node is on another chain than configured.
+    async def check_nodes(self) -> None:
+        """Raise WrongChain if a node is on another chain than configured.
 
-        Raises UnsupportedTag if the chain is to go by a finalized tag the node does not have.
+        Raises UnsupportedTag if the chain is to go by a finalized tag that a node does not have,
+        and NodeUnavailable or NodeRefused if none answers; some may be down.
         """
-        found = await read_chain_id(self._node)
+        troubles: list[NodeUnavailable | NodeRefused] = []
+        for node in self._upstreams.nodes:
+            try:
+                await self._check(node)
+            except (NodeUnavailable, NodeRefused) as error:
+                self._upstreams.failed(node, error)
+                troubles.append(error)
+        if len(troubles) == len(self._upstreams.nodes):
+            raise troubles[0]
+
+    async def _check(self, node: Node) -> None:
+        found = await read_chain_id(node)
         if found != self.chain.chain_id:
             raise WrongChain(
-                f"chains.{self.chain.name}: the node at {self._node.endpoint} is on chain {found},"
+                f"chains.{self.chain.name}: the node at {node.endpoint} is on chain {found},"
                 f" the configuration says {self.chain.chain_id}: correct chain_id or rpc_url"
             )
         if isinstance(self.chain.confirmation, Depth):
             return
         try:
-            await read_finalized(self._node)
+            await read_finalized(node)
         except UnsupportedTag as error:
             raise UnsupportedTag(
                 f"{error.reason} (chains.{self.chain.name}: set confirmation = {{ depth = … }}"
                 " where the chain has none)"
             ) from error
 
-    async def turn(self) -> None:
-        """Go along the chain until there is nothing to do: one turn of the scheduler's job.
+    async def turn(self) -> bool:
+        """Go along the chain, and return whether there is more to do at once.
 
         Troubles that pass by themselves are logged once and tried again at the next turn; what
         has not been read and granted stays where the cursor is.
         """
+        more = False
         async with self._turn:
             try:
-                await self._follow()
+                more = await self._follow()
                 self._over("")
             except AnotherLeader as error:
                 self._over(str(error))
@@ -105,6 +126,7 @@ class Follower:
                 raise  # the configuration or the installation: for whoever started the program
             except Exception as error:  # noqa: BLE001 - a defect: it halts its chain, and is seen
                 await self._halt(error)
+        return more
 
     async def expire(self, accounts_max: int) -> None:
         """Post the expiry of idle accounts, if this program leads the chain."""
@@ -135,24 +157,60 @@ class Follower:
         self._stopping = True
         async with self._turn:
             await self._step_down()
-            await self._node.__aexit__(None, None, None)
+            for node in self._upstreams.nodes:
+                await node.__aexit__(None, None, None)
 
-    async def _follow(self) -> None:
-        watching, followings = await self._lead()
+    async def _follow(self) -> bool:
+        view, watching, followings = await self._lead()
+        view.look_up()
         for _ in range(STEPS_PER_TURN_MAX):
             if self._stopping:
-                return
-            step = await advance(self._node, watching, followings)
+                return False
+            step = await self._step(view, watching, followings)
             if isinstance(step, Wait | Halt):
-                return
+                return False
+        return True
 
-    async def _lead(self) -> tuple[Watching, Followings]:
-        if self._watching is not None and self._followings is not None:
-            return self._watching, self._followings
-        await self.check_node()
+    async def _step(self, view: View, watching: Watching, followings: Followings) -> Step:
+        """Take one step through the first node that can: that answers truly and does not lag.
+
+        Where the evidence of none holds, the chain is halted until one shows better.
+        """
+        troubles: list[NodeUnavailable | NodeRefused | Violated | Unprovable] = []
+        waits: list[Wait] = []
+        for node in self._upstreams.in_turn():
+            view.use(node)
+            try:
+                step = await advance(view, watching, followings)
+            except (NodeUnavailable, NodeRefused, Violated, Unprovable) as error:
+                view.look_again()
+                self._upstreams.failed(node, error)
+                troubles.append(error)
+                continue
+            self._upstreams.served(node)
+            if not isinstance(step, Wait):
+                self._grew_at = monotonic()
+                return step
+            waits.append(step)
+            if not step.lags and monotonic() - self._grew_at < STALE_SECONDS:
+                break
+        if waits:
+            return waits[0]
+        for trouble in troubles:
+            if isinstance(trouble, Violated | Unprovable):
+                step = Halt(str(trouble))
+                await halt(watching, self.chain, step)
+                return step
+        raise troubles[0]
+
+    async def _lead(self) -> tuple[View, Watching, Followings]:
+        if self._view and self._watching and self._followings:
+            return self._view, self._watching, self._followings
+        await self.check_nodes()
+        entry = await asked_in_turn(self._upstreams, self._entry)
         async with AsyncExitStack() as stack:
             watching = await stack.enter_async_context(
-                Watching.lead(self._database_url, await self._entry(), self._name)
+                Watching.lead(self._database_url, entry, self._name)
             )
             rule_ids = await watching.enter_rules(
                 [_rule_entry(source) for source in self.chain.sources]
@@ -160,31 +218,36 @@ class Follower:
             followings = Followings(self.chain, follow(self.chain.sources, EVENTS, rule_ids))
             self._leading = stack.pop_all()
         self._watching, self._followings = watching, followings
+        self._view = View(self._upstreams, self.chain, followings.contracts)
         log.info("leading", chain=self.chain.name, epoch=watching.epoch)
-        return watching, followings
+        return self._view, watching, followings
 
     async def _step_down(self) -> None:
         leading, self._leading = self._leading, None
+        view, self._view = self._view, None
         self._watching = self._followings = None
+        if view is not None:
+            await view.close()
         if leading is not None:
             await leading.aclose()
             log.info("no longer leading", chain=self.chain.name)
 
-    async def _entry(self) -> ChainEntry:
+    async def _entry(self, node: Node) -> ChainEntry:
         """Return the chain for the books. Its anchor is below the first source, and final."""
-        head = await read_head(self._node)
-        final = (await final_block(self._node, self.chain, head)).number
+        confirmation = self.chain.confirmation
+        head = await read_head(node)
+        finalized = None if isinstance(confirmation, Depth) else await read_finalized(node)
+        final = final_block(self.chain, head, finalized).number
         first = min((source.from_block for source in self.chain.sources), default=final + 1)
         number = max(min(first - 1, final), -1)
         anchor_hash, anchor_time = GENESIS_PARENT, 0
         if number >= 0:
-            anchor = (await read_blocks(self._node, number, number, frozenset()))[0]
+            anchor = (await read_blocks(node, number, number, frozenset()))[0]
             anchor_hash, anchor_time = anchor.hash, anchor.time
-        confirmation = self.chain.confirmation
         return ChainEntry(
             chain_id=self.chain.chain_id,
             name=self.chain.name,
-            genesis=await read_genesis(self._node),
+            genesis=await read_genesis(node),
             depth=confirmation.blocks if isinstance(confirmation, Depth) else None,
             anchor_number=number,
             anchor_hash=anchor_hash,

@@ -5,7 +5,8 @@ none. Besides the errors named here, every function raises NodeUnavailable and N
 `daemon.rpc.Node` does.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -29,6 +30,7 @@ __all__ = [
     "Block",
     "BlockRef",
     "Moved",
+    "Tip",
     "Unprovable",
     "UnsupportedTag",
     "Violated",
@@ -38,13 +40,17 @@ __all__ = [
     "read_genesis",
     "read_hash",
     "read_head",
+    "read_tip",
 ]
 
 # They are held in memory until their events are in the books, and read again if that fails.
 BLOCKS_PER_READ_MAX: Final = 1_000
-# Receipts of ten full blocks are some 25 MB of JSON, and proving them takes some 50 ms, for which
-# everything else in the process waits.
-RECEIPTS_PER_BATCH: Final = 10
+# Receipts of so many transactions are some 2.5 MB of JSON: a batch has whole blocks of no more, and
+# one block at least.
+TRANSACTIONS_PER_BATCH_MAX: Final = 1_000
+# A block with logs takes some tenths of a millisecond to prove, a full one several: whatever else
+# the process does gets its turn in between.
+PROOFS_PER_TURN: Final = 10
 
 
 class Moved(Exception):
@@ -88,6 +94,19 @@ class Block:
     logs: tuple[Log, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """What a node says of its chain at one moment.
+
+    `finalized` is None where it was not asked for, `hash_below` that of the block at the height
+    asked for, None if the node has no such block (yet).
+    """
+
+    head: BlockRef
+    finalized: BlockRef | None
+    hash_below: bytes | None
+
+
 async def read_chain_id(node: Node) -> int:
     """Return the chain id the node names (EIP-155). Raises Violated where it names none."""
     return quantity(await node.call("eth_chainId"), "eth_chainId")
@@ -104,15 +123,42 @@ async def read_genesis(node: Node) -> bytes:
     return genesis
 
 
+async def read_tip(node: Node, chain_id: int, height: int, *, finalized: bool) -> Tip:
+    """Return head, final block and the hash at `height` (at least 0), in one round trip.
+
+    All of it is of one node, but a batch is no snapshot: its chain may move in between. Raises
+    Violated, too, where the node is on another chain than `chain_id`; UnsupportedTag as
+    `read_finalized` does, and Moved where the node has no block at all.
+    """
+    calls: list[tuple[str, tuple[object, ...]]] = [
+        ("eth_chainId", ()),
+        ("eth_getBlockByNumber", (hex(height), False)),
+        ("eth_getBlockByNumber", ("latest", False)),
+    ]
+    if finalized:
+        calls.append(("eth_getBlockByNumber", ("finalized", False)))
+    try:
+        chain, below, latest, *final = await node.batch(calls)
+    except NodeRefused:
+        if finalized:
+            await read_finalized(node)  # says so, if that was it
+        raise
+    found = quantity(chain, "eth_chainId")
+    if found != chain_id:
+        raise Violated(None, f"the node is on chain {found}, and was on chain {chain_id}")
+    return Tip(
+        head=_latest(latest),
+        finalized=_finalized(final[0]) if finalized else None,
+        hash_below=None if below is None else prove_header(below, height).hash,
+    )
+
+
 async def read_head(node: Node) -> BlockRef:
     """Return the last block the node knows; another node may know more or fewer.
 
     Raises Violated or Unprovable as `read_blocks` does.
     """
-    answer = await node.call("eth_getBlockByNumber", "latest", False)
-    if answer is None:
-        raise Moved("the node has no latest block; it may be starting")
-    return _ref(prove_header(answer, None))
+    return _latest(await node.call("eth_getBlockByNumber", "latest", False))
 
 
 async def read_finalized(node: Node) -> BlockRef:
@@ -127,9 +173,7 @@ async def read_finalized(node: Node) -> BlockRef:
         if refusal.code in RATE_LIMITED_CODES:
             raise
         raise UnsupportedTag(refusal.message) from refusal
-    if answer is None:
-        raise UnsupportedTag("it answered null")
-    return _ref(prove_header(answer, None))
+    return _finalized(answer)
 
 
 async def read_hash(node: Node, number: int) -> bytes | None:
@@ -141,8 +185,12 @@ async def read_hash(node: Node, number: int) -> bytes | None:
     return None if answer is None else prove_header(answer, number).hash
 
 
-async def read_blocks(node: Node, first: int, last: int, watched: frozenset[bytes]) -> list[Block]:
+async def read_blocks(
+    node: Node, first: int, last: int, watched: frozenset[bytes], *, logs_max: int | None = None
+) -> list[Block]:
     """Return blocks `first` to `last`, both included, each linked to the one before.
+
+    With `logs_max` it ends before `last`, but not before one block, once so many logs are found.
 
     Every block comes with evidence: its header hashes to its hash, and its bloom excludes the
     watched addresses, or all its receipts were read and have the root that the header names.
@@ -159,15 +207,35 @@ async def read_blocks(node: Node, first: int, last: int, watched: frozenset[byte
     masks = bloom_masks(watched)
     headers = await _read_headers(node, first, last)
     logs: dict[bytes, tuple[Log, ...]] = {}
+    count = 0
     suspects = [header for header in headers if may_have_logs(header, masks)]
-    for start in range(0, len(suspects), RECEIPTS_PER_BATCH):
-        part = suspects[start : start + RECEIPTS_PER_BATCH]
+    for part in _receipts_batches(suspects):
+        if logs_max is not None and count >= logs_max:
+            headers = headers[: headers.index(part[0])]
+            break
         for header, receipts in zip(part, await _read_receipts(node, part), strict=True):
             logs[header.hash] = prove_logs(header, receipts, masks)
+            count += len(logs[header.hash])
+            if len(logs) % PROOFS_PER_TURN == 0:
+                await asyncio.sleep(0)
     return [
         Block(header.number, header.hash, header.parent, header.time, logs.get(header.hash, ()))
         for header in headers
     ]
+
+
+def _receipts_batches(headers: Sequence[Header]) -> Iterator[Sequence[Header]]:
+    """Give the headers in batches whose receipts are not too many for one answer."""
+    batch: list[Header] = []
+    transactions = 0
+    for header in headers:
+        transactions += len(header.transactions)
+        if batch and transactions > TRANSACTIONS_PER_BATCH_MAX:
+            yield batch
+            batch, transactions = [], len(header.transactions)
+        batch.append(header)
+    if batch:
+        yield batch
 
 
 async def _read_headers(node: Node, first: int, last: int) -> list[Header]:
@@ -196,6 +264,18 @@ async def _read_receipts(node: Node, headers: Sequence[Header]) -> list[object]:
         if answer is None:
             raise Moved(f"the node no longer has the receipts of block {header.number}")
     return answers
+
+
+def _latest(answer: object) -> BlockRef:
+    if answer is None:
+        raise Moved("the node has no latest block; it may be starting")
+    return _ref(prove_header(answer, None))
+
+
+def _finalized(answer: object) -> BlockRef:
+    if answer is None:
+        raise UnsupportedTag("it answered null")
+    return _ref(prove_header(answer, None))
 
 
 def _ref(header: Header) -> BlockRef:

@@ -65,6 +65,10 @@ class Source:
         """What its credits are earned by."""
         return "mining" if self.event in MINING_EVENTS else "staking"
 
+    def covers(self, number: int) -> bool:
+        """Return whether a block is one of those that earn."""
+        return self.from_block <= number and (self.to_block is None or number <= self.to_block)
+
 
 def read_source(table: Table, *, events: Collection[str]) -> Source:
     """Return the source a table describes; its event must be one of `events`."""

@@ -18,11 +18,12 @@ from ledger.watching import Position
 class Wait:
     """Nothing to do until the node shows more.
 
-    It `agrees` if it has just shown the last block in the books: a node that lags proves nothing.
+    It `agrees` if it has just shown the last block in the books: a node that `lags` proves nothing.
     """
 
     why: str
     agrees: bool = False
+    lags: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,11 @@ def next_step(
     shared = shared_height(position, head_number)
     if node_hash is None or books_hash is None:
         who = "the node does" if node_hash is None else "the books do"
-        return Wait(f"{who} not know block {shared}")
+        return Wait(f"{who} not know block {shared}", lags=node_hash is None)
     if node_hash != books_hash:
         return Fork(shared)
     if head_number < position.indexed_number:
-        return Wait(f"the node's head {head_number} lags behind what has been read")
+        return Wait(f"the node's head {head_number} lags behind what has been read", lags=True)
     if head_number > position.indexed_number:
         first = position.indexed_number + 1
         return Extend(first, min(head_number, position.indexed_number + span_max))

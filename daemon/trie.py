@@ -19,7 +19,15 @@ _ENDS: Final = 2  # hex-prefix flags: the path ends in a value, or goes on to a 
 _GOES_ON: Final = 0
 _BYTE: Final = tuple(bytes((value,)) for value in range(256))
 
-__all__ = ["EMPTY_ROOT", "keccak", "ordered_root", "rlp_bytes", "rlp_integer", "rlp_list"]
+__all__ = [
+    "EMPTY_ROOT",
+    "keccak",
+    "ordered_root",
+    "rlp_bytes",
+    "rlp_integer",
+    "rlp_list",
+    "rlp_log",
+]
 
 
 def ordered_root(values: Sequence[bytes]) -> bytes:
@@ -49,6 +57,13 @@ def rlp_integer(value: int) -> bytes:
 def rlp_list(encoded_items: Iterable[bytes]) -> bytes:
     """Return the RLP of a list whose items are RLP already."""
     payload = b"".join(encoded_items)
+    return _rlp_head(_LIST, len(payload)) + payload
+
+
+def rlp_log(address: bytes, topics: Sequence[bytes], data: bytes) -> bytes:
+    """Return the RLP of a log: 20 bytes, at most four words of 32, and bytes of any length."""
+    words = b"\xa0" + b"\xa0".join(topics) if topics else b""
+    payload = b"".join((b"\x94", address, _WORDS_HEAD[len(topics)], words, rlp_bytes(data)))
     return _rlp_head(_LIST, len(payload)) + payload
 
 
@@ -86,3 +101,7 @@ def _reference(items: list[tuple[str, bytes]], depth: int) -> bytes:
 def _hex_prefix(nibbles: str, flag: int) -> bytes:
     head = f"{flag + 1:x}" if len(nibbles) % 2 else f"{flag:x}0"
     return rlp_bytes(bytes.fromhex(head + nibbles))
+
+
+# What a list of so many words of 32 bytes, 33 with their heads, begins with.
+_WORDS_HEAD: Final = tuple(_rlp_head(_LIST, 33 * count) for count in range(5))

@@ -58,7 +58,9 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
 def _add(scheduler: AsyncIOScheduler, follower: Follower, fatal: asyncio.Future[None]) -> None:
     async def turn() -> None:
         try:
-            await follower.turn()
+            has_more = True
+            while has_more:  # in between, jobs that wait for this chain's session have it
+                has_more = await follower.turn()
         except (LedgerError, UnsupportedTag) as error:
             if not fatal.done():
                 fatal.set_exception(error)

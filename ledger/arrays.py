@@ -12,11 +12,15 @@ from typing import Final
 INT8: Final = 20
 _INT4: Final = 23
 _TEXT: Final = 25
+_INT2: Final = 21
+_BYTEA: Final = 17
 _UUID: Final = 2950
 INT8_ARRAY: Final = 1016
 INT4_ARRAY: Final = 1007
 TEXT_ARRAY: Final = 1009
 UUID_ARRAY: Final = 2951
+INT2_ARRAY: Final = 1005
+BYTEA_ARRAY: Final = 1001
 
 _HEADER: Final = struct.Struct(">iiIii")
 # Layouts are few: a batch has one of BATCH_MAX lengths, and elements one of a handful of codes.
@@ -31,6 +35,17 @@ def int8s(elements: Sequence[int]) -> bytes:
 def int4s(elements: Sequence[int]) -> bytes:
     """Return an integer[]. Raises struct.error for a number beyond 32 bits."""
     return _fixed(_INT4, 4, "i", elements)
+
+
+def int2s(elements: Sequence[int]) -> bytes:
+    """Return a smallint[]. Raises struct.error for a number beyond 16 bits."""
+    return _fixed(_INT2, 2, "h", elements)
+
+
+def byteas(elements: Sequence[bytes]) -> bytes:
+    """Return a bytea[]."""
+    body = b"".join([len(each).to_bytes(4) + each for each in elements])
+    return _HEADER.pack(1, 0, _BYTEA, len(elements), 1) + body
 
 
 def uuids(elements: Sequence[bytes]) -> bytes:

@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from ledger import errors
+from ledger import array_parameters, errors
 
 Role = Literal["creditd_watcher", "creditd_api", "creditd_operator", "creditd_reader"]
 
@@ -87,6 +87,7 @@ async def connect(database_url: str, role: Role) -> AsyncConnection[TupleRow]:
     except psycopg.OperationalError as error:
         raise unreachable(error) from error
     connection.prepare_threshold = 2
+    array_parameters.register(connection)
     return connection
 
 

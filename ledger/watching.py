@@ -14,6 +14,7 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from ledger.array_parameters import bigints, byteas, integers, smallints, texts
 from ledger.connecting import translating
 from ledger.errors import AnotherLeader
 from ledger.session import Session
@@ -258,16 +259,15 @@ class Watching:
                     "select creditd.resume_chain(%s, %s)", (self._chain_id, self.epoch)
                 )
             await connection.execute(
-                "select creditd.append_blocks("
-                "%s, %s, %s, %s::bigint[], %s::bytea[], %s::bytea[], %s::timestamptz[])",
+                "select creditd.append_blocks(%s, %s, %s, %s, %s, %s, %s)",
                 (
                     self._chain_id,
                     self.epoch,
                     head_number,
-                    [block.number for block in blocks],
-                    [block.hash for block in blocks],
-                    [block.parent for block in blocks],
-                    [datetime.fromtimestamp(block.time, UTC) for block in blocks],
+                    bigints([block.number for block in blocks]),
+                    byteas([block.hash for block in blocks]),
+                    byteas([block.parent for block in blocks]),
+                    bigints([block.time for block in blocks]),
                 ),
             )
             if events:
@@ -346,21 +346,19 @@ class Watching:
         self, connection: AsyncConnection[TupleRow], events: Sequence[SeenEvent]
     ) -> None:
         await connection.execute(
-            "select creditd.see_events(%s, %s, %s::bigint[], %s::bytea[], %s::integer[],"
-            " %s::smallint[], %s::integer[], %s::integer[], %s::bytea[], %s::numeric[],"
-            " %s::bigint[])",
+            "select creditd.see_events(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::numeric[], %s)",
             (
                 self._chain_id,
                 self.epoch,
-                [event.block_number for event in events],
-                [event.tx_hash for event in events],
-                [event.ordinal for event in events],
-                [event.role for event in events],
-                [event.log_index for event in events],
-                [event.rule_id for event in events],
-                [event.wallet for event in events],
-                [str(event.amount) for event in events],
-                [event.credits for event in events],
+                bigints([event.block_number for event in events]),
+                byteas([event.tx_hash for event in events]),
+                integers([event.ordinal for event in events]),
+                smallints([event.role for event in events]),
+                integers([event.log_index for event in events]),
+                integers([event.rule_id for event in events]),
+                byteas([event.wallet for event in events]),
+                texts([str(event.amount) for event in events]),
+                bigints([event.credits for event in events]),
             ),
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from fakechain import FakeChain, MinedBlock
+from fakechain import Branch, FakeChain, MinedBlock
 
 from daemon.trie import keccak
 
@@ -69,6 +69,7 @@ class Faults:
     parents_receipts_in: set[int] = field(default_factory=set)
     wrong_root_in: set[int] = field(default_factory=set)  # another receiptsRoot, the hash kept
     lost_blocks: set[int] = field(default_factory=set)  # null, wherever they are asked for
+    branch: Branch | None = None  # shown as canonical, whatever the chain's is
     lag_blocks: int = 0  # every `lag_every`-th request is answered by a node so far behind
     lag_every: int = 1
     reorder_batches: bool = False
@@ -183,7 +184,10 @@ class _FakeNode:
 
     def _head_number(self) -> int:
         lags = len(self.faults.requests) % self.faults.lag_every == 0
-        return max(0, self.chain.head.number - (self.faults.lag_blocks if lags else 0))
+        return max(0, self._shown()[-1].number - (self.faults.lag_blocks if lags else 0))
+
+    def _shown(self) -> list[MinedBlock]:
+        return (self.faults.branch or self.chain.branch).blocks
 
     def _block(self, name: str) -> MinedBlock | None:
         """Return the block of a number, tag or hash; orphaned ones are known by their hash."""
@@ -193,7 +197,7 @@ class _FakeNode:
         number = self._number(name)
         if number > self._head_number() or number in self.faults.lost_blocks:
             return None
-        return self.chain.block(number)
+        return self._shown()[number]
 
     def _number(self, name: str) -> int:
         match name:

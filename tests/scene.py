@@ -17,6 +17,7 @@ from daemon.follower import Follower
 from daemon.rpc import ATTEMPTS_MAX, Node
 from daemon.rules import Rule
 from daemon.sources import Source
+from daemon.upstreams import Upstreams
 from ledger.audit import audit, render
 
 VAULT = b"\xca" * 20
@@ -56,6 +57,7 @@ class Scene:
     database_url: str
     url: str
     books: Books
+    other_urls: list[str] = field(default_factory=list)  # of further nodes, asked after the first
     _opened: list[Follower] = field(default_factory=list)
 
     def stake(self, wallet: bytes, tokens: int) -> Tx:
@@ -70,11 +72,13 @@ class Scene:
         span_max: int = 10,
         blocks_remembered: int = 1_000,
         chain_id: int | None = None,
+        agree: int = 1,
     ) -> Chain:
         return Chain(
             name="town",
             chain_id=chain_id or self.chain.chain_id,
-            rpc_url=SecretUrl(self.url),
+            rpc_urls=tuple(SecretUrl(url) for url in (self.url, *self.other_urls)),
+            agree=agree,
             confirmation=confirmation or Depth(DEPTH),
             on_deep_reorg=on_deep_reorg,
             poll_ms=100,
@@ -107,7 +111,13 @@ class Scene:
     async def stand_by(self, settings: Chain | None = None, name: str = "test") -> Follower:
         """A follower before its first turn."""
         follower = Follower(settings or self.settings(), self.database_url, name)
-        follower._node = Node(self.url, timeout_seconds=ANSWER_SECONDS_MAX)
+        follower._upstreams = Upstreams(
+            [
+                Node(url.reveal(), timeout_seconds=ANSWER_SECONDS_MAX)
+                for url in follower.chain.rpc_urls
+            ],
+            follower.chain.agree,
+        )
         await follower.open()
         self._opened.append(follower)
         return follower

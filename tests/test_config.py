@@ -35,7 +35,7 @@ def test_a_right_file_becomes_values(tmp_path: Path) -> None:
     assert config.chains[0] == Chain(
         name="local",
         chain_id=31337,
-        rpc_url=SecretUrl("http://127.0.0.1:8545"),
+        rpc_urls=(SecretUrl("http://127.0.0.1:8545"),),
         confirmation=Depth(12),
         on_deep_reorg="reverse",
         poll_ms=2000,
@@ -73,6 +73,15 @@ def test_what_is_left_out_has_a_careful_default(tmp_path: Path) -> None:
     assert (chain.confirmation, chain.on_deep_reorg) == (Finalized(), "halt")
     assert (chain.poll_ms, chain.span_max, chain.blocks_remembered) == (2000, 500, 10000)
     assert chain.sources[0].to_block is None
+
+
+def test_a_chain_may_have_several_nodes(tmp_path: Path) -> None:
+    urls = ["https://a.example/v1/k3y", "http://b.example:8545"]
+    content = document()
+    content["chains"][0] |= {"rpc_url": urls, "agree": 2}
+    chain = load(tmp_path, toml(content)).chains[0]
+    assert chain.rpc_urls == tuple(SecretUrl(url) for url in urls)
+    assert chain.agree == 2
 
 
 LAST_RIGHT: list[dict[tuple[str | int, ...], object]] = [

@@ -141,11 +141,11 @@ GUARDS: dict[str, tuple[Remove, Story]] = {
         promises.only_the_leader_writes,
     ),
     "blocks follow one another by hash": (
-        Without("append_blocks", "b.parent <> c.indexed_hash", "false"),
+        Without("append_blocks", "p_parents[k] <> c.indexed_hash", "false"),
         promises.blocks_follow_one_another,
     ),
     "blocks follow one another by number": (
-        Without("append_blocks", "b.number <> c.indexed_number + 1", "false"),
+        Without("append_blocks", "p_numbers[k] <> c.indexed_number + 1", "false"),
         promises.blocks_follow_one_another,
     ),
     "a chain is its genesis": (

@@ -1,14 +1,16 @@
 """Nodes whose answers are not of one moment or one fork: nothing is granted that does not stay."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from fakechain import Branch
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
 
+from daemon.ahead import BLOCKS_PER_PART_AT_FIRST
 from daemon.config import Finalized
-from daemon.reading import BlockRef
-from daemon.rpc import Node
+from daemon.reading import BlockRef, Tip, read_tip
 
 REQUESTS_MAX = 12  # of a turn that has something to do: every moment of it is tried
 
@@ -96,18 +98,17 @@ def test_blocks_on_top_are_counted_on_the_fork_that_is_read(database_url: str) -
             here.chain.mine_empty(40)
             longer = here.chain.branch
             shorter = here.chain.fork_from(0)
-            here.chain.mine_empty(12)
-            asked = 0
+            here.chain.mine_empty(BLOCKS_PER_PART_AT_FIRST)
 
-            def before_request(_: list[str]) -> None:
-                nonlocal asked  # the head comes from one backend, the blocks from another
-                here.chain.switch_to(shorter if asked % 3 else longer)
-                asked += 1
+            def before_request(methods: list[str]) -> None:
+                # The head comes from one backend, the blocks from another.
+                here.chain.switch_to(longer if "eth_chainId" in methods else shorter)
 
             here.faults.before_request = before_request
             await follower.turn()
-            assert here.books.standing().indexed == 10
-            assert here.books.standing().confirmed == 10 - DEPTH
+            indexed = here.books.standing().indexed
+            assert indexed == BLOCKS_PER_PART_AT_FIRST
+            assert here.books.standing().confirmed == indexed - DEPTH
 
     asyncio.run(main())
 
@@ -130,11 +131,12 @@ def test_a_final_block_of_another_fork_than_the_heads_confirms_nothing(
             here.chain.switch_to(lost)
             await follower.turn()
 
-            async def read_finalized(_: Node) -> BlockRef:
-                return BlockRef(4, final.hash)  # a backend answers that is not on the head's fork
+            async def read(*of: Any, **how: Any) -> Tip:  # noqa: ANN401 - as `read_tip` is asked
+                # A backend answers that is not on the head's fork.
+                return replace(await read_tip(*of, **how), finalized=BlockRef(4, final.hash))
 
             with monkeypatch.context() as patch:
-                patch.setattr("daemon.watcher.read_finalized", read_finalized)
+                patch.setattr("daemon.view.read_tip", read)
                 for _ in range(2):
                     await follower.turn()
                     assert here.books.standing().state == "halted"

@@ -7,10 +7,9 @@ import pytest
 from fakechain import FakeChain, MinedBlock, Tx, minted, staked
 from fakenode import Faults, Reset, Says, Status, Truncated, serve
 
-from daemon import rpc
+from daemon import reading, rpc
 from daemon.reading import (
     BLOCKS_PER_READ_MAX,
-    RECEIPTS_PER_BATCH,
     Block,
     BlockRef,
     Moved,
@@ -113,11 +112,14 @@ def test_a_block_without_a_watched_log_costs_its_header_alone() -> None:
     assert faults.calls == {"eth_getBlockByNumber": 22}
 
 
-def test_receipts_are_asked_for_by_hash_in_bounded_batches() -> None:
-    chain, faults = busy_chain(2 * RECEIPTS_PER_BATCH + 1), Faults()
+@pytest.mark.parametrize(("most", "widths"), [(21, [7, 7, 1]), (20, [6, 6, 3]), (2, [1] * 15)])
+def test_receipts_are_asked_for_in_batches_of_bounded_many_transactions(
+    monkeypatch: pytest.MonkeyPatch, most: int, widths: list[int]
+) -> None:
+    monkeypatch.setattr(reading, "TRANSACTIONS_PER_BATCH_MAX", most)
+    chain, faults = busy_chain(15), Faults()  # of three transactions each
     assert all(block.logs for block in blocks(chain, faults, 1, chain.head.number))
-    widths = [len(methods) for methods in faults.requests[1:]]
-    assert widths == [RECEIPTS_PER_BATCH, RECEIPTS_PER_BATCH, 1]
+    assert [len(methods) for methods in faults.requests[1:]] == widths
 
 
 @pytest.mark.parametrize("bounds", [(1, 0), (-1, 0), (0, BLOCKS_PER_READ_MAX)])

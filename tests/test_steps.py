@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.logs import Log
-from daemon.reading import Block
 from daemon.steps import (
     Confirm,
     Drop,
@@ -21,7 +19,6 @@ from daemon.steps import (
     next_step,
     shared_height,
 )
-from daemon.watcher import LOGS_PER_STEP_MAX, fitting
 from ledger.watching import Position
 
 OURS = b"\x01" * 32
@@ -273,24 +270,3 @@ def test_a_fork_never_drops_below_the_confirmed_block(
         case Halt(reason):
             assert ancestor is None or (mode == "halt" and ancestor < position.confirmed_number)
             assert reason
-
-
-def block_of(number: int, log_count: int) -> Block:
-    logs = tuple(Log(bytes(20), (), b"", bytes(32), place, place) for place in range(log_count))
-    return Block(number, bytes(32), bytes(32), 0, logs)
-
-
-@pytest.mark.parametrize(
-    ("log_counts", "kept"),
-    [
-        ([0, 0, 0], 3),
-        ([LOGS_PER_STEP_MAX, 0, 1], 2),
-        ([1, LOGS_PER_STEP_MAX], 1),
-        ([LOGS_PER_STEP_MAX + 1, 0], 1),
-    ],
-)
-def test_a_step_takes_no_more_blocks_than_one_transaction_should_hold(
-    log_counts: list[int], kept: int
-) -> None:
-    blocks = [block_of(number, count) for number, count in enumerate(log_counts)]
-    assert fitting(blocks) == blocks[:kept]

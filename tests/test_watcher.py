@@ -118,13 +118,15 @@ def test_a_long_pause_of_finality_is_caught_up_one_span_at_a_time(database_url: 
             assert here.books.standing().indexed == 25
             here.chain.finalize(25)
             watching, followings = follower._watching, follower._followings
+            view = follower._view
+            assert view is not None
             assert watching is not None
             assert followings is not None
             for confirmed in (10, 20):
-                await advance(follower._node, watching, followings)
+                await advance(view, watching, followings)
                 assert here.books.standing().confirmed == confirmed
             here.chain.mine_empty(1)  # the rest, with a block that is read
-            await advance(follower._node, watching, followings)
+            await advance(view, watching, followings)
             assert here.books.standing().confirmed == 25
             assert here.books.account(ALICE).available == 25 * CREDIT
 

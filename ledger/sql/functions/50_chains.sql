@@ -95,25 +95,26 @@ begin
       and (x.to_block is null or x.to_block > c.indexed_number);
 end $$;
 
--- Appends blocks that follow the cursor. A halted chain still shows what is pending.
+-- Appends blocks that follow the cursor; their times are unix seconds. A halted chain still shows what is
+-- pending.
 create or replace function creditd.append_blocks(
   p_chain bigint, p_epoch bigint, p_head bigint,
-  p_numbers bigint[], p_hashes bytea[], p_parents bytea[], p_times timestamptz[]
+  p_numbers bigint[], p_hashes bytea[], p_parents bytea[], p_times bigint[]
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
   c chain := led_chain(p_chain, p_epoch);
-  b record;
 begin
-  for b in select * from unnest(p_numbers, p_hashes, p_parents, p_times) as t (number, hash, parent, time)
-  loop
-    if b.number <> c.indexed_number + 1 or b.parent <> c.indexed_hash then
-      raise exception 'chain %: block % does not follow block %', p_chain, b.number, c.indexed_number
+  for k in 1 .. cardinality(p_numbers) loop
+    if p_numbers[k] <> c.indexed_number + 1 or p_parents[k] <> c.indexed_hash then
+      raise exception 'chain %: block % does not follow block %', p_chain, p_numbers[k], c.indexed_number
         using errcode = 'CD002';
     end if;
-    insert into block (chain_id, number, hash, parent, time) values (p_chain, b.number, b.hash, b.parent, b.time);
-    c.indexed_number := b.number; c.indexed_hash := b.hash; c.indexed_time := b.time;
+    c.indexed_number := p_numbers[k]; c.indexed_hash := p_hashes[k]; c.indexed_time := to_timestamp(p_times[k]);
   end loop;
+  insert into block (chain_id, number, hash, parent, time)
+    select p_chain, t.number, t.hash, t.parent, to_timestamp(t.time)
+    from unnest(p_numbers, p_hashes, p_parents, p_times) as t (number, hash, parent, time);
   update chain x set indexed_number = c.indexed_number, indexed_hash = c.indexed_hash,
       indexed_time = c.indexed_time, head_number = greatest(p_head, c.indexed_number),
       leader_seen_at = clock_timestamp(),

@@ -1,0 +1,58 @@
+"""Addresses in the configuration: of databases, and of the nodes of a chain."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from daemon.secret_url import SecretUrl, fill_in
+from daemon.toml_reader import Table
+
+# Each final block is compared across all of them: more would cost more than they tell.
+NODES_MAX: Final = 8
+
+_STAND_IN: Final = SecretUrl("stand-in://nowhere")
+
+
+def read_url(
+    table: Table, key: str, schemes: tuple[str, ...], environ: Mapping[str, str]
+) -> SecretUrl:
+    """Return an address of one of the schemes. What it holds is in no mistake."""
+    text = table.text(key, wanted=_wanted(schemes))
+    return _url_of(table, key, text, schemes, environ)
+
+
+def read_rpc_urls(table: Table, environ: Mapping[str, str]) -> tuple[SecretUrl, ...]:
+    """Return the addresses of a chain's nodes: `rpc_url` is one, or a list of several."""
+    key, schemes = "rpc_url", ("http", "https")
+    value = table.value(key)
+    if not isinstance(value, list):
+        texts = [table.text(key, wanted=_wanted(schemes))]
+    elif not 1 <= len(value) <= NODES_MAX or not all(isinstance(each, str) for each in value):
+        table.mistake(key, f"must be {_wanted(schemes)}, or a list of 1 to {NODES_MAX} of these")
+        return (_STAND_IN,)
+    else:
+        texts = [str(each) for each in value]
+    urls = tuple(_url_of(table, key, text, schemes, environ) for text in texts)
+    if table.sound(key) and any("," in url.hosts or not url.hosts for url in urls):
+        table.mistake(key, "must name one host: several nodes are a list of addresses")
+    if table.sound(key) and len(set(urls)) < len(urls):
+        table.mistake(key, "has an address twice: a node that agrees with itself proves nothing")
+    return urls
+
+
+def _url_of(
+    table: Table, key: str, text: str, schemes: tuple[str, ...], environ: Mapping[str, str]
+) -> SecretUrl:
+    if not text:
+        return _STAND_IN
+    try:
+        url = SecretUrl(fill_in(text, environ))
+    except ValueError as error:
+        table.mistake(key, str(error))
+        return _STAND_IN
+    if url.scheme not in schemes:
+        table.mistake(key, f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    return url
+
+
+def _wanted(schemes: tuple[str, ...]) -> str:
+    return f'an address such as "{schemes[0]}://…" or "$NAME" from the environment'

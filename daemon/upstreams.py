@@ -1,0 +1,125 @@
+"""The nodes of one chain: which of them is asked, and whether the others say the same."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final, TypeVar
+
+import structlog
+
+from daemon.reading import Unprovable, Violated, read_hash
+from daemon.rpc import Node, NodeRefused, NodeUnavailable
+
+# Whoever has failed is left alone for a while, and longer each time, up to about as long as a
+# person would wait before looking.
+REST_SECONDS_MIN: Final = 1.0
+REST_SECONDS_MAX: Final = 60.0
+
+_T = TypeVar("_T")
+
+log = structlog.get_logger()
+
+
+class Disagreement(Exception):
+    """Two nodes have different blocks at one height that counts as final."""
+
+    def __init__(self, number: int, hashes: Sequence[tuple[str, bytes]]) -> None:
+        said = ", ".join(f"{endpoint} has 0x{found.hex()}" for endpoint, found in hashes)
+        super().__init__(
+            f"the nodes disagree about block {number}: {said}."
+            " Take out the one that is wrong; grants go on once those that answer agree"
+        )
+        self.number = number
+
+
+class TooFewAgree(Exception):
+    """Fewer nodes than wanted show a block that is to be confirmed; those that lag may yet."""
+
+    def __init__(self, number: int, count: int, wanted: int) -> None:
+        super().__init__(f"{count} of {wanted} nodes show block {number}")
+
+
+@dataclass(slots=True)
+class _Upstream:
+    """A node and how it fares. `rests_until` is on the monotonic clock."""
+
+    node: Node
+    rests_until: float = 0.0
+    rest_seconds: float = REST_SECONDS_MIN
+    trouble: str = ""
+
+
+@dataclass(slots=True)
+class Upstreams:
+    """A chain's nodes in order of preference, and how many of them must agree on a final block."""
+
+    nodes: Sequence[Node]
+    agree: int = 1
+    _all: list[_Upstream] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.agree <= len(self.nodes):
+            raise ValueError(f"{self.agree} of {len(self.nodes)} nodes cannot agree")
+        self._all = [_Upstream(node) for node in self.nodes]
+
+    def in_turn(self) -> list[Node]:
+        """Return the nodes in the order to ask them: who rests comes last."""
+        now = monotonic()
+        return [each.node for each in sorted(self._all, key=lambda each: each.rests_until > now)]
+
+    def failed(self, node: Node, trouble: Exception) -> None:
+        """Let a node rest that did not answer, or not with the truth."""
+        upstream = self._of(node)
+        upstream.rests_until = monotonic() + upstream.rest_seconds
+        upstream.rest_seconds = min(2 * upstream.rest_seconds, REST_SECONDS_MAX)
+        if not upstream.trouble and len(self._all) > 1:  # of a single one the follower tells
+            log.warning("node fails", node=node.endpoint, trouble=str(trouble))
+        upstream.trouble = str(trouble)
+
+    def served(self, node: Node) -> None:
+        """Take note that a node has answered, and that what it said holds."""
+        upstream = self._of(node)
+        if upstream.trouble and len(self._all) > 1:
+            log.info("node is back", node=node.endpoint, after=upstream.trouble)
+        upstream.rests_until, upstream.rest_seconds, upstream.trouble = 0.0, REST_SECONDS_MIN, ""
+
+    def troubles(self) -> dict[str, str]:
+        """Return what is wrong with which node, by its address without secrets."""
+        return {each.node.endpoint: each.trouble for each in self._all if each.trouble}
+
+    async def require_agreement(self, asked: Node, number: int, block: bytes) -> None:
+        """Require that nobody contradicts what `asked` says of a block that is to be final.
+
+        Who does not answer, or does not have the block yet, contradicts nobody; but as many as
+        are to agree must have it. Raises Disagreement and TooFewAgree.
+        """
+        others = [node for node in self.nodes if node is not asked]
+        found = await asyncio.gather(*(self._hash_of(node, number) for node in others))
+        shown = [(n.endpoint, hash_) for n, hash_ in zip(others, found, strict=True) if hash_]
+        if any(hash_ != block for _, hash_ in shown):
+            raise Disagreement(number, [(asked.endpoint, block), *shown])
+        if 1 + len(shown) < self.agree:
+            raise TooFewAgree(number, 1 + len(shown), self.agree)
+
+    async def _hash_of(self, node: Node, number: int) -> bytes | None:
+        try:
+            return await read_hash(node, number)
+        except (NodeUnavailable, NodeRefused, Violated, Unprovable) as error:
+            self.failed(node, error)
+            return None
+
+    def _of(self, node: Node) -> _Upstream:
+        return next(each for each in self._all if each.node is node)
+
+
+async def asked_in_turn(upstreams: Upstreams, ask: Callable[[Node], Awaitable[_T]]) -> _T:
+    """Return what the first node says that answers. Raises what the first one raised otherwise."""
+    troubles: list[NodeUnavailable | NodeRefused] = []
+    for node in upstreams.in_turn():
+        try:
+            return await ask(node)
+        except (NodeUnavailable, NodeRefused) as error:
+            upstreams.failed(node, error)
+            troubles.append(error)
+    raise troubles[0]

@@ -1,0 +1,129 @@
+"""What a watcher sees of its chain: through one node at a time, and the blocks ahead of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from daemon.ahead import LOGS_PER_PART_MAX, Ahead
+from daemon.config import Chain, Depth
+from daemon.reading import Block, BlockRef, Tip, read_blocks, read_hash, read_tip
+from daemon.rpc import Node
+from daemon.steps import shared_height
+from daemon.upstreams import Upstreams
+from ledger.watching import GENESIS_PARENT, Position
+
+# While history is read, the head and what is final are looked up so often: the blocks' own links
+# say that they are of the chain in the books.
+TIP_KEPT_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class FinalBlock:
+    """The greatest height that is final; `hash` is None where depth decides, not the node."""
+
+    number: int
+    hash: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one step goes by: the node's head and final block, and where the books stand.
+
+    `shared` is the greatest height that the books and the node both have, `node_hash` the node's
+    block there, None if it does not know one.
+    """
+
+    head: BlockRef
+    final: FinalBlock
+    position: Position
+    shared: int
+    node_hash: bytes | None
+
+
+class View:
+    """One chain, as a node shows it. Another node can take its place between two steps."""
+
+    def __init__(self, upstreams: Upstreams, chain: Chain, watched: frozenset[bytes]) -> None:
+        self.node = upstreams.nodes[0]
+        self._upstreams = upstreams
+        self._chain = chain
+        self._watched = watched
+        self._ahead = Ahead(self._read)
+        self._tip: Tip | None = None
+        self._tip_until = 0.0
+
+    async def sight(self, position: Position) -> Sight:
+        """Return what the next step goes by. Raises as `read_tip` does."""
+        tip, indexed = self._tip, position.indexed_number
+        if (
+            tip is None
+            or monotonic() > self._tip_until
+            or tip.head.number <= indexed + self._chain.span_max
+        ):
+            tip = await read_tip(
+                self.node,
+                self._chain.chain_id,
+                max(indexed, 0),
+                finalized=not isinstance(self._chain.confirmation, Depth),
+            )
+            self._tip, self._tip_until = tip, monotonic() + TIP_KEPT_SECONDS
+            node_hash = tip.hash_below if indexed >= 0 else GENESIS_PARENT
+        else:
+            node_hash = position.indexed_hash
+        if tip.head.number < indexed:
+            node_hash = tip.head.hash
+        return Sight(
+            tip.head,
+            final_block(self._chain, tip.head, tip.finalized),
+            position,
+            shared_height(position, tip.head.number),
+            node_hash,
+        )
+
+    async def hash_at(self, number: int) -> bytes | None:
+        """Return the hash the node has for a height, None where it has no block."""
+        return GENESIS_PARENT if number < 0 else await read_hash(self.node, number)
+
+    async def blocks(self, first: int, last: int, until: int) -> Sequence[Block]:
+        """Return proven blocks from `first` to at most `last`, as many as one step may write.
+
+        Those up to `until` are read ahead. Raises as `read_blocks` does.
+        """
+        return await self._ahead.take(first, last, until)
+
+    async def require_agreement(self, number: int, block: bytes) -> None:
+        """Require that the other nodes do not contradict this one, as `Upstreams` says."""
+        await self._upstreams.require_agreement(self.node, number, block)
+
+    def use(self, node: Node) -> None:
+        """See the chain through another node from now on."""
+        if node is not self.node:
+            self.node = node
+            self._tip = None
+
+    def look_up(self) -> None:
+        """Ask for the head again before the next step."""
+        self._tip = None
+
+    def look_again(self) -> None:
+        """Believe nothing that was seen before: the chain has moved."""
+        self._tip = None
+        self._ahead.forget()
+
+    async def close(self) -> None:
+        """Stop reading ahead."""
+        await self._ahead.close()
+
+    async def _read(self, first: int, last: int) -> Sequence[Block]:
+        return await read_blocks(self.node, first, last, self._watched, logs_max=LOGS_PER_PART_MAX)
+
+
+def final_block(chain: Chain, head: BlockRef, finalized: BlockRef | None) -> FinalBlock:
+    """Return the last block that is final by the chain's rule."""
+    if isinstance(chain.confirmation, Depth):
+        # Head 107, depth 3: 104 has three blocks on top (105, 106, 107).
+        return FinalBlock(head.number - chain.confirmation.blocks)
+    if finalized is None:
+        raise ValueError("a chain that goes by its finalized block needs to be asked for it")
+    return FinalBlock(finalized.number, finalized.hash)

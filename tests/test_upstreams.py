@@ -1,0 +1,247 @@
+"""A chain read through several nodes: one that fails is stood in for, none is believed alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from fakenode import Faults, Status, serve
+from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
+
+from daemon.config import Finalized
+from daemon.rpc import Node
+from daemon.upstreams import REST_SECONDS_MAX, REST_SECONDS_MIN, Upstreams
+
+NODES = 2
+
+
+@asynccontextmanager
+async def two_nodes(database_url: str) -> AsyncIterator[tuple[Scene, Faults]]:
+    """A chain that two nodes show; the faults are those of the second."""
+    async with scene(database_url) as here:
+        faults = Faults()
+        async with serve(here.chain, faults) as url:
+            here.other_urls.append(url)
+            yield here, faults
+
+
+def stakes_and_depth(here: Scene) -> None:
+    here.chain.mine(here.stake(ALICE, 1))
+    here.chain.mine(here.stake(BOB, 2))
+    here.chain.mine_empty(DEPTH)
+
+
+def all_is_granted(here: Scene) -> bool:
+    return here.books.account(ALICE).available == CREDIT and (
+        here.books.account(BOB).available == 2 * CREDIT
+    )
+
+
+def test_another_node_is_read_in_the_turn_in_which_the_first_falls_silent(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, second):
+            follower = await here.follow()
+            stakes_and_depth(here)
+            here.faults.failures.extend([Status(503)] * 100)
+            await follower.turn()
+            assert all_is_granted(here)
+            assert second.calls["eth_getBlockReceipts"] > 0
+
+    asyncio.run(main())
+
+
+def test_a_node_that_is_down_at_the_start_is_done_without(database_url: str) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, _):
+            stakes_and_depth(here)
+            here.faults.failures.extend([Status(503)] * 100)
+            await here.follow()
+            assert all_is_granted(here)
+
+    asyncio.run(main())
+
+
+def test_what_one_node_withholds_another_shows_and_no_grant_stops(database_url: str) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, second):
+            follower = await here.follow()
+            stakes_and_depth(here)
+            here.faults.omit_log_in.add(1)
+            await follower.turn()
+            assert all_is_granted(here)
+            assert here.books.standing().state == "following"
+            second.omit_log_in.add(DEPTH + 3)
+            here.faults.omit_log_in.add(DEPTH + 3)
+            here.chain.mine(here.stake(ALICE, 4))
+            await follower.turn()
+            assert here.books.standing().state == "halted"
+            assert f"block {DEPTH + 3}" in (here.books.standing().reason or "")
+            second.omit_log_in.clear()
+            here.chain.mine_empty(DEPTH)
+            await follower.turn()
+            assert here.books.standing().state == "following"
+            assert here.books.account(ALICE).available == 5 * CREDIT
+
+    asyncio.run(main())
+
+
+def test_a_node_that_lags_behind_the_books_is_passed_over(database_url: str) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, _):
+            stakes_and_depth(here)
+            follower = await here.follow()
+            here.faults.lag_blocks = 3
+            here.chain.mine(here.stake(ALICE, 4))
+            here.chain.mine(here.stake(BOB, 4))
+            await follower.turn()
+            assert here.books.standing().indexed == here.chain.head.number
+            assert here.books.standing().reason is None
+
+    asyncio.run(main())
+
+
+def test_another_node_is_asked_where_the_head_of_the_first_stands_still(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, _):
+            follower = await here.follow()
+            here.faults.lag_blocks = here.chain.head.number + 1
+            here.faults.branch = here.chain.branch
+            here.chain.fork_from(0)
+            here.chain.mine(here.stake(ALICE, 1))
+            await follower.turn()
+            assert here.books.standing().indexed == 0  # not yet: blocks do not come every moment
+            monkeypatch.setattr("daemon.follower.STALE_SECONDS", 0)
+            await follower.turn()
+            assert here.books.standing().indexed == 1
+
+    asyncio.run(main())
+
+
+def test_nodes_that_disagree_about_a_final_block_halt_the_chain_until_they_agree(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, second):
+            follower = await here.follow()
+            trunk = here.chain.branch
+            second.branch = here.chain.fork_from(0)
+            here.chain.mine(here.stake(BOB, 2))
+            here.chain.mine_empty(DEPTH)
+            here.chain.switch_to(trunk)
+            here.chain.mine(here.stake(ALICE, 1))
+            here.chain.mine_empty(DEPTH)
+            for _ in range(2):
+                await follower.turn()
+                assert here.books.standing().state == "halted"
+                assert "disagree about block" in (here.books.standing().reason or "")
+                assert here.books.live_grants() == 0
+            second.branch = None
+            await follower.turn()
+            assert here.books.standing().state == "following"
+            assert here.books.account(ALICE).available == CREDIT
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("mode", ["halt", "reverse"])
+def test_one_node_that_leaves_a_confirmed_block_alone_takes_nothing_back(
+    database_url: str, mode: str
+) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, second):
+            stakes_and_depth(here)
+            follower = await here.follow(on_deep_reorg="reverse" if mode == "reverse" else "halt")
+            assert all_is_granted(here)
+            second.branch = here.chain.branch
+            here.chain.fork_from(0)
+            here.chain.mine_empty(DEPTH + 5)  # the first node has another history
+            await follower.turn()
+            assert here.books.standing().state == "halted"
+            assert "disagree about block" in (here.books.standing().reason or "")
+            assert all_is_granted(here)
+            here.chain.switch_to(second.branch)
+            await follower.turn()
+            assert here.books.standing().state == "following"
+            assert all_is_granted(here)
+
+    asyncio.run(main())
+
+
+def test_a_halted_chain_does_not_go_on_while_another_node_contradicts(database_url: str) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, second):
+            stakes_and_depth(here)
+            follower = await here.follow()
+            trunk = here.chain.branch
+            here.chain.fork_from(0)
+            here.chain.mine_empty(DEPTH + 5)
+            await follower.turn()  # both have left the confirmed block
+            assert here.books.standing().state == "halted"
+            second.branch = here.chain.branch
+            here.chain.switch_to(trunk)  # the first is back where it was, the second is not
+            await follower.turn()
+            assert here.books.standing().state == "halted"
+            second.branch = None
+            await follower.turn()
+            assert here.books.standing().state == "following"
+
+    asyncio.run(main())
+
+
+def test_nothing_is_confirmed_before_so_many_nodes_have_it_as_are_to_agree(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, second):
+            follower = await here.stand_by(here.settings(confirmation=Finalized(), agree=NODES))
+            await follower.turn()
+            here.chain.mine(here.stake(ALICE, 1))
+            here.chain.finalize(1)
+            second.failures.extend([Status(503)] * 100)
+            await follower.turn()
+            assert here.books.account(ALICE).available == 0
+            assert here.books.standing().state != "halted"
+            second.failures.clear()
+            second.lag_blocks = 1
+            await follower.turn()
+            assert here.books.account(ALICE).available == 0
+            second.lag_blocks = 0
+            await follower.turn()
+            assert here.books.account(ALICE).available == CREDIT
+
+    asyncio.run(main())
+
+
+def test_who_fails_rests_longer_each_time_and_is_forgiven_when_it_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("daemon.upstreams.monotonic", lambda: now[0])
+    first, second = Node("http://a"), Node("http://b")
+    upstreams = Upstreams([first, second])
+    assert upstreams.in_turn() == [first, second]
+    rest = REST_SECONDS_MIN
+    for _ in range(10):
+        upstreams.failed(first, ValueError("no answer"))
+        assert upstreams.in_turn() == [second, first]
+        now[0] += rest - 0.5
+        assert upstreams.in_turn() == [second, first]
+        now[0] += 0.5
+        assert upstreams.in_turn() == [first, second]
+        rest = min(2 * rest, REST_SECONDS_MAX)
+    assert upstreams.troubles() == {"http://a": "no answer"}
+    upstreams.served(first)
+    assert upstreams.troubles() == {}
+    upstreams.failed(first, ValueError("again"))
+    now[0] += REST_SECONDS_MIN
+    assert upstreams.in_turn() == [first, second]
+
+
+@pytest.mark.parametrize("agree", [0, 3])
+def test_only_so_many_nodes_can_agree_as_there_are(agree: int) -> None:
+    with pytest.raises(ValueError, match="cannot agree"):
+        Upstreams([Node("http://a"), Node("http://b")], agree)
