@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from contracts.catalogue import EventType, Mismatch
+from contracts.events import EventType, Mismatch
 from contracts.logs import Log
 from daemon.reading import Block
 from daemon.rules import TooLarge, credits_for

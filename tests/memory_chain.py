@@ -14,7 +14,8 @@ from web3.types import TxReceipt
 
 from contracts.artifacts import Artifact, artifact
 from contracts.calls import decode_result, encode_call, encode_deployment
-from contracts.catalogue import EVENTS, Decoded
+from contracts.catalogue import EVENTS
+from contracts.events import Decoded
 from contracts.logs import Log
 
 ONE = 10**18

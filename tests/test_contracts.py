@@ -7,7 +7,8 @@ import pytest
 from memory_chain import ONE, Chain, Deployed, decoded, logs_of, revert_of, word
 from web3.types import TxReceipt
 
-from contracts.catalogue import EVENTS, Decoded, Mismatch
+from contracts.catalogue import EVENTS
+from contracts.events import Decoded, Mismatch
 from contracts.proof_of_work import solve
 
 STAKED = EVENTS["staking-rewards.Staked"]

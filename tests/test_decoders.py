@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from contracts.artifacts import NAMES, artifact
 from contracts.calls import decode_result, encode_call, encode_deployment
-from contracts.catalogue import EVENTS, Decoded, EventType, Mismatch
+from contracts.catalogue import EVENTS
+from contracts.events import Decoded, EventType, Mismatch
 from contracts.logs import Log
 from contracts.proof_of_work import solve, work
 
@@ -187,7 +188,7 @@ def test_a_word_is_decoded_exactly_where_it_is_a_clean_value_of_its_type(
     log = log_of(event.topic0, data=found + word("address", USER) + bytes(32))
     try:
         (value,) = decode([kind], found)
-    except DecodingError:
+    except (DecodingError, OverflowError):  # which an offset beyond all is
         assert (
             reason(event, log) == f"p of e is {kind}, which the log's word 0x{found.hex()} is not"
         )
@@ -271,15 +272,17 @@ def test_a_signature_may_be_written_over_several_lines() -> None:
         ("event E(address a,uint256 n)", "is not an event"),
         ("E(address a,uint256 n);", "is not an event"),
         ("E(address a,uint256 n) anonymous", "is not an event"),
-        ("E(address a,uint n)", "'uint' is not a type that fills one word"),
-        ("E(address a,uint7 n)", "'uint7' is not a type that fills one word"),
-        ("E(address a,uint264 n)", "'uint264' is not a type that fills one word"),
-        ("E(address a,bytes n)", "'bytes' is not a type that fills one word"),
-        ("E(address a,string n)", "'string' is not a type that fills one word"),
-        ("E(address a,bytes4 n)", "'bytes4' is not a type that fills one word"),
-        ("E(address a,uint256[] n)", r"'uint256\[\]' is not a type that fills one word"),
+        ("E(address a,uint n)", "'uint' is not a type that is known here"),
+        ("E(address a,uint7 n)", "'uint7' is not a type that is known here"),
+        ("E(address a,uint264 n)", "'uint264' is not a type that is known here"),
+        ("E(address a,bytes n)", "the amount 'n' is not an unsigned integer"),
+        ("E(address a,string n)", "the amount 'n' is not an unsigned integer"),
+        ("E(address a,uint256 n,uint256[][] m)", r"'uint256\[\]' is not a type"),
+        ("E(address a,uint256 n,uint256[2] m)", r"'uint256\[2\]' is not a type"),
+        ("E(address a,bytes4 n)", "'bytes4' is not a type that is known here"),
+        ("E(address a,uint256[] n)", "the amount 'n' is not an unsigned integer"),
         ("E(address a,(uint256 x,uint256 y) n)", r"'\(uint256' is not a type"),
-        ("E(IERC20 a,uint256 n)", "'IERC20' is not a type that fills one word"),
+        ("E(IERC20 a,uint256 n)", "'IERC20' is not a type that is known here"),
         ("E(address a,uint256)", "'uint256' is not a parameter"),
         ("E(address a,,uint256 n)", "'' is not a parameter"),
         ("E(address indexed,uint256 n)", "needs a name of its own"),
@@ -299,6 +302,68 @@ def test_a_signature_that_cannot_be_decoded_exactly_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         EventType.parse(signature, name="e", wallet="a", amount="n")
+
+
+# ERC-900: its last value may have any length.
+ERC900 = EventType.parse(
+    "Staked(address indexed user,uint256 amount,uint256 total,bytes data)",
+    name="erc900.Staked",
+    wallet="user",
+    amount="amount",
+)
+
+
+def erc900_log(amount: int, note: bytes) -> Log:
+    data = encode(["uint256", "uint256", "bytes"], [amount, 9, note])
+    return log_of(ERC900.topic0, word("address", USER), data=data)
+
+
+@given(amount=st.integers(0, 2**256 - 1), note=st.binary(max_size=100))
+def test_an_event_with_a_value_of_any_length_decodes_to_what_was_encoded(
+    amount: int, note: bytes
+) -> None:
+    assert ERC900.topic0.hex().startswith("c65e53b88159e7d2")
+    found = ERC900.decode(erc900_log(amount, note))
+    assert found == Decoded(USER, amount, {"user": USER, "amount": amount, "total": 9})
+
+
+@given(
+    note=st.binary(max_size=70),
+    at=st.integers(0, 300),
+    change=st.integers(1, 255),
+)
+def test_data_that_no_values_encode_to_is_another_event(note: bytes, at: int, change: int) -> None:
+    log = erc900_log(5, note)
+    data = bytearray(log.data)
+    data[at % len(data)] ^= change
+    found = ERC900.decode(log_of(*log.topics, data=bytes(data)))
+    try:
+        values = decode(["uint256", "uint256", "bytes"], bytes(data))
+    except (DecodingError, OverflowError):  # which an offset beyond all is
+        assert isinstance(found, Mismatch)
+        return
+    same = encode(["uint256", "uint256", "bytes"], values) == bytes(data)
+    assert isinstance(found, Decoded) == same
+
+
+@pytest.mark.parametrize("beyond", [b"\0", bytes(32)])
+def test_what_follows_the_last_value_makes_it_another_event(beyond: bytes) -> None:
+    log = erc900_log(5, b"note")
+    assert "not what erc900.Staked encodes to" in reason(
+        ERC900, log_of(*log.topics, data=log.data + beyond)
+    )
+
+
+def test_of_a_long_value_that_is_indexed_the_topic_is_its_hash() -> None:
+    event = EventType.parse(
+        "Paid(address to,uint256 sum,string indexed memo,uint8[] parts)",
+        name="paid",
+        wallet="to",
+        amount="sum",
+    )
+    data = encode(["address", "uint256", "uint8[]"], [USER, 7, [1, 2]])
+    found = event.decode(log_of(event.topic0, TX, data=data))
+    assert found == Decoded(USER, 7, {"to": USER, "sum": 7, "memo": TX})
 
 
 @pytest.mark.parametrize(

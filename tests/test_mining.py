@@ -7,7 +7,8 @@ from memory_chain import ONE, Chain, logs_of, revert_of, word
 from web3.types import TxReceipt
 
 from contracts.artifacts import artifact
-from contracts.catalogue import EVENTS, Decoded
+from contracts.catalogue import EVENTS
+from contracts.events import Decoded
 from contracts.proof_of_work import solve, work
 
 MINT = EVENTS["eip918.Mint"]

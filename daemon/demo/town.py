@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from contracts.artifacts import Artifact, artifact
 from contracts.calls import decode_result, encode_call, encode_deployment
-from contracts.catalogue import EVENTS, Decoded
+from contracts.catalogue import EVENTS
+from contracts.events import Decoded
 from contracts.logs import Log
 from contracts.proof_of_work import solve
 from daemon.demo.checks import Checks, StepFailed
