@@ -96,7 +96,7 @@ def _explanation(error: Exception) -> str:
 
 
 def _config(options: Namespace) -> Config:
-    return load_config(options.config, os.environ, events=EVENTS.keys())
+    return load_config(options.config, os.environ, events=EVENTS)
 
 
 def _up(options: Namespace) -> int:

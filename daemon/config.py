@@ -2,11 +2,12 @@
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from contracts.events import EventType
 from daemon.addresses import read_rpc_urls, read_url
 from daemon.mistakes import ConfigError, Mistake, Mistakes, shown
 from daemon.receivers import Receiver, read_receivers
@@ -126,11 +127,13 @@ class Config:
     webhooks: tuple[Receiver, ...] = ()
 
 
-def load_config(path: Path, environ: Mapping[str, str], *, events: Collection[str]) -> Config:
+def load_config(
+    path: Path, environ: Mapping[str, str], *, events: Mapping[str, EventType]
+) -> Config:
     """Return what the file at `path` says, complete and checked.
 
-    `environ` fills in `$NAME` and `${NAME}` in addresses; `events` are the names a source may
-    follow. Relative paths in the file are relative to its folder. Raises ConfigError with every
+    `environ` fills in `$NAME` and `${NAME}` in addresses; `events` are those a source may follow
+    by name. Relative paths in the file are relative to its folder. Raises ConfigError with every
     mistake in the file.
     """
     document = parse_toml(path)
@@ -214,7 +217,7 @@ def _read_chain(table: Table, environ: Mapping[str, str], sources: Iterable[Sour
     return chain
 
 
-def _read_sources(chain: Table, events: Collection[str]) -> list[tuple[Table, Source]]:
+def _read_sources(chain: Table, events: Mapping[str, EventType]) -> list[tuple[Table, Source]]:
     tables = chain.tables("sources", wanted="one or more tables headed [[chains.sources]]")
     read = [(table, read_source(table, events=events)) for table in tables]
     refuse_double_pay(read)

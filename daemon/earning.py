@@ -1,10 +1,10 @@
 """What the logs of proven blocks earn. Pure: the rules are data, the chain is only read here."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.events import EventType, Mismatch
+from contracts.events import Mismatch
 from contracts.logs import Log
 from daemon.reading import Block
 from daemon.rules import TooLarge, credits_for
@@ -15,10 +15,9 @@ from ledger.watching import SeenEvent, SetAside
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A source, its event's decoder and its number in the books."""
+    """A source and its number in the books."""
 
     source: Source
-    event: EventType
     rule_id: int
 
 
@@ -30,15 +29,6 @@ class Earnings:
     set_aside: tuple[SetAside, ...]
 
 
-def follow(
-    sources: Sequence[Source], events: Mapping[str, EventType], rule_ids: Mapping[str, int]
-) -> tuple[Followed, ...]:
-    """Join the sources with their decoders and with their numbers in the books."""
-    return tuple(
-        Followed(source, events[source.event], rule_ids[source.name]) for source in sources
-    )
-
-
 def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnings:
     """Return what the blocks' logs earn, in chain order.
 
@@ -47,7 +37,7 @@ def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnin
     """
     by_kind: dict[tuple[bytes, bytes], list[Followed]] = defaultdict(list)
     for following in followed:
-        by_kind[following.source.contract, following.event.topic0].append(following)
+        by_kind[following.source.contract, following.source.event.topic0].append(following)
     events: list[SeenEvent] = []
     set_aside: list[SetAside] = []
     for block in blocks:
@@ -58,15 +48,18 @@ def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnin
                 match _sighting(block, log, following):
                     case SeenEvent() as event:
                         events.append(event)
-                    case aside:
+                    case SetAside() as aside:
                         set_aside.append(aside)
     return Earnings(tuple(events), tuple(set_aside))
 
 
-def _sighting(block: Block, log: Log, following: Followed) -> SeenEvent | SetAside:
-    decoded = following.event.decode(log)
+def _sighting(block: Block, log: Log, following: Followed) -> SeenEvent | SetAside | None:
+    """Return what a log is to a source; None if it is another event than the source is about."""
+    decoded = following.source.event.decode(log)
     if isinstance(decoded, Mismatch):
         return _set_aside(block, log, following, decoded.reason)
+    if not following.source.wants(decoded):
+        return None
     credits_micro = credits_for(following.source.rule, decoded.amount)
     if isinstance(credits_micro, TooLarge):
         return _set_aside(

@@ -8,9 +8,8 @@ from typing import Final
 
 import structlog
 
-from contracts.catalogue import EVENTS
 from daemon.config import Chain, Depth
-from daemon.earning import follow
+from daemon.earning import Followed
 from daemon.reading import (
     Moved,
     Unprovable,
@@ -215,7 +214,8 @@ class Follower:
             rule_ids = await watching.enter_rules(
                 [_rule_entry(source) for source in self.chain.sources]
             )
-            followings = Followings(self.chain, follow(self.chain.sources, EVENTS, rule_ids))
+            followed = [Followed(each, rule_ids[each.name]) for each in self.chain.sources]
+            followings = Followings(self.chain, tuple(followed))
             self._leading = stack.pop_all()
         self._watching, self._followings = watching, followings
         self._view = View(self._upstreams, self.chain, followings.contracts)
@@ -282,7 +282,7 @@ def _rule_entry(source: Source) -> RuleEntry:
     return RuleEntry(
         name=source.name,
         contract=source.contract,
-        event=source.event,
+        event=source.followed,
         from_block=source.from_block,
         to_block=source.to_block,
         cap_account=source.rule.max_per_account_micro,

@@ -2,20 +2,24 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, pairwise
 from typing import Final, Literal
 
 from eth_utils.address import is_checksum_address
 
-from daemon.mistakes import nearest, shown
+from contracts.catalogue import MINING_EVENTS
+from contracts.events import Decoded, EventType
+from daemon.followed_events import read_event, read_where
+from daemon.mistakes import shown
 from daemon.rules import GRANT_MAX_MICRO, Rule
 from daemon.toml_reader import Table
 from ledger.credits import MICRO_MAX, format_credits, parse_credits
 from ledger.granting import PRIORITY_MAX, PRIORITY_USUAL
 
 OnReversal = Literal["debt", "absorb", "freeze"]
+Kind = Literal["mining", "staking"]  # what credits are earned by
 
 # A block number must fit a bigint.
 BLOCK_MAX: Final = 2**63 - 1
@@ -27,8 +31,6 @@ EXPIRES_DAYS_MAX: Final = 36_500
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 NAME_WANTED: Final = 'a name of at most 64 of a-z 0-9 . _ -, such as "vault-stakes"'
 
-# Events that pay for work; all others are about what is staked.
-MINING_EVENTS: Final = frozenset({"eip918.Mint"})
 # What may burn restricted credits: more names than a price list has operations are a mistake.
 OPERATIONS_MAX: Final = 100
 OPERATION_LENGTH_MAX: Final = 100  # the books allow no more
@@ -44,7 +46,8 @@ _UINT256_MAX: Final = 2**256 - 1
 class Source:
     """A contract event that earns, in the blocks `from_block`..`to_block`, both included.
 
-    `contract` is the emitter's 20 bytes; `to_block` is None while the source has no end. What it
+    `contract` is the emitter's 20 bytes; `to_block` is None while the source has no end. Of its
+    events only those count whose fields are as `where` says. What it
     grants is burned by `priority`, lower ones first, and only for `operations` (None: for all).
     `on_reversal` says what becomes of what was spent of it if its block leaves the chain: a debt
     of the account, which may be frozen until it is paid, or a loss that the operator absorbs.
@@ -52,30 +55,45 @@ class Source:
 
     name: str
     contract: bytes
-    event: str
+    event: EventType
     from_block: int
     to_block: int | None
     rule: Rule
     on_reversal: OnReversal = "debt"
     priority: int = PRIORITY_USUAL
     operations: tuple[str, ...] | None = None
+    where: Mapping[str, int | bytes] = field(default_factory=dict)
+    kind: Kind = "staking"
 
     @property
-    def kind(self) -> Literal["mining", "staking"]:
-        """What its credits are earned by."""
-        return "mining" if self.event in MINING_EVENTS else "staking"
+    def followed(self) -> str:
+        """What it follows of its contract, as the books keep it: that never changes."""
+        conditions = [f"{name}={_written(value)}" for name, value in sorted(self.where.items())]
+        return " ".join((self.event.name, *conditions))
 
     def covers(self, number: int) -> bool:
         """Return whether a block is one of those that earn."""
         return self.from_block <= number and (self.to_block is None or number <= self.to_block)
 
+    def wants(self, decoded: Decoded) -> bool:
+        """Return whether an event is one of those it is about.
 
-def read_source(table: Table, *, events: Collection[str]) -> Source:
-    """Return the source a table describes; its event must be one of `events`."""
+        Nobody earns by what he sends to himself, and nobody has the zero address: a token that is
+        made comes from there.
+        """
+        if not any(decoded.wallet) or decoded.wallet in self.where.values():
+            return False
+        return all(decoded.fields[name] == value for name, value in self.where.items())
+
+
+def read_source(table: Table, *, events: Mapping[str, EventType]) -> Source:
+    """Return the source a table describes; its event is one of `events`, or declared there."""
+    event = read_event(table, events)
     source = Source(
         name=read_name(table),
         contract=_read_contract(table),
-        event=_read_event(table, events),
+        event=event,
+        where=read_where(table, event),
         from_block=table.integer("from_block", at_least=0, at_most=BLOCK_MAX),
         to_block=table.optional_integer("to_block", at_least=0, at_most=BLOCK_MAX),
         rule=_read_rule(
@@ -86,6 +104,7 @@ def read_source(table: Table, *, events: Collection[str]) -> Source:
             "priority", at_least=0, at_most=PRIORITY_MAX, default=PRIORITY_USUAL
         ),
         operations=_read_operations(table),
+        kind=_read_kind(table, event),
     )
     if (
         source.to_block is not None
@@ -107,25 +126,31 @@ def read_name(table: Table) -> str:
 
 def refuse_double_pay(read: Sequence[tuple[Table, Source]]) -> None:
     """Note the sources of one chain that would earn twice from the same event of a block."""
-    claims: dict[tuple[bytes, str], list[tuple[Table, Source]]] = defaultdict(list)
+    claims: dict[tuple[bytes, bytes], list[tuple[Table, Source]]] = defaultdict(list)
     for table, source in read:
-        if table.sound("contract", "event", "from_block", "to_block"):
-            claims[source.contract, source.event].append((table, source))
+        if table.sound("contract", "event", "where", "from_block", "to_block"):
+            claims[source.contract, source.event.topic0].append((table, source))
     for rivals in claims.values():
         rivals.sort(key=lambda rival: rival[1].from_block)
-        furthest_table, furthest = rivals[0]
-        for table, source in rivals[1:]:
-            if furthest.to_block is None or source.from_block <= furthest.to_block:
+        for (earlier_table, earlier), (table, source) in combinations(rivals, 2):
+            is_over = earlier.to_block is not None and earlier.to_block < source.from_block
+            if not is_over and not _are_apart(earlier, source) and table.sound("from_block"):
                 table.mistake(
                     "from_block",
-                    f"overlaps {furthest_table.place('from_block')}, which follows the same event"
+                    f"overlaps {earlier_table.place('from_block')}, which follows the same event"
                     " of the same contract: each event would earn twice."
                     " End one with to_block before the other begins, or remove one",
                 )
-            if furthest.to_block is not None and (
-                source.to_block is None or source.to_block > furthest.to_block
-            ):
-                furthest_table, furthest = table, source
+
+
+def _are_apart(one: Source, other: Source) -> bool:
+    """Return whether no event can be of both, as they want different values of a field."""
+    shared = one.where.keys() & other.where.keys()
+    return any(one.where[name] != other.where[name] for name in shared)
+
+
+def _written(value: int | bytes) -> str:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 def _read_contract(table: Table) -> bytes:
@@ -149,13 +174,6 @@ def _read_contract(table: Table) -> bytes:
     return contract
 
 
-def _read_event(table: Table, events: Collection[str]) -> str:
-    event = table.text("event", wanted='an event\'s name such as "staking-rewards.Staked"')
-    if event and event not in events:
-        table.mistake("event", f"{shown(event)} is no known event: {nearest(event, events)}")
-    return event
-
-
 def _read_on_reversal(table: Table) -> OnReversal:
     wanted = (
         '"debt" (the account owes what was spent), "freeze" (and spends nothing until it is paid)'
@@ -171,6 +189,17 @@ def _read_on_reversal(table: Table) -> OnReversal:
         case other:
             table.mistake("on_reversal", f"must be {wanted} (got {shown(other)})")
             return "debt"
+
+
+def _read_kind(table: Table, event: EventType) -> Kind:
+    wanted = '"mining" (credits for work) or "staking"'
+    usual = "mining" if event.name in MINING_EVENTS else "staking"
+    choice = table.text("kind", wanted=wanted, default=usual)
+    if choice == "mining":
+        return "mining"
+    if choice not in ("staking", ""):
+        table.mistake("kind", f"must be {wanted} (got {shown(choice)})")
+    return "staking"
 
 
 def _read_operations(table: Table) -> tuple[str, ...] | None:

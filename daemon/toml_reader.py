@@ -95,6 +95,10 @@ class Table:
         self._asked.append(key)
         return self._values.get(key)
 
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys that are there, whether they are settings or not."""
+        return tuple(self._values)
+
     def mistake(self, key: str, message: str) -> None:
         """Note what is wrong with one key."""
         self._mistakes.note((*self._place, key), message)

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 import pytest
 
+from contracts import catalogue
 from daemon.config import Config, ConfigError, Mistake, load_config
 
-EVENTS: Final = ("eip918.Mint", "staking-rewards.RewardPaid", "staking-rewards.Staked")
+_NAMES: Final = ("eip918.Mint", "staking-rewards.RewardPaid", "staking-rewards.Staked")
+EVENTS: Final = {name: catalogue.EVENTS[name] for name in _NAMES}
 ABSENT: Final = object()
 CHAIN: Final = ("chains", 0)
 SOURCE: Final = (*CHAIN, "sources", 0)

@@ -12,11 +12,12 @@ from books import Books
 from fakechain import FakeChain, Tx, staked
 from fakenode import Faults, serve
 
+from contracts.catalogue import EVENTS, MINING_EVENTS
 from daemon.config import Chain, Confirmation, Depth, SecretUrl
 from daemon.follower import Follower
 from daemon.rpc import ATTEMPTS_MAX, Node
 from daemon.rules import Rule
-from daemon.sources import Source
+from daemon.sources import Kind, Source
 from daemon.upstreams import Upstreams
 from ledger.audit import audit, render
 
@@ -43,7 +44,8 @@ def stakes(
     """A source that earns one credit for each token; caps are in credits."""
     cap = None if per_account_day is None else per_account_day * CREDIT
     rule = Rule(credits_micro=CREDIT, per_base_units=TOKEN, max_per_account_day_micro=cap)
-    return Source(name, contract, event, from_block, to_block, rule)
+    kind: Kind = "mining" if event in MINING_EVENTS else "staking"
+    return Source(name, contract, EVENTS[event], from_block, to_block, rule, kind=kind)
 
 
 def mining(name: str = "mining", *, from_block: int = 0) -> Source:

@@ -46,7 +46,7 @@ def test_a_right_file_becomes_values(tmp_path: Path) -> None:
     assert config.chains[0].sources[0] == Source(
         name="stakes",
         contract=bytes.fromhex("e7f1725e7734ce288f8367e1bb143e90bb3f0512"),
-        event="staking-rewards.Staked",
+        event=EVENTS["staking-rewards.Staked"],
         from_block=10,
         to_block=99,
         rule=Rule(
@@ -82,6 +82,43 @@ def test_a_chain_may_have_several_nodes(tmp_path: Path) -> None:
     chain = load(tmp_path, toml(content)).chains[0]
     assert chain.rpc_urls == tuple(SecretUrl(url) for url in urls)
     assert chain.agree == 2
+
+
+def test_an_event_may_be_declared_and_narrowed_by_its_fields(tmp_path: Path) -> None:
+    content = document()
+    content["chains"][0]["sources"][0] |= {
+        "event": {
+            "signature": "Paid(address indexed to, uint256 indexed pool, uint256 sum, bool first)",
+            "wallet": "to",
+            "amount": "sum",
+        },
+        "where": {"pool": 3, "first": True, "to": "0x" + "ab" * 20},
+        "kind": "mining",
+    }
+    source = load(tmp_path, toml(content)).chains[0].sources[0]
+    assert (source.event.wallet, source.event.amount, source.kind) == ("to", "sum", "mining")
+    assert dict(source.where) == {"pool": 3, "first": 1, "to": b"\xab" * 20}
+    # What the books keep of it: another one under the same name is refused.
+    assert source.followed == (
+        "Paid(address indexed to, uint256 indexed pool, uint256 sum, bool first)"
+        f" wallet=to amount=sum first=1 pool=3 to=0x{'ab' * 20}"
+    )
+
+
+@pytest.mark.parametrize(("where", "apart"), [({"user": "0x" + "02" * 20}, True), ({}, False)])
+def test_two_sources_may_share_an_event_where_no_log_of_it_is_of_both(
+    tmp_path: Path, where: dict[str, object], apart: bool
+) -> None:
+    content = document()
+    sources = content["chains"][0]["sources"]
+    sources[0]["where"] = {"user": "0x" + "01" * 20}
+    sources[1] |= {key: sources[0][key] for key in ("contract", "event", "from_block")}
+    sources[1]["where"] = where
+    if apart:
+        assert len(load(tmp_path, toml(content)).chains[0].sources) == len(sources)
+    else:
+        (mistake,) = mistakes_of(tmp_path, content)
+        assert "each event would earn twice" in mistake.message
 
 
 LAST_RIGHT: list[dict[tuple[str | int, ...], object]] = [

@@ -46,6 +46,34 @@ ONE_MISTAKE: dict[str, tuple[tuple[str | int, ...], object, str]] = {
     "block below zero": ((*SOURCE, "from_block"), -1, "(got -1)"),
     "decimals of no token": ((*RULE, "decimals"), 78, "from 0 to 77 (got 78)"),
     "expires at once": ((*RULE, "expires_days"), 0, "from 1 to 36500 (got 0)"),
+    # events
+    "kind of nothing": ((*SOURCE, "kind"), "holding", 'must be "mining" (credits for work) or'),
+    "event of no signature": (
+        (*SOURCE, "event"),
+        {"wallet": "to", "amount": "sum"},
+        'is missing: write a signature such as "Paid(address indexed to,uint256 sum)"',
+    ),
+    "event that is none": (
+        (*SOURCE, "event"),
+        {"signature": "Paid(address to,uint sum)", "wallet": "to", "amount": "sum"},
+        "'uint' is not a type that is known here",
+    ),
+    "event of nobody": (
+        (*SOURCE, "event"),
+        {"signature": "Paid(address to,uint256 sum)", "wallet": "who", "amount": "sum"},
+        "the wallet 'who' is not an address of",
+    ),
+    "condition on nothing": ((*SOURCE, "where"), {"pid": 3}, "is no field of the event: there are"),
+    "condition of another type": (
+        (*SOURCE, "where"),
+        {"amount": "0x01"},
+        'must be a whole number (got "0x01")',
+    ),
+    "condition of another length": (
+        (*SOURCE, "where"),
+        {"user": "0x01"},
+        'must be 20 bytes as hexadecimal text (got "0x01")',
+    ),
     # texts
     "empty name": ((*CHAIN, "name"), "", "is empty: write a name"),
     "name of two lines": ((*CHAIN, "name"), "a\nb", "without line breaks"),

@@ -182,6 +182,6 @@ def test_what_compose_mounts_is_there() -> None:
 
 def test_the_containers_configuration_has_no_mistakes() -> None:
     environ = {"DATABASE_URL": "postgresql://me@books/creditd", "RPC_URL": "http://node:8545"}
-    config = load_config(DEPLOY / "config" / "creditd.toml", environ, events=EVENTS.keys())
+    config = load_config(DEPLOY / "config" / "creditd.toml", environ, events=EVENTS)
     assert config.api.port == 8402
     assert parse_prices(config.api.prices.read_text(encoding="utf-8"))

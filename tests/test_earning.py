@@ -7,7 +7,7 @@ from fakechain import Event, FakeChain, minted, reward_paid, staked, withdrawn
 
 from contracts.catalogue import EVENTS
 from contracts.logs import Log
-from daemon.earning import Earnings, Followed, earnings_of, follow
+from daemon.earning import Earnings, Followed, earnings_of
 from daemon.reading import Block
 from daemon.rules import GRANT_MAX_MICRO, Rule
 from daemon.sources import Source
@@ -32,11 +32,11 @@ def source(
     rule: Rule | None = None,
 ) -> Source:
     rule = rule or Rule(credits_micro=10_000_000, per_base_units=TOKEN)
-    return Source(name, contract, event, from_block, to_block, rule)
+    return Source(name, contract, EVENTS[event], from_block, to_block, rule)
 
 
 def followed(*sources: Source) -> tuple[Followed, ...]:
-    return follow(sources, EVENTS, {each.name: 70 + no for no, each in enumerate(sources)})
+    return tuple(Followed(each, 70 + no) for no, each in enumerate(sources))
 
 
 def block_of(*events: Event) -> Block:
@@ -206,3 +206,51 @@ def test_what_a_log_earns_does_not_depend_on_its_block() -> None:
     (here,) = earnings_of(blocks, followed(source())).events
     (there,) = earnings_of(moved, followed(source())).events
     assert replace(there, block_number=5, log_index=9) == here
+
+
+# Which events of a contract a source is about -----------------------------------------------------
+
+DEPOSIT = EVENTS["masterchef.Deposit"]
+TRANSFER = EVENTS["erc20.Transfer"]
+
+
+def deposit(wallet: bytes, pool: int, amount: int) -> Event:
+    topics = (DEPOSIT.topic0, wallet.rjust(32, b"\0"), pool.to_bytes(32))
+    return Event(VAULT, topics, amount.to_bytes(32))
+
+
+def transfer(sender: bytes, receiver: bytes, amount: int) -> Event:
+    topics = (TRANSFER.topic0, sender.rjust(32, b"\0"), receiver.rjust(32, b"\0"))
+    return Event(VAULT, topics, amount.to_bytes(32))
+
+
+def test_of_numbered_pools_only_those_earn_that_are_wanted() -> None:
+    block = block_of(deposit(ALICE, 3, TOKEN), deposit(BOB, 4, TOKEN), deposit(BOB, 5, TOKEN))
+    pools = [
+        replace(source(f"pool-{pool}", event="masterchef.Deposit"), where={"pid": pool})
+        for pool in (3, 4)
+    ]
+    found = earnings_of([block], followed(*pools))
+    assert [(each.wallet, each.rule_id) for each in found.events] == [(ALICE, 70), (BOB, 71)]
+    assert found.set_aside == ()
+
+
+def test_what_comes_in_earns_but_not_what_one_sends_to_oneself_or_is_made() -> None:
+    incoming = replace(source(event="erc20.Transfer"), where={"to": MINE})
+    found = earned(
+        transfer(ALICE, MINE, 5 * TOKEN),
+        transfer(ALICE, BOB, TOKEN),
+        transfer(MINE, MINE, TOKEN),
+        transfer(bytes(20), MINE, TOKEN),
+        by=incoming,
+    )
+    assert [(each.wallet, each.amount) for each in found.events] == [(ALICE, 5 * TOKEN)]
+    assert found.set_aside == ()
+
+
+def test_the_transfer_of_a_single_thing_is_set_aside_not_taken_for_an_amount() -> None:
+    topics = (*transfer(ALICE, MINE, 0).topics, (7).to_bytes(32))
+    incoming = replace(source(event="erc20.Transfer"), where={"to": MINE})
+    found = earned(Event(VAULT, topics, b""), by=incoming)
+    assert found.events == ()
+    assert [each.reason for each in found.set_aside] == ["erc20.Transfer has 3 topics, the log 4"]
