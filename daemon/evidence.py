@@ -33,8 +33,12 @@ QUANTITY_DIGITS_MAX: Final = 64  # 256 bits
 SHOWN_LENGTH_MAX: Final = 80
 # Contracts, events and whoever stakes often: their texts are read once. About two megabytes.
 TEXTS_KEPT_MAX: Final = 8_192
-# EIP-2718 types whose receipts share one payload: legacy, EIP-2930, 1559, 4844 and 7702.
+# EIP-2718 types whose receipts are known to share one payload: legacy, EIP-2930, 1559, 4844, 7702.
+# Of others it is tried: if their root comes out, it was right.
 RECEIPT_TYPES: Final = (0, 1, 2, 3, 4)
+TYPE_MAX: Final = 0x7F  # EIP-2718: what is above begins a legacy list
+# The OP stack's deposits; since its Canyon fork two fields more are in the root.
+DEPOSIT_TYPE: Final = 0x7E
 
 _HASH: Final = 32  # a field of so many bytes; so are the next two
 _ADDRESS: Final = 20
@@ -184,8 +188,9 @@ def prove_logs(header: Header, answer: object, masks: Mapping[bytes, int]) -> tu
     """Return the logs of the addresses in `masks`, in order and complete.
 
     `answer` is the block's receipts as JSON. Their root is recomputed, so a log left out, added
-    or changed is Violated. Unprovable: a receipt type unknown here, more than LOGS_PER_BLOCK_MAX
-    logs, or a bloom without the logs it must hold (then no bloom of the chain proves absence).
+    or changed is Violated. Unprovable: another root where a receipt's type is unknown here, more
+    than LOGS_PER_BLOCK_MAX logs, or a bloom without the logs it must hold (then no bloom of the
+    chain proves absence).
 
     A transaction's hash is no part of its receipt: it is only compared with the block's list.
     """
@@ -193,6 +198,7 @@ def prove_logs(header: Header, answer: object, masks: Mapping[bytes, int]) -> tu
     logs: list[Log] = []
     log_count = 0
     tx_hashes: set[bytes] = set()
+    kinds: set[int] = set()
     for position, value in enumerate(_receipts(answer, header)):
         try:
             receipt = _record(value)
@@ -207,12 +213,17 @@ def prove_logs(header: Header, answer: object, masks: Mapping[bytes, int]) -> tu
                 log_count += 1
             if log_count > LOGS_PER_BLOCK_MAX:
                 raise Unprovable(header.number, f"it has more than {LOGS_PER_BLOCK_MAX} logs")
-            encoded.append(_receipt_rlp(receipt, header, encoded_logs))
+            kind = _quantity(receipt, "type") if receipt.get("type") is not None else 0
+            kinds.add(kind)
+            encoded.append(_receipt_rlp(receipt, kind, encoded_logs))
         except _MalformedError as error:
             raise Violated(header.number, f"receipt {position}: {error}") from None
     if len(tx_hashes) != len(encoded):
         raise Violated(header.number, "two of its transactions have the same hash")
     if ordered_root(encoded) != header.receipts_root:
+        if unknown := kinds.difference(RECEIPT_TYPES):
+            types = ", ".join(map(str, sorted(unknown)))
+            raise Unprovable(header.number, f"it has receipts of the unknown type {types}")
         raise Violated(header.number, "its receipts do not have the root that its header names")
     if any(header.bloom & masks[log.address] != masks[log.address] for log in logs):
         raise Unprovable(header.number, "its bloom does not hold the logs of its receipts")
@@ -279,25 +290,24 @@ def _kept_bytes(text: str, field: str, length: int) -> bytes:
     return _bytes(text, field, length)
 
 
-def _receipt_rlp(
-    receipt: Mapping[str, object], header: Header, encoded_logs: Iterable[bytes]
-) -> bytes:
+def _receipt_rlp(receipt: Mapping[str, object], kind: int, encoded_logs: Iterable[bytes]) -> bytes:
     """Return the receipt as its trie holds it: the type's byte, unless legacy, and the payload."""
-    kind = _quantity(receipt, "type") if receipt.get("type") is not None else 0
-    if kind not in RECEIPT_TYPES:
-        raise Unprovable(header.number, f"it has a receipt of the unknown type {kind}")
+    if kind > TYPE_MAX:
+        raise _MalformedError(f"type is {kind}, which no transaction has")
     if receipt.get("status") is not None:
         outcome = rlp_integer(_quantity(receipt, "status"))
     else:  # before EIP-658 the state's root stood here
         outcome = rlp_bytes(_fixed(receipt, "root", _HASH))
-    payload = rlp_list(
-        (
-            outcome,
-            rlp_integer(_quantity(receipt, "cumulativeGasUsed")),
-            rlp_bytes(_fixed(receipt, "logsBloom", _BLOOM)),
-            rlp_list(encoded_logs),
-        )
-    )
+    fields = [
+        outcome,
+        rlp_integer(_quantity(receipt, "cumulativeGasUsed")),
+        rlp_bytes(_fixed(receipt, "logsBloom", _BLOOM)),
+        rlp_list(encoded_logs),
+    ]
+    if kind == DEPOSIT_TYPE and receipt.get("depositReceiptVersion") is not None:
+        beside = ("depositNonce", "depositReceiptVersion")
+        fields += [rlp_integer(_quantity(receipt, name)) for name in beside]
+    payload = rlp_list(fields)
     return bytes((kind,)) + payload if kind else payload
 
 

@@ -1,7 +1,6 @@
 import copy
 import importlib
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any, cast
 
 import pytest
@@ -126,7 +125,7 @@ def test_headers_of_every_fork_hash_as_the_specification_hashes_them(
     kind = importlib.import_module(f"ethereum.forks.{fork}.blocks").Header
     spec: list[object] = []
     shown: dict[str, Any] = {"transactions": [], "uncles": [], "size": "0x1"}
-    for (name, shape), _ in zip(JSON_NAMES, fields(kind), strict=False):
+    for (name, shape), _ in zip(JSON_NAMES, fields_of(kind), strict=False):
         if shape is None or isinstance(shape, int):
             sizes = {"max_size": 40} if shape is None else {"min_size": shape, "max_size": shape}
             spec.append(data.draw(st.binary(**sizes)))
@@ -164,14 +163,6 @@ def test_a_header_of_another_number_is_refused() -> None:
     block = FakeChain().mine()
     with pytest.raises(Violated, match="answered with block 1"):
         prove_header(block.header_json, 2)
-
-
-@pytest.mark.parametrize("kind", ["0x5", "0x6a", "0x7e", "0xff"])
-def test_a_receipt_of_an_unknown_type_is_unprovable(kind: str) -> None:
-    header, block = block_of(FakeChain(), staked(POOL, ANN, 1))
-    receipts = [{**block.receipts_json[0], "type": kind}]
-    with pytest.raises(Unprovable, match=f"unknown type {int(kind, 16)}"):
-        prove_logs(header, receipts, bloom_masks([POOL]))
 
 
 def test_receipts_without_a_type_are_legacy_ones() -> None:
