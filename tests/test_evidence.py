@@ -1,6 +1,7 @@
 import copy
 import importlib
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any, cast
 
 import pytest
@@ -125,7 +126,7 @@ def test_headers_of_every_fork_hash_as_the_specification_hashes_them(
     kind = importlib.import_module(f"ethereum.forks.{fork}.blocks").Header
     spec: list[object] = []
     shown: dict[str, Any] = {"transactions": [], "uncles": [], "size": "0x1"}
-    for (name, shape), _ in zip(JSON_NAMES, fields_of(kind), strict=False):
+    for (name, shape), _ in zip(JSON_NAMES, fields(kind), strict=False):
         if shape is None or isinstance(shape, int):
             sizes = {"max_size": 40} if shape is None else {"min_size": shape, "max_size": shape}
             spec.append(data.draw(st.binary(**sizes)))

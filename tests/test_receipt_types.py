@@ -1,4 +1,4 @@
-"""Receipts of types that Ethereum does not have: proven where their root comes out, else neither."""
+"""Receipts of types that Ethereum does not have: proven where their root comes out, else not."""
 
 from dataclasses import replace
 from typing import Any
