@@ -21,6 +21,7 @@ from daemon.stopping import LIFELINE
 
 LOOK_SECONDS: Final = 0.02  # between two looks into the books: each costs Postgres some 50 µs
 MEMORY_SECONDS: Final = 0.1
+LOOKS_TOLD: Final = 10  # one of so many looks at the memory is told
 SECONDS_MAX: Final = 120.0  # what takes longer has come to a halt
 TROUBLE_LOOK_SECONDS: Final = 1.0  # between two looks into the program's log
 TROUBLES: Final = (b'"event": "halted"', b'"event": "defect"')  # no time heals these
@@ -303,9 +304,9 @@ class Memory:
         if not self._seen or now - self._seen[-1][0] >= MEMORY_SECONDS:
             self._seen.append((now, self._watcher.memory_mb()))
 
-    def over_time(self) -> list[tuple[float, float]]:
-        """Return seconds since the first look, and megabytes."""
-        return [(round(at - self._seen[0][0], 2), round(mb, 1)) for at, mb in self._seen]
+    def over_time(self) -> list[float]:
+        """Return the megabytes at every second or so."""
+        return [round(mb, 1) for _, mb in self._seen[::LOOKS_TOLD]]
 
     def growth_mb(self) -> float:
         """Return by how much it grew over the second half, along the line that fits it best."""
