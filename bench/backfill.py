@@ -32,7 +32,7 @@ class History:
     by_blocks: bool = False  # what is counted by the second: blocks, or else events
     stakes: Sequence[Stake] = field(init=False)
     head: int = field(init=False)
-    memory: list[list[tuple[float, float]]] = field(default_factory=list)  # of each round
+    memory: list[list[float]] = field(default_factory=list)  # of each round
 
     def __post_init__(self) -> None:
         self.stakes = self.chain.stakes()

@@ -145,7 +145,7 @@ def _history(run: Run, server: str, findings: Findings) -> None:
         if "delayed" in run.parts:
             works.append(Work(bars.DELAYED, "events/s", lambda: history.followed(ROUND_TRIP_MS)))
         findings.measure(works)
-        findings.series["memory in MB while backfilling, by seconds"] = history.memory
+        findings.series["memory in MB at each second of a backfill"] = history.memory
 
 
 def _sparse(run: Run, server: str, findings: Findings) -> None:

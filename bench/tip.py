@@ -143,7 +143,10 @@ class Tip:
         return sample
 
     def idle(self, seconds: float) -> Sample:
-        """Follow a chain of empty blocks; the figure is CPU, in percent of a core."""
+        """Follow a chain of empty blocks; the figure is CPU, in percent of a core.
+
+        `seconds` are enough for some blocks.
+        """
         with fresh_books(self.server) as (url, folder):
             migrate(url)
             with (
@@ -156,7 +159,10 @@ class Tip:
                 spending = Spending(url, watcher.cpu_seconds, self.chain.pid)
                 time.sleep(seconds)
                 used = watcher.cpu_seconds() - before_idle
-                blocks = books.indexed() - first
-                return spending.sample(
-                    used / seconds * 100, max(1, blocks), memory_mb=watcher.memory_mb()
+                sample = spending.sample(
+                    used / seconds * 100,
+                    books.indexed() - first,
+                    memory_mb=watcher.memory_mb(),
                 )
+                watcher.until(lambda: books.indexed() == self.chain.head())
+            return sample

@@ -21,7 +21,10 @@ from daemon.stopping import LIFELINE
 
 LOOK_SECONDS: Final = 0.02  # between two looks into the books: each costs Postgres some 50 µs
 MEMORY_SECONDS: Final = 0.1
-SECONDS_MAX: Final = 600.0  # what takes longer has come to a halt
+LOOKS_TOLD: Final = 10  # one of so many looks at the memory is told
+SECONDS_MAX: Final = 120.0  # what takes longer has come to a halt
+TROUBLE_LOOK_SECONDS: Final = 1.0  # between two looks into the program's log
+TROUBLES: Final = (b'"event": "halted"', b'"event": "defect"')  # no time heals these
 STOP_SECONDS_MAX: Final = 10.0
 LOG_SHOWN: Final = 2_000  # characters of the program's log, where it fails
 CREDITS_PER_TOKEN: Final = 10
@@ -126,17 +129,26 @@ class Watcher:
     ) -> float:
         """Wait until something holds, and return when it was seen, on the clock `perf_counter`.
 
-        `meanwhile` is called after each look. Ends the run if the program has ended, or if it
-        does not hold within SECONDS_MAX.
+        `meanwhile` is called after each look. Ends the run if the program has ended or is in
+        trouble, or if it does not hold within SECONDS_MAX.
         """
-        began = time.perf_counter()
+        began = look_again = time.perf_counter()
         while not reached():
-            if self._process.poll() is not None or time.perf_counter() - began > SECONDS_MAX:
-                said = self._log.read_text(encoding="utf-8")[-LOG_SHOWN:]
-                raise SystemExit(f"the watcher did not get where it should; it said last:\n{said}")
+            now = time.perf_counter()
+            if now >= look_again:
+                self._require_well(now - began)
+                look_again = now + TROUBLE_LOOK_SECONDS
             meanwhile()
             time.sleep(look_seconds)
         return time.perf_counter()
+
+    def _require_well(self, waited_seconds: float) -> None:
+        said = self._log.read_bytes()
+        in_trouble = any(trouble in said for trouble in TROUBLES)
+        if self._process.poll() is None and not in_trouble and waited_seconds < SECONDS_MAX:
+            return
+        shown = said[-LOG_SHOWN:].decode(errors="replace")
+        raise SystemExit(f"the watcher did not get where it should; it said last:\n{shown}")
 
     def cpu_seconds(self) -> float:
         """Return the CPU seconds it has used so far."""
@@ -292,9 +304,9 @@ class Memory:
         if not self._seen or now - self._seen[-1][0] >= MEMORY_SECONDS:
             self._seen.append((now, self._watcher.memory_mb()))
 
-    def over_time(self) -> list[tuple[float, float]]:
-        """Return seconds since the first look, and megabytes."""
-        return [(round(at - self._seen[0][0], 2), round(mb, 1)) for at, mb in self._seen]
+    def over_time(self) -> list[float]:
+        """Return the megabytes at every second or so."""
+        return [round(mb, 1) for _, mb in self._seen[::LOOKS_TOLD]]
 
     def growth_mb(self) -> float:
         """Return by how much it grew over the second half, along the line that fits it best."""

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 
 import pytest
+from eth_hash.auto import keccak
 from memory_chain import ONE, Chain, Deployed, decoded, logs_of, revert_of, word
 from web3.types import TxReceipt
 
@@ -243,3 +244,12 @@ def test_logs_that_only_look_like_stakes_are_set_aside(chain: Chain) -> None:
     assert "is address, which the log's word" in why("stakedByWord", b"\x01" * 32, 5)
     assert why("withdrawFromNumberedPool", user, 1, 5) == why("withdrawFromVoteEscrow", user, 5, 1)
     assert why("loggedWithoutTopics", b"Staked").endswith("the log with no topic")
+
+
+def test_many_stakes_are_of_scattered_users_who_come_again(chain: Chain) -> None:
+    many = chain.deploy("ManyStakes")
+    receipt = chain.send(chain.alice, many, "stake", 998, 4, 1_000)
+    assert decoded(receipt, many) == [
+        (STAKED.name, keccak(number.to_bytes(32))[-20:], amount * 10**15)
+        for number, amount in ((998, 999), (999, 1_000), (0, 1), (1, 2))
+    ]
