@@ -30,7 +30,10 @@ _CHANGES: Final[dict[str, LiteralString]] = {
         " create function creditd.expire_idle(p_limit integer) returns text language sql return ''"
     ),
     "a table more": (
-        "drop table creditd.status_change; update creditd.schema_version set version_num = '0002'"
+        "drop table creditd.status_change; alter table creditd.charge_cause drop column unbacked;"
+        " alter table creditd.event add constraint event_earns_by_a_rule"
+        " foreign key (rule_id) references creditd.rule;"
+        " update creditd.schema_version set version_num = '0002'"
     ),
 }
 _NEEDS_A_TABLE: Final[LiteralString] = (

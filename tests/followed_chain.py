@@ -46,7 +46,7 @@ class FollowedChain:
     def __init__(self, watching: Watching, rule_id: int) -> None:
         self.watching = watching
         self.blocks: list[SeenBlock] = []
-        self._rule_id = rule_id
+        self.rule_id = rule_id
 
     @classmethod
     @asynccontextmanager
@@ -122,7 +122,7 @@ class FollowedChain:
             ordinal=event.ordinal,
             role=0,
             log_index=place,
-            rule_id=self._rule_id,
+            rule_id=self.rule_id,
             wallet=event.wallet,
             amount=event.amount,
             credits=event.credits,

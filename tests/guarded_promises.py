@@ -258,6 +258,15 @@ async def an_event_is_granted_once(stage: Stage, _: pytest.MonkeyPatch) -> None:
             await chain.grow(Earned(WALLET, 5, "one"))
 
 
+async def events_are_of_sources_of_their_chain(stage: Stage, _: pytest.MonkeyPatch) -> None:
+    async with FollowedChain.lead(stage.database_url) as chain:
+        chain.rule_id += 1
+        with pytest.raises(psycopg.Error, match="none of its own"):
+            await chain.grow(Earned(WALLET, 5, "one"))
+        chain.rule_id -= 1
+        await chain.grow(Earned(WALLET, 5, "one"))
+
+
 async def caps_are_kept(stage: Stage, _: pytest.MonkeyPatch) -> None:
     rule = source(cap_account=8, cap_account_day=6)
     async with FollowedChain.lead(stage.database_url, rule=rule) as chain:

@@ -152,6 +152,10 @@ GUARDS: dict[str, tuple[Remove, Story]] = {
         Without("lead_chain", "c.genesis <> p_genesis", "false"),
         promises.a_chain_is_its_genesis,
     ),
+    "an event is of a source of its chain": (
+        Without("see_events", "where r.rule_id = t.rule_id and r.chain_id = p_chain", ""),
+        promises.events_are_of_sources_of_their_chain,
+    ),
     "an event is seen once": (
         Without("see_events", "v_seen <> cardinality(p_blocks)", "false"),
         promises.an_event_is_granted_once,

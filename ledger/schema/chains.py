@@ -91,7 +91,7 @@ event = table(
     must("tx_hash", BYTES),
     must("ordinal", INT),
     must("role", SMALLINT, default="0"),
-    must("rule_id", INT, sa.ForeignKey("creditd.rule.rule_id", name="event_earns_by_a_rule")),
+    must("rule_id", INT),
     must("block_number", BIGINT),
     must("block_hash", BYTES),
     must("block_time", TIME),

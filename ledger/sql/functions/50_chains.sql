@@ -153,7 +153,8 @@ begin
 end $$;
 
 -- Writes events of appended blocks down as pending. An event that was reversed and is back on the
--- canonical chain counts one incarnation more; one that is there already is a broken promise.
+-- canonical chain counts one incarnation more; one that is there already is a broken promise. No rule is ever
+-- deleted: who asks here need not ask again.
 create or replace function creditd.see_events(
   p_chain bigint, p_epoch bigint, p_blocks bigint[], p_tx_hashes bytea[], p_ordinals integer[],
   p_roles smallint[], p_log_indexes integer[], p_rules integer[], p_wallets bytea[],
@@ -164,6 +165,12 @@ declare
   c chain := led_chain(p_chain, p_epoch);
   v_seen bigint;
 begin
+  if exists (
+    select from (select distinct unnest(p_rules) as rule_id) t
+    where not exists (select from rule r where r.rule_id = t.rule_id and r.chain_id = p_chain)
+  ) then
+    raise exception 'chain %: events of a source that is none of its own', p_chain using errcode = '22023';
+  end if;
   perform see_wallets(p_chain, p_wallets);
   insert into event as e (chain_id, tx_hash, ordinal, role, rule_id, block_number, block_hash, block_time,
                           log_index, wallet, amount, credits)
