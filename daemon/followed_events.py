@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from contracts.events import EventType, Parameter
@@ -54,8 +53,8 @@ def _declared(table: Table) -> EventType:
     return event
 
 
-def read_where(table: Table, event: EventType) -> Mapping[str, int | bytes]:
-    """Return what fields of the event must be for it to count, such as a pool's number."""
+def read_where(table: Table, event: EventType) -> tuple[tuple[str, int | bytes], ...]:
+    """Return what fields of the event must be for it to count, such as a pool's number, by name."""
     conditions = table.table("where", wanted="a table such as { pid = 3 }")
     known = {each.name: each for each in event.parameters if each.read is not None}
     where: dict[str, int | bytes] = {}
@@ -71,7 +70,7 @@ def read_where(table: Table, event: EventType) -> Mapping[str, int | bytes]:
             conditions.mistake(name, f"must be {wanted} (got {shown(value)})")
         else:
             where[name] = found
-    return MappingProxyType(where)
+    return tuple(sorted(where.items()))
 
 
 def _length_of(parameter: Parameter) -> int:

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Final, Literal
 
@@ -62,13 +62,13 @@ class Source:
     on_reversal: OnReversal = "debt"
     priority: int = PRIORITY_USUAL
     operations: tuple[str, ...] | None = None
-    where: Mapping[str, int | bytes] = field(default_factory=dict)
+    where: tuple[tuple[str, int | bytes], ...] = ()
     kind: Kind = "staking"
 
     @property
     def followed(self) -> str:
         """What it follows of its contract, as the books keep it: that never changes."""
-        conditions = [f"{name}={_written(value)}" for name, value in sorted(self.where.items())]
+        conditions = [f"{name}={_written(value)}" for name, value in self.where]
         return " ".join((self.event.name, *conditions))
 
     def covers(self, number: int) -> bool:
@@ -81,9 +81,9 @@ class Source:
         Nobody earns by what he sends to himself, and nobody has the zero address: a token that is
         made comes from there.
         """
-        if not any(decoded.wallet) or decoded.wallet in self.where.values():
+        if not any(decoded.wallet) or any(value == decoded.wallet for _, value in self.where):
             return False
-        return all(decoded.fields[name] == value for name, value in self.where.items())
+        return all(decoded.fields[name] == value for name, value in self.where)
 
 
 def read_source(table: Table, *, events: Mapping[str, EventType]) -> Source:
@@ -145,8 +145,8 @@ def refuse_double_pay(read: Sequence[tuple[Table, Source]]) -> None:
 
 def _are_apart(one: Source, other: Source) -> bool:
     """Return whether no event can be of both, as they want different values of a field."""
-    shared = one.where.keys() & other.where.keys()
-    return any(one.where[name] != other.where[name] for name in shared)
+    wanted = dict(one.where)
+    return any(wanted.get(name, value) != value for name, value in other.where)
 
 
 def _written(value: int | bytes) -> str:

@@ -227,7 +227,7 @@ def transfer(sender: bytes, receiver: bytes, amount: int) -> Event:
 def test_of_numbered_pools_only_those_earn_that_are_wanted() -> None:
     block = block_of(deposit(ALICE, 3, TOKEN), deposit(BOB, 4, TOKEN), deposit(BOB, 5, TOKEN))
     pools = [
-        replace(source(f"pool-{pool}", event="masterchef.Deposit"), where={"pid": pool})
+        replace(source(f"pool-{pool}", event="masterchef.Deposit"), where=(("pid", pool),))
         for pool in (3, 4)
     ]
     found = earnings_of([block], followed(*pools))
@@ -236,7 +236,7 @@ def test_of_numbered_pools_only_those_earn_that_are_wanted() -> None:
 
 
 def test_what_comes_in_earns_but_not_what_one_sends_to_oneself_or_is_made() -> None:
-    incoming = replace(source(event="erc20.Transfer"), where={"to": MINE})
+    incoming = replace(source(event="erc20.Transfer"), where=(("to", MINE),))
     found = earned(
         transfer(ALICE, MINE, 5 * TOKEN),
         transfer(ALICE, BOB, TOKEN),
@@ -250,7 +250,7 @@ def test_what_comes_in_earns_but_not_what_one_sends_to_oneself_or_is_made() -> N
 
 def test_the_transfer_of_a_single_thing_is_set_aside_not_taken_for_an_amount() -> None:
     topics = (*transfer(ALICE, MINE, 0).topics, (7).to_bytes(32))
-    incoming = replace(source(event="erc20.Transfer"), where={"to": MINE})
+    incoming = replace(source(event="erc20.Transfer"), where=(("to", MINE),))
     found = earned(Event(VAULT, topics, b""), by=incoming)
     assert found.events == ()
     assert [each.reason for each in found.set_aside] == ["erc20.Transfer has 3 topics, the log 4"]
