@@ -6,8 +6,8 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -17,10 +17,12 @@ from sqlalchemy import make_url
 from daemon.anvil import AnvilMissing, find_anvil
 from daemon.postgres import embedded
 from daemon.rpc import RECURSION_LIMIT
+from ledger.errors import AnotherLeader
 from ledger.migrate import migrate
 from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
 
 CHAIN_ID = 31337
+LEAD_TRIES_MAX = 500
 GENESIS = hashlib.sha256(b"genesis").digest()
 
 
@@ -114,6 +116,22 @@ def earn(
     asyncio.run(_earn(database_url, address, credits_micro, chain_id))
 
 
+@asynccontextmanager
+async def leading(database_url: str, chain: ChainEntry) -> AsyncIterator[Watching]:
+    """Lead a chain once whoever led it last is gone, which the server notices a bit later."""
+    async with AsyncExitStack() as stack:
+        for _ in range(LEAD_TRIES_MAX):
+            try:
+                lead = Watching.lead(database_url, chain, "test")
+                watching = await stack.enter_async_context(lead)
+                break
+            except AnotherLeader:
+                await asyncio.sleep(0.01)
+        else:
+            raise AssertionError("another watcher leads, and goes on to")
+        yield watching
+
+
 async def _earn(database_url: str, address: bytes, credits_micro: int, chain_id: int) -> None:
     chain = ChainEntry(
         chain_id=chain_id,
@@ -133,7 +151,7 @@ async def _earn(database_url: str, address: bytes, credits_micro: int, chain_id:
         cap_account_day=None,
         expires_days=None,
     )
-    async with Watching.lead(database_url, chain, "test") as watching:
+    async with leading(database_url, chain) as watching:
         rule_id = (await watching.enter_rules([rule]))[rule.name]
         position = await watching.position()
         number = position.indexed_number + 1
