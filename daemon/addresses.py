@@ -1,13 +1,20 @@
-"""Addresses in the configuration: of databases, and of the nodes of a chain."""
+"""Addresses in the configuration: of databases, of the nodes of a chain, and of accounts on it."""
 
 from collections.abc import Mapping
 from typing import Final
+
+from eth_utils.address import is_checksum_address
 
 from daemon.secret_url import SecretUrl, fill_in
 from daemon.toml_reader import Table
 
 # Each final block is compared across all of them: more would cost more than they tell.
 NODES_MAX: Final = 8
+
+CHECKSUM_WANTED: Final = (
+    "fails its checksum, so a digit or a capital is wrong: copy it again from where it was"
+    " published, or, if every digit is right, write it all in small letters"
+)
 
 _STAND_IN: Final = SecretUrl("stand-in://nowhere")
 
@@ -37,6 +44,15 @@ def read_rpc_urls(table: Table, environ: Mapping[str, str]) -> tuple[SecretUrl, 
     if table.sound(key) and len(set(urls)) < len(urls):
         table.mistake(key, "has an address twice: a node that agrees with itself proves nothing")
     return urls
+
+
+def fails_checksum(text: str) -> bool:
+    """Return whether the capitals of an address contradict its digits (EIP-55).
+
+    Without capitals, or without small letters, there is no checksum.
+    """
+    digits = text.removeprefix("0x")
+    return digits not in (digits.lower(), digits.upper()) and not is_checksum_address(text)
 
 
 def _url_of(

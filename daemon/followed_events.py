@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from contracts.events import EventType, Parameter
-from contracts.logs import ADDRESS_LENGTH, WORD_LENGTH
+from contracts.logs import WORD_LENGTH
+from daemon.addresses import CHECKSUM_WANTED, fails_checksum
 from daemon.mistakes import nearest, shown
 from daemon.toml_reader import Table
 
@@ -18,7 +19,7 @@ _EVENT_WANTED: Final = (
     ' { signature = "Paid(address indexed to,uint256 sum)", wallet = "to", amount = "sum" }'
 )
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})+", re.ASCII)
-_INTEGER: Final = re.compile(r"u?int[0-9]+|bool", re.ASCII)
+_WORD_END: Final = 2 ** (8 * WORD_LENGTH)
 
 
 def read_event(table: Table, events: Mapping[str, EventType]) -> EventType:
@@ -63,29 +64,31 @@ def read_where(table: Table, event: EventType) -> tuple[tuple[str, int | bytes],
         if name not in known:
             conditions.mistake(name, f"is no field of the event: {nearest(name, known)}")
             continue
-        length = _length_of(known[name])
-        found = _bytes_of(value, length) if length else _integer_of(value)
+        parameter = known[name]
+        found = _found(value, parameter)
         if found is None:
-            wanted = f"{length} bytes as hexadecimal text" if length else "a whole number"
-            conditions.mistake(name, f"must be {wanted} (got {shown(value)})")
+            conditions.mistake(name, f"must be {parameter.abi_type} (got {shown(value)})")
+        elif parameter.abi_type == "address" and fails_checksum(str(value)):
+            conditions.mistake(name, CHECKSUM_WANTED)
         else:
             where[name] = found
     return tuple(sorted(where.items()))
 
 
-def _length_of(parameter: Parameter) -> int:
-    """Return how many bytes its values are, 0 if they are integers."""
-    if parameter.abi_type == "address":
-        return ADDRESS_LENGTH
-    return 0 if _INTEGER.fullmatch(parameter.abi_type) else WORD_LENGTH
+def _found(value: object, parameter: Parameter) -> int | bytes | None:
+    """Return a value as a log may have it in the parameter's word, None for any other."""
+    word = b""
+    if isinstance(value, int) and abs(value) < _WORD_END:  # true and false are 1 and 0
+        word = (value % _WORD_END).to_bytes(WORD_LENGTH)
+    elif isinstance(value, str) and _HEX.fullmatch(value):
+        given = bytes.fromhex(value[2:])
+        word = given.rjust(WORD_LENGTH, b"\0") if parameter.abi_type == "address" else given
+    found = parameter.read(word) if parameter.read and len(word) == WORD_LENGTH else None
+    return found if _is_same(value, found) else None
 
 
-def _integer_of(value: object) -> int | None:
-    return int(value) if isinstance(value, int) else None  # true and false are 1 and 0
-
-
-def _bytes_of(value: object, length: int) -> bytes | None:
-    if not isinstance(value, str) or not _HEX.fullmatch(value):
-        return None
-    found = bytes.fromhex(value[2:])
-    return found if len(found) == length else None
+def _is_same(value: object, found: int | bytes | None) -> bool:
+    """Return whether what a word is read as is what was written, and of its kind."""
+    if isinstance(found, bytes):
+        return isinstance(value, str) and value.lower() == f"0x{found.hex()}"
+    return found == value

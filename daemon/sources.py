@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Final, Literal
 
-from eth_utils.address import is_checksum_address
-
 from contracts.catalogue import MINING_EVENTS
 from contracts.events import Decoded, EventType
+from daemon.addresses import CHECKSUM_WANTED, fails_checksum
 from daemon.followed_events import read_event, read_where
 from daemon.mistakes import shown
 from daemon.rules import GRANT_MAX_MICRO, Rule
@@ -164,13 +163,8 @@ def _read_contract(table: Table) -> bytes:
     contract = bytes.fromhex(digits)
     if not any(contract):
         table.mistake("contract", "is the zero address, where no contract lives")
-    # EIP-55: capitals and small letters together are a checksum of the digits.
-    if digits not in (digits.lower(), digits.upper()) and not is_checksum_address(text):
-        table.mistake(
-            "contract",
-            "fails its checksum, so a digit or a capital is wrong: copy it again from where it was"
-            " published, or, if every digit is right, write it all in small letters",
-        )
+    if fails_checksum(text):
+        table.mistake("contract", CHECKSUM_WANTED)
     return contract
 
 

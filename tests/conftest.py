@@ -22,7 +22,7 @@ from ledger.migrate import migrate
 from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
 
 CHAIN_ID = 31337
-LEAD_TRIES_MAX = 500
+LEAD_TRIES_MAX = 500  # five seconds, where a server that is busy takes some hundredths of one
 GENESIS = hashlib.sha256(b"genesis").digest()
 
 

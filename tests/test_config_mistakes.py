@@ -67,12 +67,19 @@ ONE_MISTAKE: dict[str, tuple[tuple[str | int, ...], object, str]] = {
     "condition of another type": (
         (*SOURCE, "where"),
         {"amount": "0x01"},
-        'must be a whole number (got "0x01")',
+        'must be uint256 (got "0x01")',
     ),
     "condition of another length": (
         (*SOURCE, "where"),
         {"user": "0x01"},
-        'must be 20 bytes as hexadecimal text (got "0x01")',
+        'must be address (got "0x01")',
+    ),
+    "condition below what can be": ((*SOURCE, "where"), {"amount": -1}, "must be uint256 (got -1)"),
+    "condition that is a number": ((*SOURCE, "where"), {"user": 1}, "must be address (got 1)"),
+    "condition on a mistyped address": (
+        (*SOURCE, "where"),
+        {"user": "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0513"},
+        "fails its checksum",
     ),
     # texts
     "empty name": ((*CHAIN, "name"), "", "is empty: write a name"),
