@@ -5,7 +5,6 @@ medians of the rounds, ratios medians of each round's ratio. The books are audit
 and a breach ends the run.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,6 +31,7 @@ from measuring import (
     settings,
     write_document,
 )
+from parts import chosen, parser_of, told
 from wanted import tell
 
 from ledger.ids import AccountRef
@@ -204,27 +204,15 @@ def _audit(name: str, books: str) -> Work:
 
 
 def _arguments() -> Run:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=TEACHING.format(
-            quiet=QUIET, parts="\n".join(f"  {name:<9} {says}" for name, says in PARTS.items())
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of all works (3)")
+    teaching = TEACHING.format(quiet=QUIET, parts=told(PARTS))
+    parser = parser_of(__doc__, teaching, PARTS, RESULTS / "ledger.json")
     parser.add_argument("--seconds", type=float, default=5, help="of each work in a round (5)")
-    parser.add_argument("--only", metavar="PARTS", default=",".join(PARTS), help="parts to run")
     parser.add_argument(
         "--entries", type=int, default=20_000_000, help="in the large books (20000000)"
     )
     parser.add_argument("--events", type=int, default=100_000, help="granted in one go (100000)")
-    parser.add_argument(
-        "--out", type=Path, default=RESULTS / "ledger.json", help="where the results go"
-    )
     options = parser.parse_args()
-    parts = frozenset(options.only.split(","))
-    if unknown := parts - set(PARTS):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}: take of {', '.join(PARTS)}")
+    parts = chosen(parser, options.only, PARTS)
     return Run(options.rounds, options.seconds, options.entries, options.events, parts, options.out)
 
 

@@ -6,7 +6,6 @@ durability as shipped. After every round the books must hold exactly what the ch
 balance: a breach ends the run.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from measuring import (
     settings,
     write_document,
 )
+from parts import chosen, parser_of, told
 from tip import IDLE_BLOCK_SECONDS, MISSED_BLOCKS, REORG_BLOCKS, START_BLOCKS, Tip
 from wanted import judge, tell
 from watched import compiled
@@ -180,24 +180,12 @@ def _tip(run: Run, server: str, findings: Findings) -> None:
 
 
 def _arguments() -> Run:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=TEACHING.format(
-            quiet=QUIET, parts="\n".join(f"  {name:<9} {says}" for name, says in PARTS.items())
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of all works (3)")
+    teaching = TEACHING.format(quiet=QUIET, parts=told(PARTS))
+    parser = parser_of(__doc__, teaching, PARTS, RESULTS / "watcher.json")
     parser.add_argument("--blocks", type=int, default=HISTORY_BLOCKS, help="of the history (5000)")
     parser.add_argument("--idle", type=float, default=30, help="seconds with nothing to do (30)")
-    parser.add_argument("--only", metavar="PARTS", default=",".join(PARTS), help="parts to run")
-    parser.add_argument(
-        "--out", type=Path, default=RESULTS / "watcher.json", help="where the results go"
-    )
     options = parser.parse_args()
-    parts = frozenset(options.only.split(","))
-    if unknown := parts - set(PARTS):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}: take of {', '.join(PARTS)}")
+    parts = chosen(parser, options.only, PARTS)
     return Run(options.rounds, options.blocks, options.idle, parts, options.out)
 
 
