@@ -84,10 +84,6 @@ class Upstreams:
             log.info("node is back", node=node.endpoint, after=upstream.trouble)
         upstream.rests_until, upstream.rest_seconds, upstream.trouble = 0.0, REST_SECONDS_MIN, ""
 
-    def troubles(self) -> dict[str, str]:
-        """Return what is wrong with which node, by its address without secrets."""
-        return {each.node.endpoint: each.trouble for each in self._all if each.trouble}
-
     async def require_agreement(self, asked: Node, number: int, block: bytes) -> None:
         """Require that nobody contradicts what `asked` says of a block that is to be final.
 
