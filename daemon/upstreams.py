@@ -88,8 +88,11 @@ class Upstreams:
         """Require that nobody contradicts what `asked` says of a block that is to be final.
 
         Who does not answer, or does not have the block yet, contradicts nobody; but as many as
-        are to agree must have it. Raises Disagreement and TooFewAgree.
+        are to agree must have it. Below block 0 there is nothing to disagree about. Raises
+        Disagreement and TooFewAgree.
         """
+        if number < 0:
+            return
         others = [node for node in self.nodes if node is not asked]
         found = await asyncio.gather(*(self._hash_of(node, number) for node in others))
         shown = [(n.endpoint, hash_) for n, hash_ in zip(others, found, strict=True) if hash_]

@@ -216,6 +216,14 @@ def test_nothing_is_confirmed_before_so_many_nodes_have_it_as_are_to_agree(
     asyncio.run(main())
 
 
+def test_nothing_is_asked_of_nodes_below_the_first_block() -> None:
+    async def main() -> None:
+        async with Node("http://127.0.0.1:1") as first, Node("http://127.0.0.1:2") as second:
+            await Upstreams([first, second], NODES).require_agreement(first, -1, bytes(32))
+
+    asyncio.run(main())
+
+
 def test_who_fails_rests_longer_each_time_and_is_forgiven_when_it_serves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
