@@ -1,11 +1,14 @@
-"""A node that shows a `FakeChain` as JSON-RPC over HTTP, with the faults real ones have."""
+"""A node that shows a `FakeChain` as JSON-RPC, with the faults real ones have.
+
+`FakeNode.reply` makes an answer out of a request's body; `serve` and `listen` carry both over HTTP.
+"""
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -16,6 +19,7 @@ from daemon.trie import keccak
 UNKNOWN_BLOCK = -39001
 METHOD_MISSING = -32601
 INVALID_PARAMS = -32602
+OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,35 @@ class Status:
 Failure = Reset | Silence | Truncated | Says | Status
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a node answers with, and what becomes of it on the way if it does not arrive whole."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: Reset | Silence | Truncated | None = None
+
+
+class Shown(Protocol):
+    """What a node knows of a chain. A `FakeChain` is one: a node that knows all of it."""
+
+    @property
+    def chain_id(self) -> int: ...
+    @property
+    def branch(self) -> Branch: ...
+    @property
+    def by_hash(self) -> Mapping[bytes, MinedBlock]: ...
+    @property
+    def finalized_number(self) -> int: ...
+
+
+class Answers(Protocol):
+    """Whoever is behind a URL."""
+
+    def reply(self, body: bytes) -> Reply: ...
+
+
 @dataclass(slots=True)
 class Faults:
     """What is wrong with the node just now; every field may be changed while it serves.
@@ -68,15 +101,18 @@ class Faults:
     strip_logs_in: set[int] = field(default_factory=set)  # receipts without any log
     parents_receipts_in: set[int] = field(default_factory=set)
     wrong_root_in: set[int] = field(default_factory=set)  # another receiptsRoot, the hash kept
+    wrong_hash_in: set[int] = field(default_factory=set)  # another hash, the header kept
     lost_blocks: set[int] = field(default_factory=set)  # null, wherever they are asked for
     branch: Branch | None = None  # shown as canonical, whatever the chain's is
     lag_blocks: int = 0  # every `lag_every`-th request is answered by a node so far behind
     lag_every: int = 1
     reorder_batches: bool = False
     drop_from_batches: bool = False
+    repeat_in_batches: bool = False  # the last answer comes twice
     batch_calls_max: int | None = None  # a longer batch is refused as a whole
     chain_id: int | None = None  # another one than the chain's
     finalized_tag: bool = True
+    refuses: dict[str, tuple[int, str]] = field(default_factory=dict)  # methods: code and message
     before_request: Callable[[list[str]], None] | None = None  # is told the methods asked for
     requests: list[list[str]] = field(default_factory=list)  # the methods of each request so far
 
@@ -92,11 +128,21 @@ class _Refused(Exception):
 
 
 @asynccontextmanager
-async def serve(chain: FakeChain, faults: Faults | None = None) -> AsyncIterator[str]:
-    """Serve the chain on a free loopback port; yields the URL. What is mined shows at once."""
-    node = _FakeNode(chain, faults or Faults())
+async def serve(chain: Shown, faults: Faults | None = None) -> AsyncIterator[str]:
+    """Serve on a port of its own; yields the URL, below which every path answers."""
+    async with listen(FakeNode(chain, faults or Faults())) as url:
+        yield url
+
+
+@asynccontextmanager
+async def listen(answers: Answers) -> AsyncIterator[str]:
+    """Let anybody answer on a port of its own; yields the URL, below which every path answers."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await _sent(request, answers.reply(await request.read()))
+
     app = web.Application(client_max_size=64 * 1024 * 1024)
-    app.router.add_post("/{path:.*}", node.answer)
+    app.router.add_post("/{path:.*}", answer)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     try:
@@ -107,13 +153,40 @@ async def serve(chain: FakeChain, faults: Faults | None = None) -> AsyncIterator
         await runner.cleanup()
 
 
-class _FakeNode:
-    def __init__(self, chain: FakeChain, faults: Faults) -> None:
+async def _sent(request: web.Request, reply: Reply) -> web.StreamResponse:
+    match reply.cut:
+        case Reset():
+            assert request.transport is not None
+            request.transport.abort()
+        case Silence():
+            await asyncio.Event().wait()
+        case Truncated(announced):
+            return await _truncated(request, reply.body, announced)
+    kind = {"Content-Type": "application/json"} if reply.status == OK else {}
+    return web.Response(body=reply.body, status=reply.status, headers={**kind, **reply.headers})
+
+
+async def _truncated(request: web.Request, body: bytes, announced: bool) -> web.StreamResponse:
+    half = body[: len(body) // 2]
+    response = web.StreamResponse()
+    response.content_length = len(body if announced else half)
+    await response.prepare(request)
+    await response.write(half)
+    if announced and request.transport is not None:
+        request.transport.close()
+    return response
+
+
+class FakeNode:
+    """A node: what it knows, and what is wrong with it."""
+
+    def __init__(self, chain: Shown, faults: Faults) -> None:
         self.chain = chain
         self.faults = faults
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        asked = msgspec.json.decode(await request.read())
+    def reply(self, body: bytes) -> Reply:
+        """Answer a request, a single call or a batch of them."""
+        asked = msgspec.json.decode(body)
         calls = asked if isinstance(asked, list) else [asked]
         methods = [call["method"] for call in calls]
         if self.faults.before_request is not None:
@@ -121,45 +194,30 @@ class _FakeNode:
         self.faults.requests.append(methods)
         failure = self.faults.failures.popleft() if self.faults.failures else None
         match failure:
-            case Reset():
-                assert request.transport is not None
-                request.transport.abort()
-            case Silence():
-                await asyncio.Event().wait()
+            case Reset() | Silence():
+                return Reply(cut=failure)
             case Status(status, retry_after):
                 headers = {} if retry_after is None else {"Retry-After": retry_after}
-                return web.Response(status=status, headers=headers, text="not now")
-            case Says(body):
-                return web.Response(body=body, content_type="application/json")
-        answer = self._answers(calls) if isinstance(asked, list) else self._one(asked)
-        body = msgspec.json.encode(answer)
-        if isinstance(failure, Truncated):
-            return await self._truncated(request, body, failure.announced)
-        return web.Response(body=body, content_type="application/json")
-
-    async def _truncated(
-        self, request: web.Request, body: bytes, announced: bool
-    ) -> web.StreamResponse:
-        half = body[: len(body) // 2]
-        response = web.StreamResponse()
-        response.content_length = len(body if announced else half)
-        await response.prepare(request)
-        await response.write(half)
-        if announced and request.transport is not None:
-            request.transport.close()
-        return response
+                return Reply(b"not now", status, headers)
+            case Says(said):
+                return Reply(said)
+        answer = self._answers(calls) if isinstance(asked, list) else self.answer(asked)
+        return Reply(msgspec.json.encode(answer), cut=failure)
 
     def _answers(self, calls: list[dict[str, Any]]) -> object:
         longest = self.faults.batch_calls_max
         if longest is not None and len(calls) > longest:
             error = {"code": -32600, "message": f"batch of more than {longest} calls"}
             return {"jsonrpc": "2.0", "id": None, "error": error}
-        answers = [self._one(call) for call in calls]
+        answers = [self.answer(call) for call in calls]
         if self.faults.reorder_batches:
             answers.reverse()
+        if self.faults.repeat_in_batches:
+            answers.append(answers[-1])
         return answers[1:] if self.faults.drop_from_batches else answers
 
-    def _one(self, call: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, call: dict[str, Any]) -> dict[str, Any]:
+        """Answer one call."""
         answer = {"jsonrpc": "2.0", "id": call["id"]}
         try:
             return {**answer, "result": self._result(call["method"], call["params"])}
@@ -167,6 +225,8 @@ class _FakeNode:
             return {**answer, "error": {"code": refused.code, "message": str(refused)}}
 
     def _result(self, method: str, params: list[Any]) -> object:
+        if method in self.faults.refuses:
+            raise _Refused(*self.faults.refuses[method])
         match method, params:
             case "eth_chainId", []:
                 return hex(self.faults.chain_id or self.chain.chain_id)
@@ -213,6 +273,8 @@ class _FakeNode:
             raise _Refused(UNKNOWN_BLOCK, f"'{name}' tag not supported on this network") from None
 
     def _header(self, block: MinedBlock) -> dict[str, Any]:
+        if block.number in self.faults.wrong_hash_in:
+            return {**block.header_json, "hash": "0x" + keccak(block.hash).hex()}
         if block.number in self.faults.wrong_root_in:
             return {**block.header_json, "receiptsRoot": "0x" + keccak(block.hash).hex()}
         return block.header_json
@@ -226,7 +288,9 @@ class _FakeNode:
         if block.number in self.faults.strip_logs_in:
             return [{**receipt, "logs": []} for receipt in receipts]
         if block.number in self.faults.omit_log_in:
-            last = max(i for i, receipt in enumerate(receipts) if receipt["logs"])
+            last = max((i for i, each in enumerate(receipts) if each["logs"]), default=None)
+            if last is None:
+                return receipts
             kept = {**receipts[last], "logs": receipts[last]["logs"][:-1]}
             return [*receipts[:last], kept, *receipts[last + 1 :]]
         return receipts

@@ -1,0 +1,110 @@
+"""What a history is about, drawn before it begins: the settings, the sources, the sizes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Literal
+
+import pytest
+from scene import MINE
+from simulation.oracle import MINING, STAKES, Terms
+
+from contracts.catalogue import EVENTS
+from daemon.config import Chain, Depth, Finalized, SecretUrl
+from daemon.rules import Rule
+from daemon.sources import Source
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The settings of one chain, and whether its finality may break."""
+
+    chain_id: int
+    depth: int | None
+    on_deep_reorg: Literal["halt", "reverse"]
+    machines: tuple[int, ...]  # behind each URL
+    agree: int
+    span_max: int
+    remembered: int
+    breaks: bool
+    sockets: bool  # asked over real sockets
+    sources: tuple[Terms, ...]
+
+    @classmethod
+    def by(cls, rng: Random, chain_id: int, *, sockets: bool) -> "Drawn":
+        urls = rng.choices((1, 2, 3), (5, 4, 1))[0]
+        return cls(
+            chain_id=chain_id,
+            depth=rng.choice((None, None, None, 1, 2, 4)),
+            on_deep_reorg=rng.choice(("halt", "reverse")),
+            machines=tuple(rng.choice((1, 1, 2)) for _ in range(urls)),
+            agree=rng.randint(1, urls),
+            span_max=rng.choice((1, 2, 4, 8, 100)),
+            remembered=rng.choice((6, 1_000, 1_000)),
+            breaks=rng.random() < 0.4,
+            sockets=sockets,
+            sources=_sources(rng),
+        )
+
+    def settings(self, addresses: tuple[str, ...]) -> Chain:
+        return Chain(
+            name=f"chain-{self.chain_id}",
+            chain_id=self.chain_id,
+            rpc_urls=tuple(map(SecretUrl, addresses)),
+            agree=self.agree,
+            confirmation=Finalized() if self.depth is None else Depth(self.depth),
+            on_deep_reorg=self.on_deep_reorg,
+            poll_ms=100,
+            span_max=self.span_max,
+            blocks_remembered=self.remembered,
+            sources=tuple(self._source(terms) for terms in self.sources),
+        )
+
+    def _source(self, terms: Terms) -> Source:
+        mines = terms.contract == MINE
+        return Source(
+            name=f"{terms.name}-{self.chain_id}",
+            contract=terms.contract,
+            event=EVENTS["eip918.Mint" if mines else "staking-rewards.Staked"],
+            from_block=terms.first,
+            to_block=terms.last,
+            rule=Rule(
+                credits_micro=terms.credits_micro,
+                per_base_units=terms.per,
+                max_per_event_micro=terms.most,
+                max_per_account_day_micro=terms.most_a_day,
+            ),
+            kind="mining" if mines else "staking",
+        )
+
+
+def _sources(rng: Random) -> tuple[Terms, ...]:
+    stakes = replace(
+        STAKES,
+        first=rng.choice((0, 0, 0, 5)),
+        last=rng.choice((None, None, 30)),
+        credits_micro=rng.choice((1_000_000, 3)),
+        per=rng.choice((10**18, 7 * 10**12)),
+        most_a_day=rng.choice((None, None, 25_000_000)),
+    )
+    mining = replace(MINING, first=rng.choice((0, 0, 8)), most=rng.choice((None, 9_000_000)))
+    return (stakes, mining)[: rng.choice((1, 2, 2))]
+
+
+@contextmanager
+def small_limits(rng: Random) -> Iterator[None]:
+    """Let the daemon's limits be so small that chains of some dozen blocks meet each of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, values in (
+            ("daemon.ahead.LOGS_PER_STEP_MAX", (2, 5, 1_000)),
+            ("daemon.ahead.BLOCKS_PER_PART_AT_FIRST", (1, 3, 20)),
+            ("daemon.ahead.LOGS_AHEAD_MAX", (4, 10_000)),
+            ("daemon.view.LOGS_PER_PART_MAX", (1, 4, 2_500)),
+            ("daemon.follower.STEPS_PER_TURN_MAX", (2, 5, 100)),
+            ("daemon.rpc.BATCH_CALLS_MAX", (2, 5, 100)),
+            ("ledger.watching.EVENTS_AT_ONCE_MIN", (1, 3, 50)),
+        ):
+            patch.setattr(name, rng.choice(values))
+        patch.setattr("daemon.rpc.BACKOFF_SECONDS", (0.0, 0.0, 0.0))
+        yield

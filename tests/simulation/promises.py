@@ -1,0 +1,194 @@
+"""What is held after every turn, and what must be true when all faults are over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+from books import Books
+from simulation.nodes import Seen, Url
+from simulation.oracle import Cause, Terms, told
+from simulation.world import World
+
+NO_HASH = bytes(32)
+
+_CHAIN: LiteralString = """
+    select state, reason, indexed_number, indexed_hash, confirmed_number, confirmed_hash, epoch
+    from creditd.chain where chain_id = %s"""
+_EVENTS: LiteralString = """
+    select state, tx_hash, ordinal, wallet, credits, granted
+    from creditd.event where chain_id = %s and state <> 'reversed'"""
+_BALANCES: LiteralString = """
+    select w.address, a.available - a.debt
+    from creditd.wallet w join creditd.account a using (root_id, account_id)
+    where w.chain_id = %s and a.available <> a.debt"""
+_ASIDE: LiteralString = "select tx_hash, ordinal from creditd.set_aside where chain_id = %s"
+_OLDEST: LiteralString = """
+    select hash, number from creditd.block where chain_id = %s order by number limit 1"""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the books stand."""
+
+    state: str
+    reason: str | None
+    indexed: int
+    indexed_hash: bytes
+    confirmed: int
+    confirmed_hash: bytes
+    epoch: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.state} at {self.indexed} {self.indexed_hash.hex()[:6]}, confirmed to"
+            f" {self.confirmed} {self.confirmed_hash.hex()[:6]}, epoch {self.epoch}"
+            + (f": {self.reason[:160]}" if self.reason else "")
+        )
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
+class Promises:
+    """The promises of docs/faults.md, held against the books of one chain."""
+
+    def __init__(
+        self, world: World, seen: Seen, urls: Sequence[Url], sources: Sequence[Terms], agree: int
+    ) -> None:
+        self.world = world
+        self.seen = seen
+        self.urls = urls
+        self.sources = sources
+        self.agree = agree
+
+    def standing(self, books: Books) -> Standing | None:
+        """Return where the books stand; None before the chain is in them."""
+        rows = books.rows(_CHAIN, self.world.chain.chain_id)
+        return Standing(*rows[0]) if rows else None
+
+    def hold(self, books: Books, before: Standing | None, *, still: bool) -> None:
+        """Hold the books against what they said before a turn.
+
+        `still` says that nothing but the daemon moved while it took the turn.
+        """
+        after = self.standing(books)
+        if after is None:
+            return
+        self._nothing_is_missing_or_invented(books, after)
+        self._nothing_is_granted_that_was_not_final(after)
+        if before is None:
+            return
+        self._a_block_leaves_for_another_one_only(before, after)
+        self._a_halt_ends_by_proof(before, after)
+        self._leaders_do_not_go_back(before, after)
+        if still:
+            self._nobody_contradicted(before, after)
+
+    def _nothing_is_missing_or_invented(self, books: Books, now: Standing) -> None:
+        """The books say what the blocks say that they have read: all of it, and nothing else."""
+        chain_id = self.world.chain.chain_id
+        path = self.world.path_to(now.indexed_hash)
+        if now.indexed >= 0 and (not path or path[-1].number != now.indexed):
+            raise Broken(f"the books are at block {now.indexed}, which no chain has")
+        should = told(path, now.confirmed, self.sources)
+        confirmed: dict[Cause, tuple[bytes, int]] = {}
+        pending: dict[Cause, tuple[bytes, int]] = {}
+        for state, tx_hash, ordinal, wallet, credits_micro, granted in books.rows(
+            _EVENTS, chain_id
+        ):
+            cause = tx_hash, ordinal
+            if state == "confirmed":
+                confirmed[cause] = wallet, granted
+            else:
+                pending[cause] = wallet, credits_micro
+        _same("confirmed events", confirmed, should.confirmed)
+        _same("pending events", pending, should.pending)
+        _same("balances", dict(books.rows(_BALANCES, chain_id)), should.balances())
+        _same("logs set aside", set(books.rows(_ASIDE, chain_id)), should.set_aside)
+
+    def _nothing_is_granted_that_was_not_final(self, now: Standing) -> None:
+        """Somebody has called it final, and as many as are to agree have shown it."""
+        if now.confirmed < 0:
+            return
+        if not self.seen.was_final(now.confirmed_hash):
+            raise Broken(f"block {now.confirmed} is confirmed, and nobody called it final")
+        shown = self.seen.shown_by(now.confirmed_hash)
+        if shown < self.agree and now.epoch > 0 and not self._is_anchor(now):
+            raise Broken(f"block {now.confirmed} is confirmed, and shown by {shown} nodes")
+
+    def _is_anchor(self, now: Standing) -> bool:
+        """Return whether nothing that earns was confirmed yet: the cursor stands where it began."""
+        return now.confirmed < min(terms.first for terms in self.sources)
+
+    def _a_block_leaves_for_another_one_only(self, before: Standing, after: Standing) -> None:
+        """The first block that left is not the one that somebody showed at its height."""
+        stays = {block.hash for block in self.world.path_to(after.indexed_hash)}
+        left = [
+            block
+            for block in self.world.path_to(before.indexed_hash)
+            if block.hash not in stays
+        ]
+        if left and not self.seen.shows(left[0].number, left[0].hash, otherwise=True):
+            raise Broken(f"block {left[0].number} left the books, and nobody showed another one")
+
+    def _a_halt_ends_by_proof(self, before: Standing, after: Standing) -> None:
+        ended = before.state == "halted" and after.state != "halted"
+        if ended and after.confirmed >= 0:
+            if not self.seen.shows(after.confirmed, after.confirmed_hash):
+                raise Broken(f"went on after {before.reason!r}, and nobody showed why")
+        if after.reason is not None and "defect" in after.reason:
+            raise Broken(after.reason)
+        if (after.state == "halted") != bool(after.reason):
+            raise Broken(f"{after.state}, with the reason {after.reason!r}")
+
+    def _leaders_do_not_go_back(self, before: Standing, after: Standing) -> None:
+        if after.epoch < before.epoch:
+            raise Broken(f"epoch {after.epoch} follows epoch {before.epoch}")
+
+    def _nobody_contradicted(self, before: Standing, after: Standing) -> None:
+        """Who answered plainly all the time had no other block where one was confirmed."""
+        if after.confirmed <= max(before.confirmed, -1) or after.state == "halted":
+            return
+        for url in self.urls:
+            shown = {machine.has(after.confirmed) for machine in url.machines}
+            if url.is_plain and not shown & {after.confirmed_hash, None}:
+                raise Broken(f"block {after.confirmed} is confirmed, and {url.name} has another")
+
+    def hold_at_the_end(self, books: Books, *, reverses: bool, finality_held: bool) -> str:
+        """Hold the books of a daemon at rest, whose nodes are all well. Returns how it ended.
+
+        There are two ways, and which of them it is depends on the chain alone: the grants are
+        those of the canonical chain; or what was confirmed is no part of it, and the chain is
+        halted, because nobody may take back by himself what was final.
+        """
+        now = self.standing(books)
+        if now is None:
+            raise Broken("the daemon never got to lead")
+        ((oldest, height),) = books.rows(_OLDEST, self.world.chain.chain_id)
+        knows = height < 0 or self.world.is_canonical(oldest, height)
+        stands = now.confirmed < 0 or self.world.is_canonical(now.confirmed_hash, now.confirmed)
+        if now.state == "halted":
+            if finality_held:
+                raise Broken(f"halted for ever, and finality held: {now.reason}")
+            if stands or (reverses and knows and height >= 0):
+                raise Broken(f"halted for ever, and it could go on: {now.reason}")
+            return "halted"
+        head, depth = self.world.head, self.world.depth
+        if now.indexed_hash != head.hash:
+            raise Broken(f"at rest at block {now.indexed}, and the head is {head.number}")
+        final = self.world.final if depth is None else head.number - depth
+        if now.confirmed != final:
+            raise Broken(f"at rest, confirmed to block {now.confirmed} of {final}")
+        return "equal"
+
+
+def _same(what: str, found: Any, wanted: Any) -> None:  # noqa: ANN401 - compared as it is
+    if found == wanted:
+        return
+    if isinstance(found, dict):
+        found, wanted = set(found.items()), set(wanted.items())
+    raise Broken(
+        f"{what}: too much {sorted(found - wanted, key=repr)[:3]},"
+        f" too little {sorted(wanted - found, key=repr)[:3]}"
+    )

@@ -1,0 +1,108 @@
+"""Telling histories by their seeds: the database, the reproduction, the progress of many."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, MutableMapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from random import Random
+from time import monotonic
+from typing import Any
+
+import pytest
+import structlog
+from books import Books
+from fakenode import listen
+from simulation.drawn import Drawn, small_limits
+from simulation.history import History
+from simulation.nodes import Machine, Seen, Url
+from simulation.process import mortal
+from simulation.promises import Promises
+from simulation.wire import wired
+from simulation.world import World
+
+from ledger.audit import audit, render
+
+# Each history has a chain of its own; the books of many are in one database.
+FIRST_CHAIN_ID = 1_000
+# Of what has happened in a history that failed, so much of its end is shown.
+SHOWN_OF_TRACE = 40
+TOLD_EVERY_SECONDS = 10.0
+MODULES_WITH_CLOCKS = ("daemon.follower", "daemon.upstreams", "daemon.view")
+
+
+def tell(seed: int, database_url: str, *, sockets: bool = False) -> History:
+    """Live through the history of a seed. What it raises says how to have it again."""
+    history: list[History] = []
+    try:
+        with Books.open(database_url) as books, mortal():
+            asyncio.run(_told(seed, database_url, books, sockets, history))
+    except BaseException as error:
+        wire = " CREDITD_SIMULATION_SOCKETS=1" if sockets else ""
+        error.add_note(
+            f"again: CREDITD_SIMULATION_SEED={seed}{wire}"
+            " python -m pytest tests/test_simulation.py -k one_history"
+        )
+        if history:
+            error.add_note("\n".join([str(history[0].drawn), *history[0].trace[-SHOWN_OF_TRACE:]]))
+        raise
+    return history[0]
+
+
+async def _told(
+    seed: int, database_url: str, books: Books, sockets: bool, history: list[History]
+) -> None:
+    rng = Random(seed)
+    drawn = Drawn.by(rng, FIRST_CHAIN_ID + seed, sockets=sockets)
+    world = World(rng, drawn.chain_id, drawn.depth)
+    seen = Seen(world)
+    urls = [
+        Url(f"node-{n}", [Machine(world) for _ in range(machines)], f"{seed}", seen)
+        for n, machines in enumerate(drawn.machines)
+    ]
+    promises = Promises(world, seen, urls, drawn.sources, drawn.agree)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(small_limits(rng))
+        if sockets:
+            addresses = tuple([await stack.enter_async_context(listen(url)) for url in urls])
+        else:
+            addresses = tuple(f"http://{url.name}" for url in urls)
+            stack.enter_context(wired({url.name: url for url in urls}))
+        made = History(
+            rng, drawn, books, database_url, world, seen, urls, promises, addresses, stack
+        )
+        history.append(made)
+        stack.enter_context(_on_its_clock(made))
+        await made.run()
+
+
+@contextmanager
+def _on_its_clock(history: History) -> Iterator[None]:
+    """Let the daemon go by the history's clock, and count what it logs."""
+
+    def count(_: object, __: str, said: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        history.told[f"log: {said['event']}"] += 1
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in MODULES_WITH_CLOCKS:
+            patch.setattr(f"{module}.monotonic", history.clock.read)
+        structlog.configure(
+            processors=[count],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        )
+        try:
+            yield
+        finally:
+            structlog.configure(**before)
+
+
+def tell_many(seeds: Iterable[int], database_url: str) -> Counter[str]:
+    """Live through many histories, then audit the books of all. Returns what happened, counted."""
+    counted: Counter[str] = Counter()
+    for seed in seeds:
+        counted.update(tell(seed, database_url).told)
+    report = asyncio.run(audit(database_url))
+    assert report.balanced, render(report)
+    return counted
