@@ -39,6 +39,11 @@ class Ahead:
         self._before: bytes | None = None  # hash of the block before `_next`, once it was given
         self._width = BLOCKS_PER_PART_AT_FIRST
 
+    @property
+    def end(self) -> int:
+        """One beyond the last block that is read or being read; 0 where there is none."""
+        return self._end
+
     async def take(self, first: int, last: int, until: int) -> Sequence[Block]:
         """Return blocks from `first` to at most `last`, one at least, as many as a step may write.
 

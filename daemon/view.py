@@ -52,6 +52,7 @@ class View:
         self._ahead = Ahead(self._read)
         self._tip: Tip | None = None
         self._tip_until = 0.0
+        self._final = -1  # what was final when the blocks ahead began to be read
 
     async def sight(self, position: Position) -> Sight:
         """Return what the next step goes by. Raises as `read_tip` does."""
@@ -68,6 +69,7 @@ class View:
                 finalized=not isinstance(self._chain.confirmation, Depth),
             )
             self._tip, self._tip_until = tip, monotonic() + TIP_KEPT_SECONDS
+            self._be_final(final_block(self._chain, tip.head, tip.finalized).number)
             node_hash = tip.hash_below if indexed >= 0 else GENESIS_PARENT
         else:
             node_hash = position.indexed_hash
@@ -97,10 +99,10 @@ class View:
         await self._upstreams.require_agreement(self.node, number, block)
 
     def use(self, node: Node) -> None:
-        """See the chain through another node from now on."""
+        """See the chain through another node from now on, and nothing that this one has shown."""
         if node is not self.node:
             self.node = node
-            self._tip = None
+            self.look_again()
 
     def look_up(self) -> None:
         """Ask for the head again before the next step."""
@@ -108,12 +110,24 @@ class View:
 
     def look_again(self) -> None:
         """Believe nothing that was seen before: the chain has moved."""
-        self._tip = None
+        self._tip, self._final = None, -1
         self._ahead.forget()
 
     async def close(self) -> None:
         """Stop reading ahead."""
         await self._ahead.close()
+
+    def _be_final(self, number: int) -> None:
+        """Take note of what is final now.
+
+        A block that was read before it was final may be one that the chain has left since: where
+        such blocks are ahead, they are read again.
+        """
+        if number <= self._final:
+            return
+        if self._ahead.end > self._final + 1:
+            self._ahead.forget()
+        self._final = number
 
     async def _read(self, first: int, last: int) -> Sequence[Block]:
         return await read_blocks(self.node, first, last, self._watched, logs_max=LOGS_PER_PART_MAX)
