@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
 
@@ -29,7 +29,7 @@ class Drawn:
     remembered: int
     breaks: bool
     sockets: bool  # asked over real sockets
-    sources: tuple[Terms, ...]
+    sources: tuple[Terms, ...] = field(repr=False)
 
     @classmethod
     def by(cls, rng: Random, chain_id: int, *, sockets: bool) -> "Drawn":

@@ -125,6 +125,7 @@ class History:
             self.processes.remove(process)
         after = self.promises.standing(self.books)
         self.trace.append(f"    {process.name}: {process.points} points, {after}")
+        self.trace += [f"    {url}" for url in self.urls]
         if before is not None and after is not None and before.state != after.state:
             self.note(f"{before.state} to {after.state}")
         self.promises.hold(self.books, before, still=still)

@@ -52,6 +52,11 @@ class Machine:
         final = self.world.final - self.late if self.own is None else self.own_final
         return max(0, min(final, self.head.number))
 
+    def __str__(self) -> str:
+        parting = "" if self.own is None else f", forked above {self.world.common(self.own)}"
+        wrong = ", wrong" if _is_wrong(self.faults) else ""
+        return f"head {self.head.number}, final {self.finalized_number}{parting}{wrong}"
+
     def has(self, number: int) -> bytes | None:
         """Return the hash it shows at a height."""
         blocks = self.branch.blocks
@@ -132,6 +137,9 @@ class Url:
     def is_plain(self) -> bool:
         """Return whether nothing is wrong but what its machines believe."""
         return not self.fails and all(not _is_wrong(machine.faults) for machine in self.machines)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {', '.join(map(str, self.machines))} {self.fails or ''}"
 
     def be_well(self) -> None:
         self.scatters, self.fails = False, []

@@ -122,15 +122,15 @@ class Promises:
         return now.confirmed < min(terms.first for terms in self.sources)
 
     def _a_block_leaves_for_another_one_only(self, before: Standing, after: Standing) -> None:
-        """The first block that left is not the one that somebody showed at its height."""
+        """Somebody showed a chain that parts from the books below what left them."""
+        path = self.world.path_to(before.indexed_hash)
         stays = {block.hash for block in self.world.path_to(after.indexed_hash)}
-        left = [
-            block
-            for block in self.world.path_to(before.indexed_hash)
-            if block.hash not in stays
-        ]
-        if left and not self.seen.shows(left[0].number, left[0].hash, otherwise=True):
-            raise Broken(f"block {left[0].number} left the books, and nobody showed another one")
+        kept = [block for block in path if block.hash in stays]
+        if len(kept) == len(path):
+            return
+        below = path[: len(kept) + 1]
+        if not any(self.seen.shows(each.number, each.hash, otherwise=True) for each in below):
+            raise Broken(f"block {below[-1].number} left the books, and nobody showed another one")
 
     def _a_halt_ends_by_proof(self, before: Standing, after: Standing) -> None:
         ended = before.state == "halted" and after.state != "halted"

@@ -82,6 +82,9 @@ def _on_its_clock(history: History) -> Iterator[None]:
 
     def count(_: object, __: str, said: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         history.told[f"log: {said['event']}"] += 1
+        if said["event"] == "defect":
+            history.trace.append(f"    defect: {said['exc_info']!r}")
+            import traceback; traceback.print_exception(said["exc_info"]); print("SEED",history.drawn.chain_id-1000)
         raise structlog.DropEvent
 
     before = structlog.get_config()
