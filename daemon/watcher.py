@@ -85,16 +85,16 @@ async def _decide(view: View, watching: Watching, chain: Chain, sight: Sight) ->
         return step
     view.look_again()
     ancestor = await _common_ancestor(view, watching, step.number)
-    if ancestor is None or ancestor < sight.position.confirmed_number:
-        await _require_others_left(view, sight.position.confirmed_number)
+    if ancestor is None or ancestor < sight.position.granted_number:
+        await _require_others_left(view, sight.position.granted_number)
     return after_fork(sight.position, ancestor, chain.on_deep_reorg)
 
 
-async def _require_others_left(view: View, confirmed_number: int) -> None:
+async def _require_others_left(view: View, granted_number: int) -> None:
     """Require that no other node still shows the confirmed block that this one has left."""
-    shown = await view.hash_at(confirmed_number)
+    shown = await view.hash_at(granted_number)
     if shown is not None:
-        await view.require_agreement(confirmed_number, shown)
+        await view.require_agreement(granted_number, shown)
 
 
 async def _books_hash(watching: Watching, sight: Sight) -> bytes | None:
@@ -133,7 +133,7 @@ async def _do(
 
 
 async def _confirmed(watching: Watching, position: Position) -> tuple[int, bytes]:
-    number = position.confirmed_number
+    number = position.granted_number
     return number, await _known(watching, number)
 
 
