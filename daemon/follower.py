@@ -22,6 +22,7 @@ from daemon.reading import (
     read_head,
 )
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
+from daemon.rules import Rule
 from daemon.sources import Source
 from daemon.steps import Halt, Wait
 from daemon.upstreams import Upstreams, asked_in_turn
@@ -34,7 +35,7 @@ from ledger.errors import (
     LedgerUnavailable,
     WrongChain,
 )
-from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, Watching
+from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, StakeTerms, Watching
 
 # A turn that goes on for ever would keep the jobs of a stopping program waiting.
 STEPS_PER_TURN_MAX: Final = 100
@@ -281,7 +282,7 @@ class Follower:
 def _rule_entry(source: Source) -> RuleEntry:
     return RuleEntry(
         name=source.name,
-        contract=source.contract,
+        contract=source.contracts[0],
         event=source.followed,
         from_block=source.from_block,
         to_block=source.to_block,
@@ -294,4 +295,16 @@ def _rule_entry(source: Source) -> RuleEntry:
         operations=source.operations,
         cap_day=source.rule.max_per_day_micro,
         cap_total=source.rule.max_in_all_micro,
+        stakes=_stake_terms(source.rule),
+    )
+
+
+def _stake_terms(rule: Rule) -> StakeTerms | None:
+    if rule.holding is None:
+        return None
+    return StakeTerms(
+        divisor=rule.per_base_units * rule.holding.every_seconds,
+        rates=((0, rule.credits_micro), *rule.rates),
+        period_seconds=rule.holding.period_seconds,
+        hold_seconds=rule.holding.hold_seconds,
     )

@@ -46,7 +46,7 @@ class Followings:
     @property
     def contracts(self) -> frozenset[bytes]:
         """The addresses whose logs are read."""
-        return frozenset(each.source.contract for each in self.followed)
+        return frozenset(contract for each in self.followed for contract in each.source.contracts)
 
 
 async def advance(view: View, watching: Watching, followings: Followings) -> Step:

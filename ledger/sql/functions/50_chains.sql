@@ -50,8 +50,17 @@ begin
   return v_epoch;
 end $$;
 
+-- Whether a rule that followed some events, a line each, may follow these: the same, and others only from blocks
+-- that have not been read yet.
+create or replace function creditd.goes_on_with(p_before text, p_now text, p_read bigint) returns boolean
+language sql immutable
+return string_to_array(p_before, chr(10)) <@ string_to_array(p_now, chr(10)) and not exists (
+  select from unnest(string_to_array(p_now, chr(10))) t (line)
+  where t.line <> all (string_to_array(p_before, chr(10)))
+    and coalesce(substring(t.line from ' from ([0-9]+)$')::numeric, 0) <= p_read);
+
 -- Enters a rule, or its changed terms. What it earns for (chain, contract, event) never changes under
--- one name, and a new rule starts behind the cursor's back on no account: that history was read without it.
+-- one name, though further events may join; and a new rule starts behind the cursor's back on no account: that history was read without it.
 create or replace function creditd.enter_rule(
   p_chain bigint, p_epoch bigint, p_name text, p_contract bytea, p_event text, p_from_block bigint,
   p_to_block bigint, p_source text, p_on_reversal text, p_priority smallint, p_operations text[],
@@ -73,7 +82,8 @@ begin
                       period_seconds, hold_seconds)
       values (p_name, p_chain, p_contract, p_event, p_from_block, p_source, p_divisor, p_rates_from, p_rates_micro,
               p_period, p_hold) returning * into r;
-  elsif (r.chain_id, r.contract, r.event, r.from_block) <> (p_chain, p_contract, p_event, p_from_block) then
+  elsif (r.chain_id, r.contract, r.from_block) <> (p_chain, p_contract, p_from_block)
+        or not goes_on_with(r.event, p_event, c.indexed_number) then
     raise exception 'source % is in the books for event % of 0x% on chain % from block %',
       p_name, r.event, encode(r.contract, 'hex'), r.chain_id, r.from_block using errcode = 'CD004';
   -- What was read while nobody followed the source would never be granted.
@@ -88,7 +98,7 @@ begin
     raise exception 'source %: what its stakes earned before % is in the books: let a change of credits begin later',
       p_name, to_char(c.confirmed_time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') using errcode = 'CD004';
   end if;
-  update rule x set rates_from = p_rates_from, rates_micro = p_rates_micro, to_block = p_to_block, source = p_source, on_reversal = p_on_reversal, priority = p_priority,
+  update rule x set event = p_event, rates_from = p_rates_from, rates_micro = p_rates_micro, to_block = p_to_block, source = p_source, on_reversal = p_on_reversal, priority = p_priority,
       operations = operation_numbers(p_operations), cap_account = p_cap_account, cap_account_day = p_cap_account_day,
       cap_day = p_cap_day, cap_total = p_cap_total, expires_days = p_expires_days
     where x.rule_id = r.rule_id;
