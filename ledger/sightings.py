@@ -6,6 +6,7 @@ from typing import Final
 EARNS: Final = 0  # an event's roles: it earns by itself, or …
 ADDS: Final = 1  # … adds to a stake, or …
 TAKES: Final = 2  # … takes from it
+ACCRUAL: Final = -1  # the ordinal of what a stake earned in a period: no log has it
 
 
 @dataclass(frozen=True, slots=True)
