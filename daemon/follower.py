@@ -218,7 +218,7 @@ class Follower:
             followings = Followings(self.chain, tuple(followed))
             self._leading = stack.pop_all()
         self._watching, self._followings = watching, followings
-        self._view = View(self._upstreams, self.chain, followings.contracts)
+        self._view = View(self._upstreams, self.chain, followings.kinds)
         log.info("leading", chain=self.chain.name, epoch=watching.epoch)
         return self._view, watching, followings
 

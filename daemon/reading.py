@@ -14,6 +14,7 @@ from typing import Final
 from contracts.logs import Log
 from daemon.evidence import (
     Header,
+    Kind,
     Unprovable,
     Violated,
     bloom_masks,
@@ -82,7 +83,7 @@ class BlockRef:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A proven block: `logs` are all logs of the watched addresses, in order.
+    """A proven block: `logs` are all its logs of the watched kinds, in order.
 
     `time` is in unix seconds.
     """
@@ -186,14 +187,14 @@ async def read_hash(node: Node, number: int) -> bytes | None:
 
 
 async def read_blocks(
-    node: Node, first: int, last: int, watched: frozenset[bytes], *, logs_max: int | None = None
+    node: Node, first: int, last: int, watched: frozenset[Kind], *, logs_max: int | None = None
 ) -> list[Block]:
     """Return blocks `first` to `last`, both included, each linked to the one before.
 
     With `logs_max` it ends before `last`, but not before one block, once so many logs are found.
 
-    Every block comes with evidence: its header hashes to its hash, and its bloom excludes the
-    watched addresses, or all its receipts were read and have the root that the header names.
+    Every block comes with evidence: its header hashes to its hash, and its bloom excludes every
+    watched kind of log, or all its receipts were read and have the root that the header names.
     Whether these blocks are the canonical ones, only the node says.
 
     Raises Violated where something does not recompute, Unprovable where it cannot be recomputed,

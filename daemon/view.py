@@ -7,6 +7,7 @@ from typing import Final
 
 from daemon.ahead import LOGS_PER_PART_MAX, Ahead
 from daemon.config import Chain, Depth
+from daemon.evidence import Kind
 from daemon.reading import Block, BlockRef, Tip, read_blocks, read_hash, read_tip
 from daemon.rpc import Node
 from daemon.steps import shared_height
@@ -44,7 +45,7 @@ class Sight:
 class View:
     """One chain, as a node shows it. Another node can take its place between two steps."""
 
-    def __init__(self, upstreams: Upstreams, chain: Chain, watched: frozenset[bytes]) -> None:
+    def __init__(self, upstreams: Upstreams, chain: Chain, watched: frozenset[Kind]) -> None:
         self.node = upstreams.nodes[0]
         self._upstreams = upstreams
         self._chain = chain

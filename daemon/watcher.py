@@ -11,6 +11,7 @@ import structlog
 
 from daemon.config import Chain, Depth
 from daemon.earning import Followed, earnings_of
+from daemon.evidence import Kind
 from daemon.reading import Block, Moved, Violated, read_blocks
 from daemon.steps import (
     Confirm,
@@ -44,9 +45,9 @@ class Followings:
     followed: tuple[Followed, ...]
 
     @property
-    def contracts(self) -> frozenset[bytes]:
-        """The addresses whose logs are read."""
-        return frozenset(each.source.contract for each in self.followed)
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of logs that are read."""
+        return frozenset((each.source.contract, each.source.event.topic0) for each in self.followed)
 
 
 async def advance(view: View, watching: Watching, followings: Followings) -> Step:
