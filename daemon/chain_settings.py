@@ -12,6 +12,7 @@ from daemon.known_chains import (
     Depth,
     Finalized,
     KnownChain,
+    Trust,
     Verify,
     is_verify,
     known_chain,
@@ -70,6 +71,16 @@ class Chain:
     sources: tuple[Source, ...]
     agree: int = 1
     verify: Verify = VERIFY_USUAL
+
+    @property
+    def trust(self) -> Trust:
+        """Return what is believed of a single header of the chain."""
+        if self.verify == "off":
+            return "word"
+        if self.agree < AGREE_UNPROVEN_MIN:
+            return "proof"
+        known = known_chain(self.chain_id)
+        return "agreement" if known is None or known.recomputes == "yes" else "word"
 
     @property
     def cautions(self) -> tuple[str, ...]:

@@ -109,6 +109,14 @@ class Unprovable(Exception):
         self.reason = reason
 
 
+class Moved(Exception):
+    """The chain, or the part of it that this node knows, changed while it was read: read again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """A header that hashes to `hash`. `time` is in unix seconds, `bloom` its 2048 bits.
@@ -184,8 +192,13 @@ def may_have_logs(header: Header, masks: Mapping[Kind, int]) -> bool:
     An all-zero bloom over receipts is no proof: it is also how chains without blooms look.
     """
     if header.bloom == 0:
-        return bool(masks) and header.receipts_root != EMPTY_ROOT
+        return bool(masks) and has_receipts(header)
     return any(header.bloom & mask == mask for mask in masks.values())
+
+
+def has_receipts(header: Header) -> bool:
+    """Return False where the header alone proves that its block has no transaction."""
+    return header.receipts_root != EMPTY_ROOT
 
 
 def excludes(header: Header, mask: int) -> bool:

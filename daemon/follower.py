@@ -15,11 +15,11 @@ from daemon.reading import (
     Unprovable,
     UnsupportedTag,
     Violated,
-    read_blocks,
     read_chain_id,
     read_finalized,
     read_genesis,
     read_head,
+    read_header,
 )
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.sources import Source
@@ -92,7 +92,7 @@ class Follower:
         if isinstance(self.chain.confirmation, Depth):
             return
         try:
-            await read_finalized(node)
+            await read_finalized(node, self.chain.trust)
         except UnsupportedTag as error:
             raise UnsupportedTag(
                 f"{error.reason} (chains.{self.chain.name}: set confirmation = {{ depth = … }}"
@@ -234,20 +234,22 @@ class Follower:
 
     async def _entry(self, node: Node) -> ChainEntry:
         """Return the chain for the books. Its anchor is below the first source, and final."""
-        confirmation = self.chain.confirmation
-        head = await read_head(node)
-        finalized = None if isinstance(confirmation, Depth) else await read_finalized(node)
+        confirmation, trust = self.chain.confirmation, self.chain.trust
+        head = await read_head(node, trust)
+        finalized = None if isinstance(confirmation, Depth) else await read_finalized(node, trust)
         final = final_block(self.chain, head, finalized).number
         first = min((source.from_block for source in self.chain.sources), default=final + 1)
         number = max(min(first - 1, final), -1)
         anchor_hash, anchor_time = GENESIS_PARENT, 0
         if number >= 0:
-            anchor = (await read_blocks(node, number, number, frozenset()))[0]
+            anchor = await read_header(node, number, trust)
+            if anchor is None:
+                raise Moved(f"the node has no block {number}")
             anchor_hash, anchor_time = anchor.hash, anchor.time
         return ChainEntry(
             chain_id=self.chain.chain_id,
             name=self.chain.name,
-            genesis=await read_genesis(node),
+            genesis=await read_genesis(node, trust),
             depth=confirmation.blocks if isinstance(confirmation, Depth) else None,
             anchor_number=number,
             anchor_hash=anchor_hash,

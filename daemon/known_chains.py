@@ -27,6 +27,11 @@ VERIFY_USUAL: Final[Verify] = "bloom"
 Recomputes = Literal["yes", "untested", "no"]
 
 
+# What is believed of a single header: what is proven, also what is `Unprovable` (as more than one
+# node must show it), or all that a node says.
+Trust = Literal["proof", "agreement", "word"]
+
+
 @dataclass(frozen=True, slots=True)
 class Finalized:
     """A block is confirmed when the node's `finalized` tag has reached it."""

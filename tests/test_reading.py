@@ -18,7 +18,7 @@ from fakechain import (
 )
 from fakenode import Faults, Reset, Says, Status, Truncated, serve
 
-from daemon import reading, rpc
+from daemon import receipts, rpc
 from daemon.evidence import Kind
 from daemon.reading import (
     BLOCKS_PER_READ_MAX,
@@ -153,7 +153,7 @@ def test_an_event_of_a_watched_contract_that_is_not_followed_costs_no_receipts()
 def test_receipts_are_asked_for_in_batches_of_bounded_many_transactions(
     monkeypatch: pytest.MonkeyPatch, most: int, widths: list[int]
 ) -> None:
-    monkeypatch.setattr(reading, "TRANSACTIONS_PER_BATCH_MAX", most)
+    monkeypatch.setattr(receipts, "TRANSACTIONS_PER_BATCH_MAX", most)
     chain, faults = busy_chain(15), Faults()  # of three transactions each
     assert all(block.logs for block in blocks(chain, faults, 1, chain.head.number))
     assert [len(methods) for methods in faults.requests[1:]] == widths
