@@ -35,6 +35,8 @@ SPAN_MAX: Final = 10_000
 BLOCKS_REMEMBERED_MIN: Final = 128
 BLOCKS_REMEMBERED_MAX: Final = 1_000_000
 BLOCKS_REMEMBERED_USUAL: Final = 10_000
+# More than any node answers.
+REQUESTS_PER_SECOND_MAX: Final = 100_000
 # One node that agrees with itself proves nothing.
 AGREE_UNPROVEN_MIN: Final = 2
 
@@ -57,7 +59,8 @@ class Chain:
     `rpc_urls` are its nodes, the preferred first; `agree` of them must show a block before it is
     confirmed. `span_max` and `blocks_remembered` are numbers of blocks: read in one step at most,
     and kept below the head to find where a reorg began. `verify` says how much is proven of what
-    a node says.
+    a node says. `requests_per_second` is what each of the first nodes is asked at most, None and
+    what is missing: as much as there is.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Chain:
     sources: tuple[Source, ...]
     agree: int = 1
     verify: Verify = VERIFY_USUAL
+    requests_per_second: tuple[int | None, ...] = ()
 
     @property
     def trust(self) -> Trust:
@@ -132,6 +136,7 @@ def read_chain(
         ),
         sources=tuple(source for _, source in sources),
         verify=_read_verify(table, known),
+        requests_per_second=_read_rates(table, len(rpc_urls)),
     )
     _check_reorg_rules(table, chain)
     _check_agreement(table, chain, known)
@@ -202,6 +207,23 @@ def _read_verify(table: Table, known: KnownChain | None) -> Verify:
     if choice:
         table.mistake("verify", f"must be {_VERIFY_WANTED} (got {shown(choice)})")
     return usual
+
+
+def _read_rates(table: Table, nodes: int) -> tuple[int | None, ...]:
+    """Return how many calls a second each node takes: one number for all, or one for each."""
+    value = table.value("requests_per_second")
+    if value is None:
+        return ()
+    given = value if isinstance(value, list) else [value] * nodes
+    rates = [each for each in given if type(each) is int and 0 <= each <= REQUESTS_PER_SECOND_MAX]
+    if not len(rates) == len(given) == nodes:
+        table.mistake(
+            "requests_per_second",
+            f"must be a whole number from 0 to {REQUESTS_PER_SECOND_MAX} for every node, or a list"
+            f" of {nodes} of them, one for each under rpc_url; 0 is no limit (got {shown(value)})",
+        )
+        return ()
+    return tuple(rate or None for rate in rates)
 
 
 def _check_reorg_rules(table: Table, chain: Chain) -> None:

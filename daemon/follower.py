@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from itertools import zip_longest
 from time import monotonic
 from typing import Final
 
@@ -51,7 +52,13 @@ class Follower:
         self.chain = chain
         self._database_url = database_url
         self._name = name
-        self._upstreams = Upstreams([Node(url.reveal()) for url in chain.rpc_urls], chain.agree)
+        self._upstreams = Upstreams(
+            [
+                Node(url.reveal(), requests_per_second=rate)
+                for url, rate in zip_longest(chain.rpc_urls, chain.requests_per_second)
+            ],
+            chain.agree,
+        )
         self._leading: AsyncExitStack | None = None
         self._watching: Watching | None = None
         self._followings: Followings | None = None
