@@ -85,6 +85,16 @@ def test_a_chain_may_have_several_nodes(tmp_path: Path) -> None:
     assert chain.agree == 2
 
 
+def test_nodes_may_be_spared_together_or_each_in_its_measure(tmp_path: Path) -> None:
+    content = document()
+    content["chains"][0] |= {"rpc_url": ["http://a", "http://b"], "requests_per_second": 25}
+    assert load(tmp_path, toml(content)).chains[0].requests_per_second == (25, 25)
+    content["chains"][0]["requests_per_second"] = [0, 10]
+    chains = load(tmp_path, toml(content)).chains
+    assert chains[0].requests_per_second == (None, 10)
+    assert chains[1].requests_per_second == ()
+
+
 def test_an_event_may_be_declared_and_narrowed_by_its_fields(tmp_path: Path) -> None:
     content = document()
     content["chains"][0]["sources"][0] |= {
