@@ -111,12 +111,12 @@ def after_fork(
             "the node's chain and the books have no remembered block in common:"
             " check that the node is the right one before anything else"
         )
-    if ancestor >= position.confirmed_number:
+    if ancestor >= position.granted_number:
         return Drop(ancestor)
     if on_deep_reorg == "reverse":
         return Reverse(ancestor)
     return Halt(
-        f"the chain left block {position.confirmed_number}, which was confirmed:"
+        f"the chain left block {position.granted_number}, which was confirmed:"
         f" it parts from the books above block {ancestor}."
         " If the new history is true, set on_deep_reorg to reverse and start the watcher again;"
         " grants go on by themselves if the old one comes back"

@@ -11,7 +11,8 @@ import structlog
 
 from daemon.config import Chain, Depth
 from daemon.earning import Followed, earnings_of
-from daemon.reading import Block, Moved, Violated, read_blocks
+from daemon.evidence import Kind
+from daemon.reading import Block, Moved, Violated
 from daemon.steps import (
     Confirm,
     Drop,
@@ -44,9 +45,14 @@ class Followings:
     followed: tuple[Followed, ...]
 
     @property
-    def contracts(self) -> frozenset[bytes]:
-        """The addresses whose logs are read."""
-        return frozenset(each.source.contract for each in self.followed)
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of logs that are read."""
+        return frozenset(
+            (contract, each.event.topic0)
+            for following in self.followed
+            for contract in following.source.contracts
+            for each in following.source.events
+        )
 
 
 async def advance(view: View, watching: Watching, followings: Followings) -> Step:
@@ -85,16 +91,16 @@ async def _decide(view: View, watching: Watching, chain: Chain, sight: Sight) ->
         return step
     view.look_again()
     ancestor = await _common_ancestor(view, watching, step.number)
-    if ancestor is None or ancestor < sight.position.confirmed_number:
-        await _require_others_left(view, sight.position.confirmed_number)
+    if ancestor is None or ancestor < sight.position.granted_number:
+        await _require_others_left(view, sight.position.granted_number)
     return after_fork(sight.position, ancestor, chain.on_deep_reorg)
 
 
-async def _require_others_left(view: View, confirmed_number: int) -> None:
+async def _require_others_left(view: View, granted_number: int) -> None:
     """Require that no other node still shows the confirmed block that this one has left."""
-    shown = await view.hash_at(confirmed_number)
+    shown = await view.hash_at(granted_number)
     if shown is not None:
-        await view.require_agreement(confirmed_number, shown)
+        await view.require_agreement(granted_number, shown)
 
 
 async def _books_hash(watching: Watching, sight: Sight) -> bytes | None:
@@ -133,7 +139,7 @@ async def _do(
 
 
 async def _confirmed(watching: Watching, position: Position) -> tuple[int, bytes]:
-    number = position.confirmed_number
+    number = position.granted_number
     return number, await _known(watching, number)
 
 
@@ -256,9 +262,9 @@ async def _require_branch(view: View, watching: Watching, ancestor: int) -> None
 
     A hash that a node merely names is no reason to take grants back.
     """
-    branch = await read_blocks(view.node, ancestor + 1, ancestor + 1, frozenset())
-    on_ancestor = branch and branch[0].parent == await watching.hash_at(ancestor)
-    if not on_ancestor or branch[0].hash == await watching.hash_at(ancestor + 1):
+    branch = await view.block(ancestor + 1)
+    on_ancestor = branch.parent == await watching.hash_at(ancestor)
+    if not on_ancestor or branch.hash == await watching.hash_at(ancestor + 1):
         raise Moved(f"the node shows no other block on top of {ancestor} any more")
 
 

@@ -12,6 +12,7 @@ from simulation.oracle import MINING, STAKES, Terms
 
 from contracts.catalogue import EVENTS
 from daemon.config import Chain, Depth, Finalized, SecretUrl
+from daemon.followed_events import FollowedEvent
 from daemon.rules import Rule
 from daemon.sources import Source
 
@@ -65,8 +66,8 @@ class Drawn:
         mines = terms.contract == MINE
         return Source(
             name=f"{terms.name}-{self.chain_id}",
-            contract=terms.contract,
-            event=EVENTS["eip918.Mint" if mines else "staking-rewards.Staked"],
+            contracts=(terms.contract,),
+            events=(FollowedEvent(EVENTS["eip918.Mint" if mines else "staking-rewards.Staked"]),),
             from_block=terms.first,
             to_block=terms.last,
             rule=Rule(

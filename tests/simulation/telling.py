@@ -24,7 +24,7 @@ from simulation.world import World
 from ledger.audit import audit, render
 
 # Each history has a chain of its own; the books of many are in one database.
-FIRST_CHAIN_ID = 1_000
+FIRST_CHAIN_ID = 900_000_000
 # Of what has happened in a history that failed, so much of its end is shown.
 SHOWN_OF_TRACE = 40
 TOLD_EVERY_SECONDS = 10.0
@@ -84,7 +84,7 @@ def _on_its_clock(history: History) -> Iterator[None]:
         history.told[f"log: {said['event']}"] += 1
         if said["event"] == "defect":
             history.trace.append(f"    defect: {said['exc_info']!r}")
-            import traceback; traceback.print_exception(said["exc_info"]); print("SEED",history.drawn.chain_id-1000)
+            import traceback; traceback.print_exception(said["exc_info"]); print("SEED",history.drawn.chain_id-900000000)
         raise structlog.DropEvent
 
     before = structlog.get_config()
