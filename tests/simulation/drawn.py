@@ -13,6 +13,7 @@ from simulation.oracle import MINING, STAKES, Terms
 from contracts.catalogue import EVENTS
 from daemon.config import Chain, Depth, Finalized, SecretUrl
 from daemon.followed_events import FollowedEvent
+from daemon.known_chains import Verify
 from daemon.rules import Rule
 from daemon.sources import Source
 
@@ -28,6 +29,7 @@ class Drawn:
     agree: int
     span_max: int
     remembered: int
+    verify: Verify
     breaks: bool
     sockets: bool  # asked over real sockets
     sources: tuple[Terms, ...] = field(repr=False)
@@ -43,6 +45,7 @@ class Drawn:
             agree=rng.randint(1, urls),
             span_max=rng.choice((1, 2, 4, 8, 100)),
             remembered=rng.choice((6, 1_000, 1_000)),
+            verify=rng.choice(("bloom", "bloom", "all")),
             breaks=rng.random() < 0.4,
             sockets=sockets,
             sources=_sources(rng),
@@ -59,6 +62,7 @@ class Drawn:
             poll_ms=100,
             span_max=self.span_max,
             blocks_remembered=self.remembered,
+            verify=self.verify,
             sources=tuple(self._source(terms) for terms in self.sources),
         )
 

@@ -58,8 +58,13 @@ class History:
 
     async def run(self) -> str:
         """Live, then let all faults end. Returns how it ended. Raises Broken."""
+        await self.live()
+        return await self.settle()
+
+    async def live(self) -> None:
+        """Let one thing happen after the other."""
         self.world.mine(self.rng.randint(0, 12))
-        names, weights = zip(*ACTIONS_DRAWN.items(), strict=True)
+        names, weights = zip(*HAPPENINGS.items(), strict=True)
         for _ in range(ACTIONS):
             (name,) = self.rng.choices(names, weights)
             self.note(name)
@@ -72,7 +77,6 @@ class History:
                     await self.stop()
                 case _:
                     self.happen(name)
-        return await self.settle()
 
     def note(self, what: str) -> None:
         self.told[what] += 1
@@ -346,7 +350,7 @@ class History:
 
 
 # How often each comes, and what it is called in docs/faults.md.
-ACTIONS_DRAWN = {
+HAPPENINGS = {
     "turn": 45,
     "mine": 24,
     "finality": 10,

@@ -102,14 +102,13 @@ class Process:
             case "cut off":
                 self._struck = "cut off"
                 self.cut_off()
+            case blow if kind != "statement":  # it comes where something is asked of the database
+                self._plan = Plan(self.points + 1, blow)
             case "unlocked":
                 self._struck = "unlocked"
                 for connection in self._connections:
                     if not connection.closed:
                         connection.pgconn.exec_(b"select pg_advisory_unlock_all()")
-            case "killed after" | "cut off after" as late:
-                if kind != "statement":
-                    self._plan = Plan(self.points + 1, late)  # where something can be lost
 
     async def after_statement(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Be at a point, after what a statement has done is done."""

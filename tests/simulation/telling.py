@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 from books import Books
+from conftest import run
 from fakenode import listen
 from simulation.drawn import Drawn, small_limits
 from simulation.history import History
@@ -31,11 +32,20 @@ TOLD_EVERY_SECONDS = 10.0
 MODULES_WITH_CLOCKS = ("daemon.follower", "daemon.upstreams", "daemon.view")
 
 
+@contextmanager
+def books_in_haste(database_url: str) -> Iterator[Books]:
+    """Open books that wait for no disk: the server outlives every history."""
+    with Books.open(database_url) as books:
+        ((name,),) = books.rows("select current_database()")
+        run(database_url, f'alter database "{name}" set synchronous_commit = off')
+        yield books
+
+
 def tell(seed: int, database_url: str, *, sockets: bool = False) -> History:
     """Live through the history of a seed. What it raises says how to have it again."""
     history: list[History] = []
     try:
-        with Books.open(database_url) as books, mortal():
+        with books_in_haste(database_url) as books, mortal():
             asyncio.run(_told(seed, database_url, books, sockets, history))
     except BaseException as error:
         wire = " CREDITD_SIMULATION_SOCKETS=1" if sockets else ""
@@ -54,26 +64,47 @@ async def _told(
 ) -> None:
     rng = Random(seed)
     drawn = Drawn.by(rng, FIRST_CHAIN_ID + seed, sockets=sockets)
+    async with AsyncExitStack() as stack:
+        made = staged(drawn, rng, books, database_url, f"{seed}", stack)
+        history.append(made)
+        stack.enter_context(small_limits(rng))
+        if sockets:
+            made.addresses = tuple(
+                [await stack.enter_async_context(listen(url)) for url in made.urls]
+            )
+        await made.run()
+
+
+def staged(
+    drawn: Drawn,
+    rng: Random,
+    books: Books,
+    database_url: str,
+    seed: str,
+    stack: AsyncExitStack,
+) -> History:
+    """Return a history in which nothing has happened yet; its nodes are asked in memory."""
     world = World(rng, drawn.chain_id, drawn.depth)
     seen = Seen(world)
     urls = [
-        Url(f"node-{n}", [Machine(world) for _ in range(machines)], f"{seed}", seen)
+        Url(f"node-{n}", [Machine(world) for _ in range(machines)], seed, seen)
         for n, machines in enumerate(drawn.machines)
     ]
-    promises = Promises(world, seen, urls, drawn.sources, drawn.agree)
-    async with AsyncExitStack() as stack:
-        stack.enter_context(small_limits(rng))
-        if sockets:
-            addresses = tuple([await stack.enter_async_context(listen(url)) for url in urls])
-        else:
-            addresses = tuple(f"http://{url.name}" for url in urls)
-            stack.enter_context(wired({url.name: url for url in urls}))
-        made = History(
-            rng, drawn, books, database_url, world, seen, urls, promises, addresses, stack
-        )
-        history.append(made)
-        stack.enter_context(_on_its_clock(made))
-        await made.run()
+    stack.enter_context(wired({url.name: url for url in urls}))
+    history = History(
+        rng=rng,
+        drawn=drawn,
+        books=books,
+        database_url=database_url,
+        world=world,
+        seen=seen,
+        urls=urls,
+        promises=Promises(world, seen, urls, drawn.sources, drawn.agree),
+        addresses=tuple(f"http://{url.name}" for url in urls),
+        stack=stack,
+    )
+    stack.enter_context(_on_its_clock(history))
+    return history
 
 
 @contextmanager
@@ -84,7 +115,6 @@ def _on_its_clock(history: History) -> Iterator[None]:
         history.told[f"log: {said['event']}"] += 1
         if said["event"] == "defect":
             history.trace.append(f"    defect: {said['exc_info']!r}")
-            import traceback; traceback.print_exception(said["exc_info"]); print("SEED",history.drawn.chain_id-900000000)
         raise structlog.DropEvent
 
     before = structlog.get_config()
@@ -101,11 +131,18 @@ def _on_its_clock(history: History) -> Iterator[None]:
             structlog.configure(**before)
 
 
-def tell_many(seeds: Iterable[int], database_url: str) -> Counter[str]:
+def tell_many(
+    seeds: Iterable[int], database_url: str, *, sockets: bool = False
+) -> Counter[str]:
     """Live through many histories, then audit the books of all. Returns what happened, counted."""
     counted: Counter[str] = Counter()
     for seed in seeds:
-        counted.update(tell(seed, database_url).told)
+        counted.update(tell(seed, database_url, sockets=sockets).told)
+    require_balance(database_url)
+    return counted
+
+
+def require_balance(database_url: str) -> None:
+    """Require that the books keep all of their own promises."""
     report = asyncio.run(audit(database_url))
     assert report.balanced, render(report)
-    return counted

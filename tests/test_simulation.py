@@ -1,0 +1,92 @@
+"""Hundreds of histories, each held to one sentence: the grants are those of the canonical chain,
+or the chain is halted and says why."""
+
+import os
+from functools import partial
+
+import pytest
+from conftest import fresh_database
+from simulation.history import BLOWS, HAPPENINGS, MEANWHILE
+from simulation.soaking import soak
+from simulation.telling import tell, tell_many
+
+# Seeds that once found something, and what.
+NOTABLE_SEEDS: dict[int, str] = {}
+
+BATCH = 20
+BATCHES = 15
+# What a set of histories must have met to say anything.
+MET = range(500, 580)
+TOLD_TWICE = range(600, 606)
+ON_SOCKETS = range(700, 708)
+SOAKED = range(1_000_000, 1_010_000)
+
+# States that the chain was in, before and after a turn; how it ended; what the daemon logged.
+ENDS = {"end: equal", "end: halted"}
+TURNS = {
+    "following to halted",
+    "syncing to halted",
+    "halted to following",
+    "halted to syncing",
+    "log: reorg",
+    "log: deep reorg",
+    "log: node fails",
+    "log: node is back",
+    "log: log set aside",
+    "log: leading",
+    "log: no longer leading",
+}
+
+SEED = os.environ.get("CREDITD_SIMULATION_SEED")
+SOCKETS = os.environ.get("CREDITD_SIMULATION_SOCKETS") == "1"
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_grants_are_those_of_the_canonical_chain_or_the_chain_is_halted(
+    database_url: str, batch: int
+) -> None:
+    tell_many(range(batch * BATCH, (batch + 1) * BATCH), database_url)
+
+
+def test_what_was_found_once_is_not_found_again(database_url: str) -> None:
+    tell_many(NOTABLE_SEEDS, database_url)
+
+
+def test_histories_meet_everything_that_can_happen(database_url: str) -> None:
+    met = tell_many(MET, database_url)
+    meanwhile = {f"meanwhile {name}" for name in MEANWHILE}
+    assert {*HAPPENINGS, *BLOWS, *meanwhile, *ENDS, *TURNS} - met.keys() == set()
+
+
+def test_a_seed_always_tells_the_same_history(server_url: str, template: str) -> None:
+    told = []
+    for _ in range(2):
+        with fresh_database(server_url, template) as url:
+            told.append([tell(seed, url).trace for seed in TOLD_TWICE])
+    assert told[0] == told[1]
+
+
+def test_histories_end_no_otherwise_over_real_sockets(database_url: str) -> None:
+    tell_many(ON_SOCKETS, database_url, sockets=True)
+
+
+@pytest.mark.skipif(SEED is None, reason="CREDITD_SIMULATION_SEED names no seed")
+def test_one_history_again(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    history = tell(int(SEED or 0), database_url, sockets=SOCKETS)
+    with capsys.disabled():
+        print("\n".join(["", str(history.drawn), *history.trace]))
+
+
+@pytest.mark.soak
+def test_ten_thousand_histories(
+    server_url: str, template: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say(what: str) -> None:
+        with capsys.disabled():
+            print(what, flush=True)
+
+    database = partial(fresh_database, server_url, template)
+    counted, failed = soak(SOAKED, database, say)
+    for what, count in sorted(counted.items()):
+        say(f"{count:8} {what}")
+    assert failed == []
