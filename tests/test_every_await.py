@@ -1,4 +1,4 @@
-"""A program that is struck at each thing it waits for, one after the other: it makes no difference."""
+"""A program that is struck at each thing it waits for in turn: it makes no difference."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -72,7 +72,7 @@ async def at_the_tip(history: History) -> None:
 async def struck(database_url: str, books: Books, number: int, story: Story, plan: Plan) -> int:
     """Tell the story, strike the turn after it, and hold the end. Returns that turn's points."""
     async with AsyncExitStack() as stack:
-        history = staged(drawn(number), Random(1), books, database_url, f"{number}", stack)
+        history = staged(drawn(number), Random(1), books, database_url, stack=stack)
         await story(history)
         if not history.processes:
             await history.start()

@@ -2,11 +2,13 @@
 or the chain is halted and says why."""
 
 import os
+import sys
 from functools import partial
 
 import pytest
 from conftest import fresh_database
-from simulation.history import BLOWS, HAPPENINGS, MEANWHILE
+from simulation.happenings import HAPPENINGS, MEANWHILE
+from simulation.history import BLOWS
 from simulation.soaking import soak
 from simulation.telling import tell, tell_many
 
@@ -14,7 +16,7 @@ from simulation.telling import tell, tell_many
 NOTABLE_SEEDS: dict[int, str] = {}
 
 BATCH = 20
-BATCHES = 15
+BATCHES = 10
 # What a set of histories must have met to say anything.
 MET = range(500, 580)
 TOLD_TWICE = range(600, 606)
@@ -74,7 +76,7 @@ def test_histories_end_no_otherwise_over_real_sockets(database_url: str) -> None
 def test_one_history_again(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     history = tell(int(SEED or 0), database_url, sockets=SOCKETS)
     with capsys.disabled():
-        print("\n".join(["", str(history.drawn), *history.trace]))
+        sys.stdout.write("\n".join(["", str(history.drawn), *history.trace, ""]))
 
 
 @pytest.mark.soak
@@ -83,7 +85,8 @@ def test_ten_thousand_histories(
 ) -> None:
     def say(what: str) -> None:
         with capsys.disabled():
-            print(what, flush=True)
+            sys.stdout.write(f"{what}\n")
+            sys.stdout.flush()
 
     database = partial(fresh_database, server_url, template)
     counted, failed = soak(SOAKED, database, say)

@@ -8,7 +8,6 @@ from typing import Literal
 
 import pytest
 from scene import MINE
-from simulation.oracle import MINING, STAKES, Terms
 
 from contracts.catalogue import EVENTS
 from daemon.config import Chain, Depth, Finalized, SecretUrl
@@ -16,6 +15,7 @@ from daemon.followed_events import FollowedEvent
 from daemon.known_chains import Verify
 from daemon.rules import Rule
 from daemon.sources import Source
+from simulation.oracle import MINING, STAKES, Terms
 
 
 @dataclass(frozen=True)

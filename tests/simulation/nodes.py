@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from fakechain import Branch, MinedBlock
 from fakenode import Failure, FakeNode, Faults, Reply
+
 from simulation.world import World
 
 
@@ -124,12 +125,11 @@ class Url:
     not depend on who else asks meanwhile.
     """
 
-    def __init__(self, name: str, machines: list[Machine], seed: str, seen: Seen) -> None:
+    def __init__(self, name: str, machines: list[Machine], seen: Seen) -> None:
         self.name = name
         self.machines = machines
         self.scatters = False  # the calls of one batch, over all machines
         self.fails: list[tuple[float, Failure]] = []
-        self._seed = seed
         self._seen = seen
         self._asked: dict[bytes, int] = defaultdict(int)
 
@@ -151,7 +151,9 @@ class Url:
         calls = asked if isinstance(asked, list) else [asked]
         said = msgspec.json.encode([[call["method"], call["params"]] for call in calls])
         self._asked[said] += 1
-        rng = Random(f"{self._seed} {self.name} {self._asked[said]} {said.hex()}")
+        rng = Random(
+            f"{self._seen.world.chain.chain_id} {self.name} {self._asked[said]} {said.hex()}"
+        )
         if self.scatters and isinstance(asked, list):
             return Reply(msgspec.json.encode([self._one(call, rng) for call in calls]))
         machine = rng.choice(self.machines)

@@ -92,11 +92,10 @@ def _of(block: MinedBlock, sources: Sequence[Terms], set_aside: set[Cause]) -> l
             credits_micro = int.from_bytes(event.data[:32]) * terms.credits_micro // terms.per
             if terms.most is not None:
                 credits_micro = min(credits_micro, terms.most)
-            if len(event.data) != 32 * terms.words:
+            is_whole, is_known = len(event.data) == 32 * terms.words, wallet != bytes(20)
+            if not is_whole or (is_known and credits_micro > TOO_MUCH):
                 set_aside.add(cause)
-            elif wallet != bytes(20) and credits_micro > TOO_MUCH:
-                set_aside.add(cause)
-            elif wallet != bytes(20):
+            elif is_known:
                 found.append(Earned(cause, wallet, credits_micro, terms, day))
     return found
 

@@ -6,11 +6,11 @@ a lie about the lock it holds.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
 import psycopg
 import pytest
@@ -19,7 +19,16 @@ from books import Books
 from daemon.config import Chain
 from daemon.follower import Follower
 from daemon.mistakes import Unfit
+from ledger import connecting as database
 from ledger.errors import LedgerError
+
+_OPEN: LiteralString = "select from pg_stat_get_activity(null) where pid = any (%s)"
+_OTHERS: LiteralString = """
+    select from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid() and pid <> all (%s)
+      and backend_type = 'client backend'"""
+# Who ends a session is not told when it has ended. A look takes some tenths of a millisecond.
+LOOKS_MAX = 50_000
 
 # What happens at a point. `killed`: the process is gone, before what it was about to wait for;
 # `killed after`: what it sent is done, and it never hears of it. `cut off`, `cut off after`: the
@@ -81,11 +90,15 @@ class Process:
 
     def cut_off(self) -> None:
         """End its sessions with the database, as the database does."""
+        pids = list(self.sessions())
+        self._books.rows("select pg_terminate_backend(x) from unnest(%s::integer[]) x", pids)
+        wait_for_sessions_to_end(self._books, pids)
+
+    def sessions(self) -> Iterator[int]:
+        """Give the server's number of each session that is open."""
         for connection in self._connections:
             if not connection.closed:
-                self._books.rows(
-                    "select pg_terminate_backend(%s, 5000)", connection.info.backend_pid
-                )
+                yield connection.info.backend_pid
 
     async def point(self, kind: str) -> None:
         """Be at a point, before what is waited for there."""
@@ -142,6 +155,23 @@ class Process:
             await node.__aexit__(None, None, None)
 
 
+def wait_for_sessions_to_end(books: Books, pids: Sequence[int]) -> None:
+    """Return when the server has ended these sessions: until then they hold their locks."""
+    for _ in range(LOOKS_MAX):
+        if not books.rows(_OPEN, list(pids)):
+            return
+    raise AssertionError("a session does not end")
+
+
+def wait_for_others_to_end(books: Books, processes: Sequence[Process]) -> None:
+    """Return when only the sessions of these processes are left."""
+    alive = [pid for process in processes for pid in process.sessions()]
+    for _ in range(LOOKS_MAX):
+        if not books.rows(_OTHERS, alive):
+            return
+    raise AssertionError("a session does not end")
+
+
 _RUNNING: ContextVar[Process | None] = ContextVar("running", default=None)
 
 
@@ -155,21 +185,18 @@ async def point(kind: str) -> None:
 @contextmanager
 def mortal() -> Iterator[None]:
     """Let every exchange that a process has with the database be a point of it."""
-    from ledger import session as sessions  # noqa: PLC0415 - whose name for it is replaced
-
-    real = sessions.connect
 
     async def connect(*arguments: Any) -> psycopg.AsyncConnection[Any]:  # noqa: ANN401 - as the real
         process = _RUNNING.get()
         if process is None:
-            return await real(*arguments)
+            return await database.connect(*arguments)
         await process.point("connect")
-        connection = await real(*arguments)
+        connection = await database.connect(*arguments)
         process.opened(connection)
         return _mortal(connection, process)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "connect", connect)
+        patch.setattr("ledger.session.connect", connect)
         yield
 
 
@@ -184,7 +211,7 @@ def _mortal(
         await process.after_statement(connection)
         return said
 
-    connection.wait = wait  # type: ignore[method-assign] # all of it goes this way
+    connection.wait = wait  # type: ignore[method-assign, assignment] # all goes this way
     return connection
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from books import Books
+
 from simulation.nodes import Seen, Url
 from simulation.oracle import Cause, Terms, told
 from simulation.world import World
@@ -133,10 +134,9 @@ class Promises:
             raise Broken(f"block {below[-1].number} left the books, and nobody showed another one")
 
     def _a_halt_ends_by_proof(self, before: Standing, after: Standing) -> None:
-        ended = before.state == "halted" and after.state != "halted"
-        if ended and after.confirmed >= 0:
-            if not self.seen.shows(after.confirmed, after.confirmed_hash):
-                raise Broken(f"went on after {before.reason!r}, and nobody showed why")
+        ended = before.state == "halted" and after.state != "halted" and after.confirmed >= 0
+        if ended and not self.seen.shows(after.confirmed, after.confirmed_hash):
+            raise Broken(f"went on after {before.reason!r}, and nobody showed why")
         if after.reason is not None and "defect" in after.reason:
             raise Broken(after.reason)
         if (after.state == "halted") != bool(after.reason):

@@ -4,9 +4,8 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from random import Random
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -14,6 +13,8 @@ import structlog
 from books import Books
 from conftest import run
 from fakenode import listen
+
+from ledger.audit import audit, render
 from simulation.drawn import Drawn, small_limits
 from simulation.history import History
 from simulation.nodes import Machine, Seen, Url
@@ -22,13 +23,10 @@ from simulation.promises import Promises
 from simulation.wire import wired
 from simulation.world import World
 
-from ledger.audit import audit, render
-
 # Each history has a chain of its own; the books of many are in one database.
 FIRST_CHAIN_ID = 900_000_000
 # Of what has happened in a history that failed, so much of its end is shown.
 SHOWN_OF_TRACE = 40
-TOLD_EVERY_SECONDS = 10.0
 MODULES_WITH_CLOCKS = ("daemon.follower", "daemon.upstreams", "daemon.view")
 
 
@@ -65,7 +63,7 @@ async def _told(
     rng = Random(seed)
     drawn = Drawn.by(rng, FIRST_CHAIN_ID + seed, sockets=sockets)
     async with AsyncExitStack() as stack:
-        made = staged(drawn, rng, books, database_url, f"{seed}", stack)
+        made = staged(drawn, rng, books, database_url, stack=stack)
         history.append(made)
         stack.enter_context(small_limits(rng))
         if sockets:
@@ -76,18 +74,13 @@ async def _told(
 
 
 def staged(
-    drawn: Drawn,
-    rng: Random,
-    books: Books,
-    database_url: str,
-    seed: str,
-    stack: AsyncExitStack,
+    drawn: Drawn, rng: Random, books: Books, database_url: str, *, stack: AsyncExitStack
 ) -> History:
     """Return a history in which nothing has happened yet; its nodes are asked in memory."""
     world = World(rng, drawn.chain_id, drawn.depth)
     seen = Seen(world)
     urls = [
-        Url(f"node-{n}", [Machine(world) for _ in range(machines)], seed, seen)
+        Url(f"node-{n}", [Machine(world) for _ in range(machines)], seen)
         for n, machines in enumerate(drawn.machines)
     ]
     stack.enter_context(wired({url.name: url for url in urls}))
@@ -131,9 +124,7 @@ def _on_its_clock(history: History) -> Iterator[None]:
             structlog.configure(**before)
 
 
-def tell_many(
-    seeds: Iterable[int], database_url: str, *, sockets: bool = False
-) -> Counter[str]:
+def tell_many(seeds: Iterable[int], database_url: str, *, sockets: bool = False) -> Counter[str]:
     """Live through many histories, then audit the books of all. Returns what happened, counted."""
     counted: Counter[str] = Counter()
     for seed in seeds:

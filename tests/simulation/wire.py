@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 from fakenode import Answers, Reply, Reset, Silence, Truncated
+
 from simulation.process import point
 
 

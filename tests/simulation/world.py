@@ -126,20 +126,16 @@ class World:
         rng = self.rng
         wallet = rng.choice(WALLETS)
         amount = rng.choice((rng.randint(0, 20 * TOKEN), rng.randint(0, 9), 10**18))
-        match rng.randrange(13):
-            case 0 | 1 | 2 | 3:
-                return staked(VAULT, wallet, amount)
-            case 4 | 5 | 6:
-                return minted(MINE, wallet, amount)
-            case 7:
-                return withdrawn(VAULT, wallet, amount)  # earns nothing
-            case 8:
-                return Event(VAULT, staked(VAULT, wallet, 0).topics, b"")  # is set aside
-            case 9:
-                return staked(VAULT, wallet, rng.randint(10**32, MOST))  # is too large
-            case 10:
-                return staked(VAULT, NOBODY, amount)  # earns for nobody
-            case 11:
-                return Event(VAULT, (), b"\x01")  # says nothing
-            case _:
-                return staked(STRANGER, wallet, amount)
+        return rng.choices(
+            (
+                staked(VAULT, wallet, amount),
+                minted(MINE, wallet, amount),
+                withdrawn(VAULT, wallet, amount),  # earns nothing
+                Event(VAULT, staked(VAULT, wallet, 0).topics, b""),  # is set aside
+                staked(VAULT, wallet, rng.randint(10**32, MOST)),  # is too large
+                staked(VAULT, NOBODY, amount),  # earns for nobody
+                Event(VAULT, (), b"\x01"),  # says nothing
+                staked(STRANGER, wallet, amount),
+            ),
+            (4, 3, 1, 1, 1, 1, 1, 1),
+        )[0]
