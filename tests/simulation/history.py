@@ -1,5 +1,6 @@
 """What happens next, drawn; and how it ends."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import get_args
@@ -9,7 +10,7 @@ from books import Books
 from simulation.happenings import HAPPENINGS, MEANWHILE, Happenings
 from simulation.nodes import Seen
 from simulation.process import Blow, Plan, Process, alive, wait_for_others_to_end
-from simulation.promises import Broken, Promises
+from simulation.promises import Broken, Promises, Standing
 
 # What happens in one history. A turn of the daemon is one of them.
 ACTIONS = 30
@@ -20,6 +21,8 @@ ROUNDS_MAX = 60
 # In the first of them a program may only find that its session is gone.
 QUIET_ROUNDS = 3
 PROCESSES_MAX = 2
+AtPoint = Callable[[int], Awaitable[None]]
+
 BLOWS: tuple[Blow, ...] = get_args(Blow)
 
 
@@ -34,6 +37,7 @@ class History(Happenings):
     addresses: tuple[str, ...]  # where the URLs are served
     stack: AsyncExitStack
     started: int = 0
+    _led_before: Standing | None = None  # where the books stood when others last let them be
 
     async def run(self) -> str:
         """Live, then let all faults end. Returns how it ended. Raises Broken."""
@@ -78,24 +82,56 @@ class History(Happenings):
         if not self.processes:
             await self.start()
         process = self.rng.choice(self.processes)
-        plan = None
+        plan, at = None, 0
         if self.rng.random() < 0.3:
             plan = Plan(self.rng.randint(1, POINTS), self.rng.choice(BLOWS))
-        at = self.rng.randint(1, POINTS) if self.rng.random() < 0.3 else 0
-        meanwhile = self.rng.choice(MEANWHILE)
-
-        def moves(point: int) -> None:
-            if point == at:
-                self.note(f"meanwhile {meanwhile}")
-                self.happen(meanwhile)
-
-        process.at_point = moves
+        if self.rng.random() < 0.3:
+            at = self.rng.randint(1, POINTS)
+            process.at_point = self._moving(at, self.rng.choice(MEANWHILE))
+        others = [each for each in self.processes if each is not process]
+        if others and self.rng.random() < 0.3:
+            at = self.rng.randint(1, POINTS)
+            plan = self.rng.choice((plan, Plan(self.rng.randint(1, at), "unlocked")))
+            process.at_point = self._interrupted(process, at, others[0])
         await self.take_turn(process, plan, still=at == 0)
+        process.at_point = _nothing
+
+    def _moving(self, at: int, name: str) -> AtPoint:
+        """Let something happen at a point of a turn."""
+
+        async def moves(point: int) -> None:
+            if point == at:
+                self.note(f"meanwhile {name}")
+                self.happen(name)
+
+        return moves
+
+    def _interrupted(self, process: Process, at: int, other: Process) -> AtPoint:
+        """Let another program take its turn at a point of one's turn, or as soon as it can."""
+
+        async def moves(point: int) -> None:
+            if point >= at and not process.writes:
+                process.at_point = _nothing
+                self.note("meanwhile another turn")
+                await self._turn_of(other, None)
+                self._led_before = self.promises.standing(self.books)
+
+        return moves
 
     async def take_turn(self, process: Process, plan: Plan | None, *, still: bool) -> bool:
+        """Let a program take a turn, and hold the promises. Returns whether anything moved."""
         wait_for_others_to_end(self.books, self.processes)
-        before = self.promises.standing(self.books)
+        before = self._led_before = self.promises.standing(self.books)
         self.seen.begin_turn()
+        more = await self._turn_of(process, plan)
+        after = self.promises.standing(self.books)
+        if before is not None and after is not None and before.state != after.state:
+            self.note(f"{before.state} to {after.state}")
+        self.promises.hold_leader(self._led_before, after, process.name)
+        self.promises.hold(self.books, before, still=still)
+        return more or before != after
+
+    async def _turn_of(self, process: Process, plan: Plan | None) -> bool:
         more, struck = await process.turn(plan)
         if struck is not None:
             self.note(struck)
@@ -104,10 +140,7 @@ class History(Happenings):
         after = self.promises.standing(self.books)
         self.trace.append(f"    {process.name}: {process.points} points, {after}")
         self.trace += [f"    {url}" for url in self.urls]
-        if before is not None and after is not None and before.state != after.state:
-            self.note(f"{before.state} to {after.state}")
-        self.promises.hold(self.books, before, still=still)
-        return more or before != after
+        return more
 
     async def settle(self) -> str:
         """Let all be well, and the daemon come to rest; then hold it to its last word."""
@@ -125,7 +158,6 @@ class History(Happenings):
             self.clock.now += 100.0
             goes_on = False
             for process in tuple(self.processes):
-                process.at_point = _nothing
                 goes_on |= await self.take_turn(process, None, still=True)
             if not self.processes:
                 raise Broken("the program ended, and all was well")
@@ -142,5 +174,5 @@ class History(Happenings):
         return how
 
 
-def _nothing(point: int) -> None:
+async def _nothing(point: int) -> None:
     del point

@@ -6,7 +6,7 @@ a lie about the lock it holds.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from typing import Any, Literal, LiteralString
 import psycopg
 import pytest
 from books import Books
+from psycopg.pq import TransactionStatus
 
 from daemon.config import Chain
 from daemon.follower import Follower
@@ -52,7 +53,7 @@ class Process:
         self.name = name
         self.is_dead = False
         self.points = 0  # of this turn
-        self.at_point: Callable[[int], None] = _nothing
+        self.at_point: Callable[[int], Awaitable[None]] = _nothing
         self._books = books
         self._follower = Follower(chain, database_url, name)
         self._connections: list[psycopg.AsyncConnection[Any]] = []
@@ -88,6 +89,15 @@ class Process:
         _RUNNING.reset(token)
         self.is_dead = True
 
+    @property
+    def writes(self) -> bool:
+        """Return whether it is in the middle of a transaction, and may keep others waiting."""
+        return any(
+            connection.info.transaction_status != TransactionStatus.IDLE
+            for connection in self._connections
+            if not connection.closed
+        )
+
     def cut_off(self) -> None:
         """End its sessions with the database, as the database does."""
         pids = list(self.sessions())
@@ -106,7 +116,7 @@ class Process:
         if self.is_dead:
             raise asyncio.CancelledError
         self.points += 1
-        self.at_point(self.points)
+        await self.at_point(self.points)
         if self._plan is None or self._plan.at != self.points:
             return
         match self._plan.blow:
@@ -226,5 +236,5 @@ async def alive(process: Process) -> AsyncIterator[Process]:
             await process.end()
 
 
-def _nothing(point: int) -> None:
+async def _nothing(point: int) -> None:
     del point

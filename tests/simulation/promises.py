@@ -13,7 +13,8 @@ from simulation.world import World
 NO_HASH = bytes(32)
 
 _CHAIN: LiteralString = """
-    select state, reason, indexed_number, indexed_hash, confirmed_number, confirmed_hash, epoch
+    select state, reason, indexed_number, indexed_hash, confirmed_number, confirmed_hash, epoch,
+      leader
     from creditd.chain where chain_id = %s"""
 _EVENTS: LiteralString = """
     select state, tx_hash, ordinal, wallet, credits, granted
@@ -38,6 +39,7 @@ class Standing:
     confirmed: int
     confirmed_hash: bytes
     epoch: int
+    leader: str
 
     def __str__(self) -> str:
         return (
@@ -141,6 +143,11 @@ class Promises:
             raise Broken(after.reason)
         if (after.state == "halted") != bool(after.reason):
             raise Broken(f"{after.state}, with the reason {after.reason!r}")
+
+    def hold_leader(self, before: Standing | None, after: Standing | None, who: str) -> None:
+        """Who has changed the books, alone, is who leads them."""
+        if before != after and after is not None and after.leader != who:
+            raise Broken(f"{who} wrote, and {after.leader} leads")
 
     def _leaders_do_not_go_back(self, before: Standing, after: Standing) -> None:
         if after.epoch < before.epoch:
