@@ -41,7 +41,7 @@ class Drawn:
             chain_id=chain_id,
             depth=rng.choice((None, None, None, 1, 2, 4)),
             on_deep_reorg=rng.choice(("halt", "reverse")),
-            machines=tuple(rng.choice((1, 1, 2)) for _ in range(urls)),
+            machines=tuple(rng.choice((1, 2)) for _ in range(urls)),
             agree=rng.randint(1, urls),
             span_max=rng.choice((1, 2, 4, 8, 100)),
             remembered=rng.choice((6, 1_000, 1_000)),

@@ -106,7 +106,7 @@ class Happenings:
 
     def lag(self) -> None:
         machine = self._machine()
-        machine.lag = self.rng.randint(0, 6)
+        machine.lag = self.rng.choice((0, 1, 2, 4, 8, 12))
         machine.late = self.rng.randint(0, 6)
 
     def stick(self) -> None:
