@@ -20,6 +20,7 @@ from api.serve import CannotListen, listening
 from contracts.catalogue import EVENTS
 from daemon.anvil import AnvilFailed, AnvilMissing
 from daemon.arguments import parser
+from daemon.chain_commands import CHAIN_COMMANDS
 from daemon.config import Config, ConfigError, example_config, example_prices, load_config
 from daemon.exporting import write_export
 from daemon.exposure_report import exposure_as_json, exposure_as_text
@@ -316,5 +317,6 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
         "prices apply": _prices_apply,
         "webhooks status": _webhooks_status,
         "webhooks retry": _webhooks_retry,
+        **CHAIN_COMMANDS,
     }
 )

@@ -41,6 +41,7 @@ __all__ = [
     "read_hash",
     "read_head",
     "read_tip",
+    "require_linked",
 ]
 
 # They are held in memory until their events are in the books, and read again if that fails.
@@ -222,6 +223,25 @@ async def read_blocks(
         Block(header.number, header.hash, header.parent, header.time, logs.get(header.hash, ()))
         for header in headers
     ]
+
+
+async def require_linked(
+    node: Node, ancestor: int, ancestor_hash: bytes, number: int, block: bytes
+) -> None:
+    """Require the node to show headers from above block `ancestor` up to the block `number`.
+
+    Each hashes to its hash and names the one before as its parent. Raises Moved otherwise, and as
+    `read_blocks` does.
+    """
+    last = ancestor_hash
+    for first in range(ancestor + 1, number + 1, BLOCKS_PER_READ_MAX):
+        until = min(number, first + BLOCKS_PER_READ_MAX - 1)
+        headers = await _read_headers(node, first, until)
+        if headers[0].parent != last:
+            raise Moved(f"block {first} does not follow the block {first - 1} of the books")
+        last = headers[-1].hash
+    if last != block:
+        raise Moved(f"the node shows another block {number} than a moment ago")
 
 
 def _receipts_batches(headers: Sequence[Header]) -> Iterator[Sequence[Header]]:

@@ -42,6 +42,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
         {
             *("create_api_key", "revoke_api_key", "apply_prices", "release_digest"),
             *("grant_credits", "freeze", "unfreeze", "set_overdraft", "retry_dead", "set_alert"),
+            "accept_reorg",
             *("first_hash", "entry_hash", "event_cause", "balance_as_of", "exposure", "lots_of"),
             "budgets_of",
         }

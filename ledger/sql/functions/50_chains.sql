@@ -327,12 +327,16 @@ begin
   return v_count;
 end $$;
 
--- Stops the chain's grants until a person has looked.
-create or replace function creditd.halt_chain(p_chain bigint, p_epoch bigint, p_reason text) returns void
+-- Stops the chain's grants until a person has looked. If it left a confirmed block, `p_parted` is
+-- the last block that both have, and `p_other` what the node shows where that one was: it may be accepted.
+create or replace function creditd.halt_chain(
+  p_chain bigint, p_epoch bigint, p_reason text, p_parted bigint, p_other bytea
+) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform led_chain(p_chain, p_epoch);
-  update chain x set state = 'halted', reason = p_reason, leader_seen_at = clock_timestamp()
+  update chain x set state = 'halted', reason = p_reason, parted_number = p_parted, other_hash = p_other,
+      leader_seen_at = clock_timestamp()
     where x.chain_id = p_chain;
 end $$;
 
@@ -352,5 +356,6 @@ create or replace function creditd.resume_chain(p_chain bigint, p_epoch bigint) 
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform led_chain(p_chain, p_epoch);
-  update chain x set state = 'syncing', reason = null where x.chain_id = p_chain and x.state = 'halted';
+  update chain x set state = 'syncing', reason = null, parted_number = null, other_hash = null
+    where x.chain_id = p_chain and x.state = 'halted';
 end $$;

@@ -46,7 +46,7 @@ grant execute on function
   creditd.enter_receivers, creditd.lead_receiver, creditd.due_messages, creditd.next_message_in,
   creditd.end_messages, creditd.tidy_messages
   to creditd_watcher;
-grant execute on function creditd.retry_dead to creditd_operator;
+grant execute on function creditd.retry_dead, creditd.accept_reorg to creditd_operator;
 grant execute on function creditd.set_alert to creditd_api, creditd_operator;
 grant execute on function creditd.balance_as_of, creditd.budgets_of to creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.grant_credits to creditd_operator;
