@@ -32,6 +32,7 @@ from daemon.receivers_status import receivers_as_json, receivers_as_text
 from daemon.status import read_status
 from daemon.stopping import stop_event, stop_on_signals
 from daemon.up import up
+from ledger.alarms import note_audit
 from ledger.audit import as_json, audit, render
 from ledger.errors import LedgerError, LedgerUnavailable, RuleConflict
 from ledger.export import verifier
@@ -174,6 +175,11 @@ def _status(options: Namespace) -> int:
 def _audit(options: Namespace) -> int:
     with database(_config(options).database, os.environ) as url:
         report = asyncio.run(audit(url, account=options.account))
+        if options.account is None:
+            try:
+                asyncio.run(note_audit(url, report))
+            except LedgerError as error:  # a standby cannot be written to
+                log.warning("`creditd status` will not know of this audit", trouble=str(error))
     print(as_json(report) if options.json else render(report))
     return 0 if report.balanced else 1
 

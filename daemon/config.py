@@ -45,6 +45,10 @@ SPAN_MAX: Final = 10_000
 # Ethereum's finality lags by up to 96 blocks on an ordinary day, and reorgs happen above it.
 BLOCKS_REMEMBERED_MIN: Final = 128
 BLOCKS_REMEMBERED_MAX: Final = 1_000_000
+# A watcher that leads a chain is heard of at every turn and every step. The slowest step, hundreds
+# of full blocks from a slow node that needs every try, takes less than two minutes.
+ALARM_SECONDS_MIN: Final = 120
+ALARM_SECONDS_MAX: Final = 30_000_000  # nearly a year: as good as none
 PORT_MAX: Final = 65_535
 # Each lane holds one connection of the database, which has 100 by default.
 LANES_MAX: Final = 64
@@ -102,7 +106,9 @@ class Chain:
 
     `rpc_urls` are its nodes, the preferred first; `agree` of them must show a block before it is
     confirmed. `span_max` and `blocks_remembered` are numbers of blocks: read in one step at most,
-    and kept below the head to find where a reorg began.
+    and kept below the head to find where a reorg began. It is an alarm if nothing is read for
+    `alarm_after_seconds`, or if the last confirmed block is `finality_alarm_seconds` older than the
+    last one read.
     """
 
     name: str
@@ -115,6 +121,8 @@ class Chain:
     blocks_remembered: int
     sources: tuple[Source, ...]
     agree: int = 1
+    alarm_after_seconds: int = 120
+    finality_alarm_seconds: int = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +202,13 @@ def _read_api(table: Table, path: Path) -> Api:
 
 
 def _read_chain(table: Table, environ: Mapping[str, str], sources: Iterable[Source]) -> Chain:
-    rpc_urls = read_rpc_urls(table, environ)
+    rpc_urls, confirmation = read_rpc_urls(table, environ), _read_confirmation(table)
     chain = Chain(
         name=read_name(table),
         chain_id=table.integer("chain_id", at_least=1, at_most=CHAIN_ID_MAX),
         rpc_urls=rpc_urls,
         agree=table.integer("agree", at_least=1, at_most=len(rpc_urls), default=1),
-        confirmation=_read_confirmation(table),
+        confirmation=confirmation,
         on_deep_reorg=_read_on_deep_reorg(table),
         poll_ms=table.integer("poll_ms", at_least=POLL_MS_MIN, at_most=POLL_MS_MAX, default=2_000),
         span_max=table.integer("span_max", at_least=1, at_most=SPAN_MAX, default=500),
@@ -211,10 +219,30 @@ def _read_chain(table: Table, environ: Mapping[str, str], sources: Iterable[Sour
             default=10_000,
         ),
         sources=tuple(sources),
+        alarm_after_seconds=table.integer(
+            "alarm_after_seconds",
+            at_least=ALARM_SECONDS_MIN,
+            at_most=ALARM_SECONDS_MAX,
+            default=120,
+        ),
+        finality_alarm_seconds=table.integer(
+            "finality_alarm_seconds",
+            at_least=ALARM_SECONDS_MIN,
+            at_most=ALARM_SECONDS_MAX,
+            default=_finality_alarm_seconds(confirmation),
+        ),
     )
     _check_reorg_rules(table, chain)
     table.refuse_unknown()
     return chain
+
+
+def _finality_alarm_seconds(confirmation: Confirmation) -> int:
+    match confirmation:
+        case Finalized():  # Ethereum takes a quarter of an hour, a rollup's batches half of one
+            return 3_600
+        case Depth(blocks=depth):  # no chain that goes by depth takes a minute for a block
+            return min(600 + 60 * depth, ALARM_SECONDS_MAX)
 
 
 def _read_sources(chain: Table, events: Mapping[str, EventType]) -> list[tuple[Table, Source]]:

@@ -118,6 +118,7 @@ begin
   update chain x set indexed_number = c.indexed_number, indexed_hash = c.indexed_hash,
       indexed_time = c.indexed_time, head_number = greatest(p_head, c.indexed_number),
       leader_seen_at = clock_timestamp(),
+      indexed_at = case when cardinality(p_numbers) > 0 then clock_timestamp() else x.indexed_at end,
       state = case when x.state = 'halted' then x.state
                    when c.indexed_number >= p_head then 'following' else 'syncing' end
     where x.chain_id = p_chain;
@@ -338,6 +339,7 @@ begin
   update chain x set state = 'halted', reason = p_reason, parted_number = p_parted, other_hash = p_other,
       leader_seen_at = clock_timestamp()
     where x.chain_id = p_chain;
+  perform tell_alarms();
 end $$;
 
 -- Says that the leader is alive and where the node's head is.
@@ -358,4 +360,5 @@ begin
   perform led_chain(p_chain, p_epoch);
   update chain x set state = 'syncing', reason = null, parted_number = null, other_hash = null
     where x.chain_id = p_chain and x.state = 'halted';
+  if found then perform tell_alarms(); end if;
 end $$;
