@@ -29,6 +29,7 @@ from daemon.steps import Halt, Wait
 from daemon.upstreams import Upstreams, asked_in_turn
 from daemon.view import View, final_block
 from daemon.watcher import Followings, Step, advance, halt
+from ledger.alarms import Alarms
 from ledger.errors import (
     AnotherLeader,
     Deposed,
@@ -68,6 +69,7 @@ class Follower:
         self._stopping = False
         self._trouble = ""
         self._grew_at = monotonic()
+        self._noted: tuple[int, dict[str, str | None]] | None = None
 
     async def open(self) -> None:
         """Open the connections to the nodes."""
@@ -158,6 +160,27 @@ class Follower:
         except LedgerUnavailable:
             await self._step_down()
             raise
+
+    async def note_watch(self, alarms: Alarms) -> None:
+        """Note in the books how the nodes fare, and what would be an alarm, if this leads."""
+        watching = self._watching
+        if watching is None:
+            return
+        noted = (watching.epoch, self._upstreams.troubles())
+        if noted == self._noted:
+            return
+        cursor_seconds = self.chain.alarm_after_seconds + -(-self.chain.poll_ms // 1000)
+        try:
+            await alarms.note_watch(
+                self.chain.chain_id,
+                watching.epoch,
+                cursor_seconds=cursor_seconds,
+                finality_seconds=self.chain.finality_alarm_seconds,
+                nodes=noted[1],
+            )
+        except Deposed:  # the next turn meets it too, and steps down
+            return
+        self._noted = noted
 
     async def close(self) -> None:
         """End the turn in hand and give up the lead."""

@@ -1,5 +1,6 @@
 """What a watcher tells the books of a chain and what earns there, and where the books stand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,7 +116,8 @@ class Position:
     """Where the books stand on a chain.
 
     `granted_number` is the last block of which something has been granted: the confirmed one, or,
-    while stakes are granted what they earned before a block, that block.
+    while stakes are granted what they earned before a block, that block. What is `accepted` may
+    take its place.
     """
 
     state: str
@@ -124,3 +126,4 @@ class Position:
     indexed_hash: bytes
     confirmed_number: int
     granted_number: int
+    accepted: Sequence[bytes] = ()

@@ -64,6 +64,18 @@ _ENTER_RULE: Final = (
     " %s, %s, %s, %s, %s, %s::numeric, %s::bigint[], %s::bigint[], %s, %s)"
 )
 
+# What was accepted before the books moved last is of a reorg that is over.
+_POSITION: Final = """
+select c.state, c.reason, c.indexed_number, c.indexed_hash, c.confirmed_number,
+  coalesce(c.accruing_number, c.confirmed_number), array(
+    select a.new_hash from creditd.accepted_reorg a where c.state = 'halted'
+    and (a.chain_id, a.number, a.left_hash, a.reorgs)
+      = (c.chain_id, coalesce(c.accruing_number, c.confirmed_number),
+         coalesce(g.hash, c.confirmed_hash), c.reorgs))
+from creditd.chain c
+  left join creditd.block g on g.chain_id = c.chain_id and g.number = c.accruing_number
+where c.chain_id = %s"""
+
 
 class Watching:
     """The writes of the watcher that leads one chain. Made by `Watching.lead`."""
@@ -146,11 +158,7 @@ class Watching:
 
     async def position(self) -> Position:
         """Return where the books stand."""
-        rows = await self._session.rows(
-            "select state, reason, indexed_number, indexed_hash, confirmed_number,"
-            " coalesce(accruing_number, confirmed_number) from creditd.chain where chain_id = %s",
-            (self._chain_id,),
-        )
+        rows = await self._session.rows(_POSITION, (self._chain_id,))
         return Position(*rows[0])
 
     async def hash_at(self, number: int) -> bytes | None:
@@ -237,9 +245,11 @@ class Watching:
         """Take back every grant above a height and forget its blocks. Returns how many events."""
         return await self._call("reverse_blocks", to_number)
 
-    async def halt(self, reason: str) -> None:
-        """Stop this chain's grants until it is proven that they may go on."""
-        await self._call("halt_chain", reason)
+    async def halt(
+        self, reason: str, ancestor: int | None = None, other_hash: bytes | None = None
+    ) -> None:
+        """Stop this chain's grants; above `ancestor` the confirmed block gave way to another."""
+        await self._call("halt_chain", reason, ancestor, other_hash)
 
     async def resume(self) -> None:
         """Let a halted chain's grants go on."""
