@@ -235,7 +235,7 @@ class Follower:
                 Watching.lead(self._database_url, entry, self._name)
             )
             rule_ids = await watching.enter_rules(
-                [_rule_entry(source) for source in self.chain.sources]
+                [rule_entry(source) for source in self.chain.sources]
             )
             followed = [Followed(each, rule_ids[each.name]) for each in self.chain.sources]
             followings = Followings(self.chain, tuple(followed))
@@ -301,7 +301,8 @@ class Follower:
         self._trouble = trouble
 
 
-def _rule_entry(source: Source) -> RuleEntry:
+def rule_entry(source: Source) -> RuleEntry:
+    """Return a source as the books know it."""
     return RuleEntry(
         name=source.name,
         contract=source.contract,

@@ -71,6 +71,16 @@ class RuleEntry:
     cap_day: int | None = None
     cap_total: int | None = None
 
+    def terms(self) -> tuple[object, ...]:
+        """Return what the books are told of it, in their order."""
+        return (
+            *(self.name, self.contract, self.event, self.from_block, self.to_block, self.source),
+            *(self.on_reversal, self.priority),
+            None if self.operations is None else list(self.operations),
+            *(self.cap_account, self.cap_account_day, self.cap_day, self.cap_total),
+            self.expires_days,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ChainEntry:
@@ -190,33 +200,16 @@ class Watching:
         """
         async with self._transaction() as connection:
             numbers = {
-                rule.name: await _one(connection, _ENTER_RULE, self._terms(rule)) for rule in rules
+                rule.name: await _one(
+                    connection, _ENTER_RULE, (self._chain_id, self.epoch, *rule.terms())
+                )
+                for rule in rules
             }
             await connection.execute(
                 "select creditd.leave_rules(%s, %s, %s::integer[])",
                 (self._chain_id, self.epoch, list(numbers.values())),
             )
             return numbers
-
-    def _terms(self, rule: RuleEntry) -> tuple[object, ...]:
-        return (
-            self._chain_id,
-            self.epoch,
-            rule.name,
-            rule.contract,
-            rule.event,
-            rule.from_block,
-            rule.to_block,
-            rule.source,
-            rule.on_reversal,
-            rule.priority,
-            None if rule.operations is None else list(rule.operations),
-            rule.cap_account,
-            rule.cap_account_day,
-            rule.cap_day,
-            rule.cap_total,
-            rule.expires_days,
-        )
 
     async def position(self) -> Position:
         """Return where the books stand."""

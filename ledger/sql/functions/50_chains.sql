@@ -65,8 +65,8 @@ begin
   select * into r from rule x where x.name = p_name for no key update;
   if not found then
     if p_from_block <= c.indexed_number then
-      raise exception 'source % begins at block %, and chain % has been read to block % without it',
-        p_name, p_from_block, p_chain, c.indexed_number using errcode = 'CD004';
+      raise exception 'source % begins at block %, and chain % has been read to block % without it (creditd backfill --source % reads what lies behind)',
+        p_name, p_from_block, p_chain, c.indexed_number, p_name using errcode = 'CD004';
     end if;
     insert into rule (name, chain_id, contract, event, from_block, source)
       values (p_name, p_chain, p_contract, p_event, p_from_block, p_source) returning * into r;
@@ -75,8 +75,8 @@ begin
       p_name, r.event, encode(r.contract, 'hex'), r.chain_id, r.from_block using errcode = 'CD004';
   -- What was read while nobody followed the source would never be granted.
   elsif r.to_block < c.indexed_number and coalesce(p_to_block, c.indexed_number) > r.to_block then
-    raise exception 'source % was followed to block %, and chain % has been read to block % since without it',
-      p_name, r.to_block, p_chain, c.indexed_number using errcode = 'CD004';
+    raise exception 'source % was followed to block %, and chain % has been read to block % since without it (creditd backfill --source % reads that)',
+      p_name, r.to_block, p_chain, c.indexed_number, p_name using errcode = 'CD004';
   end if;
   update rule x set to_block = p_to_block, source = p_source, on_reversal = p_on_reversal, priority = p_priority,
       operations = operation_numbers(p_operations), cap_account = p_cap_account, cap_account_day = p_cap_account_day,
