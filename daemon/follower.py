@@ -1,7 +1,7 @@
 """Following a chain for good: leading it or standing by, turn after turn."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Final
@@ -21,6 +21,7 @@ from daemon.reading import (
     read_genesis,
     read_head,
 )
+from daemon.rereading import Rereader
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.sources import Source
 from daemon.steps import Halt, Wait
@@ -35,6 +36,7 @@ from ledger.errors import (
     LedgerUnavailable,
     WrongChain,
 )
+from ledger.late import Late
 from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, Watching
 
 # A turn that goes on for ever would keep the jobs of a stopping program waiting.
@@ -173,6 +175,14 @@ class Follower:
         except Deposed:  # the next turn meets it too, and steps down
             return
         self._noted = noted
+
+    def rereader(self, late: Late) -> tuple[Rereader, Sequence[Followed]] | None:
+        """Return what reads final blocks again, the node read now last; None: this leads not."""
+        if self._view is None or self._followings is None:
+            return None
+        now = self._view.node
+        nodes = sorted(self._upstreams.nodes, key=lambda node: node is now)
+        return Rereader(self.chain, nodes, late), self._followings.followed
 
     async def close(self) -> None:
         """End the turn in hand and give up the lead."""

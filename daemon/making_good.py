@@ -136,6 +136,8 @@ async def verify(
             admitted = 0
             if repair:
                 admitted = await admit_missing(rereader.late, now, reread)
+            if reread.differences.all_missing <= admitted:
+                await rereader.late.note_reread(now.epoch, reread.first, reread.last, None)
             return reread, admitted
 
         verified_to = first - 1

@@ -1,5 +1,6 @@
 """Final blocks read again, and held against the books."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -35,6 +36,10 @@ class CannotRead(Unfit):
     """No node gives the blocks with their proof, or they are not of the chain in the books."""
 
 
+class Contradicted(CannotRead):
+    """Two nodes have different blocks at a height that is final."""
+
+
 @dataclass(frozen=True, slots=True)
 class Changed:
     """An event that the chain tells otherwise than the books do."""
@@ -57,6 +62,12 @@ class Differences:
     def any(self) -> bool:
         """Whether there are any."""
         return bool(self.missing or self.not_on_chain or self.changed or self.other_blocks)
+
+    @property
+    def all_missing(self) -> float:
+        """How many events have to come in until nothing differs: infinity if that helps not."""
+        mends = not (self.not_on_chain or self.changed or self.other_blocks)
+        return len(self.missing) if mends else math.inf
 
     def add(self, other: Self) -> None:
         """Count others, too."""
@@ -156,7 +167,7 @@ class Rereader:
         try:
             await Upstreams(self.nodes).require_agreement(node, block.number, block.hash)
         except Disagreement as error:
-            raise CannotRead(str(error)) from error
+            raise Contradicted(str(error)) from error
 
 
 def compare(

@@ -167,12 +167,21 @@ class Late:
         return Rereading(*rows[0]) if rows else None
 
     async def note_reread(
-        self, epoch: int, next_number: int, *, is_round: bool, found: str | None
+        self,
+        epoch: int,
+        first: int,
+        last: int,
+        found: str | None,
+        *,
+        next_number: int | None = None,
     ) -> None:
-        """Note how far final blocks have been read again; what was `found` is an alarm."""
+        """Note that blocks were read again; what was `found` is an alarm, until it is not any more.
+
+        `next_number` is for whoever reads round and round: where it goes on.
+        """
         await self._session.rows(
-            "select creditd.note_reread(%s, %s, %s, %s, %s)",
-            (self._chain_id, epoch, next_number, is_round, found),
+            "select creditd.note_reread(%s, %s, %s, %s, %s, %s)",
+            (self._chain_id, epoch, first, last, found, next_number),
         )
 
     async def enter_rule(self, epoch: int, rule: RuleEntry) -> tuple[int, int]:

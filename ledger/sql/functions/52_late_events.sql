@@ -184,17 +184,29 @@ begin
   return v_count;
 end $$;
 
--- Notes how far final blocks have been read again, and what differed: null if nothing did since the round began.
+-- Notes that final blocks have been read again, and what differed, if anything did. What was found before in
+-- blocks that are as the books say now is over. `p_next` is where it goes on, for whoever reads round and round.
 create or replace function creditd.note_reread(
-  p_chain bigint, p_epoch bigint, p_next bigint, p_is_round boolean, p_found text
+  p_chain bigint, p_epoch bigint, p_first bigint, p_last bigint, p_found text, p_next bigint
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare y rereading;
 begin
   perform led_chain(p_chain, p_epoch);
-  insert into rereading as y (chain_id, next_number, rounds, found, found_at)
-    values (p_chain, p_next, p_is_round::integer, p_found, case when p_found is not null then clock() end)
-    on conflict on constraint rereading_pkey do update
-      set next_number = excluded.next_number, rounds = y.rounds + p_is_round::integer, found = excluded.found,
-          found_at = case when y.found is distinct from excluded.found then excluded.found_at else y.found_at end;
+  insert into rereading (chain_id, next_number) values (p_chain, coalesce(p_next, p_first))
+    on conflict on constraint rereading_pkey do nothing;
+  select * into strict y from rereading x where x.chain_id = p_chain for update;
+  if p_found is not null then
+    y.found := p_found;
+    y.found_first := least(y.found_first, p_first); y.found_last := greatest(y.found_last, p_last);
+  elsif y.found is not null then
+    if y.found_first between p_first and p_last then y.found_first := p_last + 1; end if;
+    if y.found_last between p_first and p_last then y.found_last := p_first - 1; end if;
+    if y.found_first > y.found_last then y.found := null; y.found_first := null; y.found_last := null; end if;
+  end if;
+  update rereading x set found = y.found, found_first = y.found_first, found_last = y.found_last,
+      next_number = coalesce(p_next, x.next_number),
+      rounds = x.rounds + case when p_next < x.next_number then 1 else 0 end
+    where x.chain_id = p_chain;
   perform tell_alarms();
 end $$;
