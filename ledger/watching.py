@@ -127,34 +127,16 @@ class Watching:
         """
         async with self._transaction() as connection:
             numbers = {
-                rule.name: await _one(connection, _ENTER_RULE, self._terms(rule)) for rule in rules
+                rule.name: await _one(
+                    connection, _ENTER_RULE, (self._chain_id, self.epoch, *rule.terms())
+                )
+                for rule in rules
             }
             await connection.execute(
                 "select creditd.leave_rules(%s, %s, %s::integer[])",
                 (self._chain_id, self.epoch, list(numbers.values())),
             )
             return numbers
-
-    def _terms(self, rule: RuleEntry) -> tuple[object, ...]:
-        return (
-            self._chain_id,
-            self.epoch,
-            rule.name,
-            rule.contract,
-            rule.event,
-            rule.from_block,
-            rule.to_block,
-            rule.source,
-            rule.on_reversal,
-            rule.priority,
-            None if rule.operations is None else list(rule.operations),
-            rule.cap_account,
-            rule.cap_account_day,
-            rule.cap_day,
-            rule.cap_total,
-            rule.expires_days,
-            *_stake_terms(rule.stakes),
-        )
 
     async def position(self) -> Position:
         """Return where the books stand."""
@@ -327,18 +309,6 @@ class Watching:
                 [log.reason for log in logs],
             ),
         )
-
-
-def _stake_terms(terms: StakeTerms | None) -> tuple[object, ...]:
-    if terms is None:
-        return (None,) * 5
-    return (
-        terms.divisor,
-        [since for since, _ in terms.rates],
-        [micro for _, micro in terms.rates],
-        terms.period_seconds,
-        terms.hold_seconds,
-    )
 
 
 async def _one(

@@ -28,6 +28,8 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("resume_chain", "see_head", "expire_idle", "expire_reservations", "release_digest"),
             *("enter_receivers", "lead_receiver", "due_messages", "next_message_in"),
             *("end_messages", "tidy_messages", "alarms", "tell_alarms", "note_watch"),
+            *("admit_late", "set_late_aside", "enter_late_rule", "follow_late_to", "rewind_chain"),
+            "note_reread",
         }
     ),
     "creditd_api": frozenset(

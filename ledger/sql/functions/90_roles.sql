@@ -49,6 +49,10 @@ grant execute on function
 grant execute on function creditd.retry_dead, creditd.accept_reorg, creditd.note_audit to creditd_operator;
 grant execute on function creditd.alarms to creditd_watcher, creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.tell_alarms, creditd.note_watch to creditd_watcher;
+grant execute on function
+  creditd.admit_late, creditd.set_late_aside, creditd.enter_late_rule, creditd.follow_late_to, creditd.rewind_chain,
+  creditd.note_reread
+  to creditd_watcher;
 grant execute on function creditd.set_alert to creditd_api, creditd_operator;
 grant execute on function creditd.balance_as_of, creditd.budgets_of to creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.grant_credits to creditd_operator;
