@@ -293,10 +293,21 @@ class ChainStatus(Struct, frozen=True):
     watcher_seen_at: Utc | None
 
 
+class AlarmStatus(Struct, frozen=True):
+    """What an operator has to look at, and what helps. `chain` is null where it is the books."""
+
+    chain: str | None
+    alarm: str
+    said: str
+    remedy: str
+    since: Utc
+
+
 class Status(Struct, frozen=True):
-    """Every chain that is followed."""
+    """Every chain that is followed, and all that an operator has to look at."""
 
     chains: list[ChainStatus]
+    alarms: list[AlarmStatus]
 
 
 # Problems (RFC 9457) -----------------------------------------------------------------------------

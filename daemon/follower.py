@@ -1,7 +1,7 @@
 """Following a chain for good: leading it or standing by, turn after turn."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from itertools import zip_longest
 from time import monotonic
@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from daemon.config import Chain, Depth
-from daemon.earning import Followed
+from daemon.earning import Followed, kinds_of
 from daemon.reading import (
     Moved,
     Unprovable,
@@ -22,6 +22,7 @@ from daemon.reading import (
     read_head,
     read_header,
 )
+from daemon.rereading import Rereader
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.rules import Rule
 from daemon.sources import Source
@@ -29,6 +30,7 @@ from daemon.steps import Halt, Wait
 from daemon.upstreams import Upstreams, asked_in_turn
 from daemon.view import View, final_block
 from daemon.watcher import Followings, Step, advance, halt
+from ledger.alarms import Alarms
 from ledger.errors import (
     AnotherLeader,
     Deposed,
@@ -36,6 +38,7 @@ from ledger.errors import (
     LedgerUnavailable,
     WrongChain,
 )
+from ledger.late import Late
 from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, StakeTerms, Watching
 
 # A turn that goes on for ever would keep the jobs of a stopping program waiting.
@@ -68,6 +71,7 @@ class Follower:
         self._stopping = False
         self._trouble = ""
         self._grew_at = monotonic()
+        self._noted: tuple[int, dict[str, str | None]] | None = None
 
     async def open(self) -> None:
         """Open the connections to the nodes."""
@@ -159,6 +163,35 @@ class Follower:
             await self._step_down()
             raise
 
+    async def note_watch(self, alarms: Alarms) -> None:
+        """Note in the books how the nodes fare, and what would be an alarm, if this leads."""
+        watching = self._watching
+        if watching is None:
+            return
+        noted = (watching.epoch, self._upstreams.troubles())
+        if noted == self._noted:
+            return
+        cursor_seconds = self.chain.alarm_after_seconds + -(-self.chain.poll_ms // 1000)
+        try:
+            await alarms.note_watch(
+                self.chain.chain_id,
+                watching.epoch,
+                cursor_seconds=cursor_seconds,
+                finality_seconds=self.chain.finality_alarm_seconds,
+                nodes=noted[1],
+            )
+        except Deposed:  # the next turn meets it too, and steps down
+            return
+        self._noted = noted
+
+    def rereader(self, late: Late) -> tuple[Rereader, Sequence[Followed]] | None:
+        """Return what reads final blocks again, the node read now last; None: this leads not."""
+        if self._view is None or self._followings is None:
+            return None
+        now = self._view.node
+        nodes = sorted(self._upstreams.nodes, key=lambda node: node is now)
+        return Rereader(self.chain, nodes, late), self._followings.followed
+
     async def close(self) -> None:
         """End the turn in hand and give up the lead."""
         self._stopping = True
@@ -220,13 +253,13 @@ class Follower:
                 Watching.lead(self._database_url, entry, self._name)
             )
             rule_ids = await watching.enter_rules(
-                [_rule_entry(source) for source in self.chain.sources]
+                [rule_entry(source) for source in self.chain.sources]
             )
             followed = [Followed(each, rule_ids[each.name]) for each in self.chain.sources]
             followings = Followings(self.chain, tuple(followed))
             self._leading = stack.pop_all()
         self._watching, self._followings = watching, followings
-        self._view = View(self._upstreams, self.chain, followings.kinds)
+        self._view = View(self._upstreams, self.chain, kinds_of(followings.followed))
         log.info("leading", chain=self.chain.name, epoch=watching.epoch)
         return self._view, watching, followings
 
@@ -288,7 +321,8 @@ class Follower:
         self._trouble = trouble
 
 
-def _rule_entry(source: Source) -> RuleEntry:
+def rule_entry(source: Source) -> RuleEntry:
+    """Return a source as the books know it."""
     return RuleEntry(
         name=source.name,
         contract=source.contracts[0],

@@ -3,16 +3,17 @@
 History and tip take the same path, so there is no hand-over between them to lose an event in.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 import structlog
 
 from daemon.config import Chain, Depth
 from daemon.earning import Followed, earnings_of
-from daemon.evidence import Kind
-from daemon.reading import Block, Moved, Violated
+from daemon.reading import Block, BlockRef, Moved, Violated
 from daemon.steps import (
     Confirm,
     Drop,
@@ -43,16 +44,6 @@ class Followings:
 
     chain: Chain
     followed: tuple[Followed, ...]
-
-    @property
-    def kinds(self) -> frozenset[Kind]:
-        """The kinds of logs that are read."""
-        return frozenset(
-            (contract, each.event.topic0)
-            for following in self.followed
-            for contract in following.source.contracts
-            for each in following.source.events
-        )
 
 
 async def advance(view: View, watching: Watching, followings: Followings) -> Step:
@@ -91,16 +82,39 @@ async def _decide(view: View, watching: Watching, chain: Chain, sight: Sight) ->
         return step
     view.look_again()
     ancestor = await _common_ancestor(view, watching, step.number)
+    shown, reverses = None, chain.on_deep_reorg == "reverse"
     if ancestor is None or ancestor < sight.position.granted_number:
-        await _require_others_left(view, sight.position.granted_number)
-    return after_fork(sight.position, ancestor, chain.on_deep_reorg)
+        shown = await _require_others_left(view, sight.position.granted_number)
+        reverses = reverses or await _is_accepted(view, watching, sight.position, ancestor, shown)
+    return after_fork(
+        sight.position, ancestor, reverses=reverses, other_hash=shown, name=chain.name
+    )
 
 
-async def _require_others_left(view: View, granted_number: int) -> None:
-    """Require that no other node still shows the confirmed block that this one has left."""
+async def _require_others_left(view: View, granted_number: int) -> bytes | None:
+    """Require that no other node still shows the confirmed block that this one has left.
+
+    Returns what this one shows there, None if it has no such block.
+    """
     shown = await view.hash_at(granted_number)
     if shown is not None:
         await view.require_agreement(granted_number, shown)
+    return shown
+
+
+async def _is_accepted(
+    view: View, watching: Watching, position: Position, ancestor: int | None, shown: bytes | None
+) -> bool:
+    """Return whether an operator accepted the block that stands where the confirmed one was.
+
+    If so, the node must show it linked to the last block that both have, or Moved is raised.
+    """
+    if ancestor is None or shown is None or shown not in position.accepted:
+        return False
+    parting = BlockRef(ancestor, await _known(watching, ancestor))
+    await view.require_linked(parting, BlockRef(position.granted_number, shown))
+    log.warning("accepted reorg", to=ancestor, number=position.granted_number, hash=shown.hex())
+    return True
 
 
 async def _books_hash(watching: Watching, sight: Sight) -> bytes | None:
@@ -161,16 +175,24 @@ async def _extend(
         raise Moved(f"block {sight.position.indexed_number} has another block on top now")
     chain, last = followings.chain, blocks[-1].number
     earnings = earnings_of(blocks, followings.followed)
-    confirm = await _to_confirm(view, watching, sight, _final_after(chain, sight, last), blocks)
-    confirmed = await watching.append(
+    is_far = last < sight.head.number and sight.position.state != "halted"
+    known = () if is_far else blocks
+    number = _final_after(chain, sight, last)
+    if is_far:  # these blocks are on top of those in the books, but not among them yet
+        number = min(number, sight.position.indexed_number)
+    confirm = await _to_confirm(view, watching, sight, number, known)
+    append = partial(
+        watching.append,
         head_number=sight.head.number,
         blocks=[SeenBlock(block.number, block.hash, block.parent, block.time) for block in blocks],
         events=earnings.events,
         set_aside=earnings.set_aside,
-        confirm=confirm,
         remember=chain.blocks_remembered,
-        resume=sight.position.state == "halted",
     )
+    if is_far:
+        confirmed = await _append_and_confirm(watching, chain, append(confirm=None), confirm)
+    else:
+        confirmed = await append(confirm=confirm, resume=sight.position.state == "halted")
     for aside in earnings.set_aside:
         log.error("log set aside", chain=chain.name, block=aside.block_number, reason=aside.reason)
     log.info(
@@ -182,6 +204,30 @@ async def _extend(
         events=len(earnings.events),
         confirmed=confirmed,
     )
+
+
+async def _append_and_confirm(
+    watching: Watching,
+    chain: Chain,
+    append: Coroutine[object, object, int],
+    confirm: tuple[int, bytes] | None,
+) -> int:
+    """Append blocks and, beside it, confirm what the books have already: two transactions at once.
+
+    Far behind the head this is what takes the time. Returns how many events were confirmed.
+    """
+    appending = asyncio.ensure_future(append)
+    confirming = (
+        watching.confirm(confirm, remember=chain.blocks_remembered, until=appending.done)
+        if confirm is not None
+        else asyncio.sleep(0, 0)
+    )
+    # Neither is left behind, whichever fails; who is cancelled cancels both.
+    done = await asyncio.gather(appending, confirming, return_exceptions=True)
+    for error in done:
+        if isinstance(error, BaseException):
+            raise error
+    return cast("int", done[1])
 
 
 def _final_after(chain: Chain, sight: Sight, last: int) -> int:
@@ -271,6 +317,6 @@ async def _require_branch(view: View, watching: Watching, ancestor: int) -> None
 async def halt(watching: Watching, chain: Chain, step: Halt) -> None:
     """Halt a chain's grants, and say so once; again, it says that the watcher is alive."""
     before = await watching.position()
-    await watching.halt(step.reason)
+    await watching.halt(step.reason, step.ancestor, step.other_hash)
     if (before.state, before.reason) != ("halted", step.reason):
         log.error("halted", chain=chain.name, reason=step.reason)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    column,
     func,
     literal_column,
     or_,
@@ -287,6 +288,11 @@ CHAINS: Final = select(
     *(chain.c[name] for name in ("indexed_time", "confirmed_time")),
     *(chain.c[name] for name in ("reorgs", "last_reorg_at", "last_reorg_depth", "leader_seen_at")),
 ).order_by(chain.c.chain_id)
+
+_alarms = func.creditd.alarms().table_valued(
+    "chain_id", "chain", "kind", "said", "remedy", column("since", TIMESTAMP(timezone=True))
+)
+ALARMS: Final = select(_alarms)
 
 _past = func.creditd.balance_as_of(
     bindparam("root", type_=BigInteger),

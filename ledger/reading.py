@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ledger import questions, sharing_questions
+from ledger.alarms import Alarm
 from ledger.connecting import (
     CONNECT_TIMEOUT_SECONDS,
     Role,
@@ -53,6 +54,7 @@ from ledger.sightings import ACCRUAL, ADDS, EARNS, TAKES
 
 __all__ = [
     "PAGE_MAX",
+    "Alarm",
     "ApiKeyRow",
     "Balance",
     "BudgetRow",
@@ -270,6 +272,10 @@ class Reading:
     async def chains(self) -> list[ChainRow]:
         """Return how far every chain has been followed, by chain id."""
         return [ChainRow(**row._asdict()) for row in await self._ask(questions.CHAINS, {})]
+
+    async def alarms(self) -> list[Alarm]:
+        """Return what an operator has to look at, by chain."""
+        return [Alarm(**row._asdict()) for row in await self._ask(questions.ALARMS, {})]
 
     async def _ask(self, question: Executable, asked: Mapping[str, object]) -> Sequence[Row[Any]]:
         try:

@@ -1,5 +1,6 @@
 """What a watcher tells the books of a chain and what earns there, and where the books stand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,19 @@ class StakeTerms:
     rates: tuple[tuple[int, int], ...]
     period_seconds: int
     hold_seconds: int = 0
+
+    def terms(self) -> tuple[object, ...]:
+        """Return what the books are told of them, in their order."""
+        return (
+            self.divisor,
+            [since for since, _ in self.rates],
+            [micro for _, micro in self.rates],
+            self.period_seconds,
+            self.hold_seconds,
+        )
+
+
+_NO_STAKES: Final = (None,) * 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,17 @@ class RuleEntry:
     cap_day: int | None = None
     cap_total: int | None = None
     stakes: StakeTerms | None = None
+
+    def terms(self) -> tuple[object, ...]:
+        """Return what the books are told of it, in their order."""
+        return (
+            *(self.name, self.contract, self.event, self.from_block, self.to_block, self.source),
+            *(self.on_reversal, self.priority),
+            None if self.operations is None else list(self.operations),
+            *(self.cap_account, self.cap_account_day, self.cap_day, self.cap_total),
+            self.expires_days,
+            *(_NO_STAKES if self.stakes is None else self.stakes.terms()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +140,8 @@ class Position:
     """Where the books stand on a chain.
 
     `granted_number` is the last block of which something has been granted: the confirmed one, or,
-    while stakes are granted what they earned before a block, that block.
+    while stakes are granted what they earned before a block, that block. What is `accepted` may
+    take its place.
     """
 
     state: str
@@ -124,3 +150,4 @@ class Position:
     indexed_hash: bytes
     confirmed_number: int
     granted_number: int
+    accepted: Sequence[bytes] = ()

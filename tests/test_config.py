@@ -43,6 +43,7 @@ def test_a_right_file_becomes_values(tmp_path: Path) -> None:
         span_max=500,
         blocks_remembered=10000,
         sources=config.chains[0].sources,
+        finality_alarm_seconds=600 + 60 * 12,
     )
     assert config.chains[0].sources[0] == Source(
         name="stakes",

@@ -141,6 +141,15 @@ def older_tables(stage: Stage) -> None:
     stage.rows("alter table creditd.charge_cause drop column unbacked")
     stage.rows("drop table creditd.status_change")
     stage.rows(
+        "drop table creditd.accepted_reorg, creditd.upstream_status, creditd.alarm,"
+        " creditd.rereading, creditd.audited cascade"
+    )
+    stage.rows(
+        "alter table creditd.chain drop column parted_number, drop column other_hash,"
+        " drop column indexed_at,"
+        " drop column cursor_alarm_seconds, drop column finality_alarm_seconds"
+    )
+    stage.rows(
         "alter table creditd.event add constraint event_earns_by_a_rule"
         " foreign key (rule_id) references creditd.rule"
     )

@@ -50,79 +50,34 @@ begin
   return v_epoch;
 end $$;
 
--- Whether a rule that followed some events, a line each, may follow these: the same, and others only from blocks
--- that have not been read yet.
-create or replace function creditd.goes_on_with(p_before text, p_now text, p_read bigint) returns boolean
-language sql immutable
-return string_to_array(p_before, chr(10)) <@ string_to_array(p_now, chr(10)) and not exists (
-  select from unnest(string_to_array(p_now, chr(10))) t (line)
-  where t.line <> all (string_to_array(p_before, chr(10)))
-    and coalesce(substring(t.line from ' from ([0-9]+)$')::numeric, 0) <= p_read);
-
--- Enters a rule, or its changed terms. What it earns for (chain, contract, event) never changes under
--- one name, though further events may join; and a new rule starts behind the cursor's back on no account: that history was read without it.
-create or replace function creditd.enter_rule(
-  p_chain bigint, p_epoch bigint, p_name text, p_contract bytea, p_event text, p_from_block bigint,
-  p_to_block bigint, p_source text, p_on_reversal text, p_priority smallint, p_operations text[],
-  p_cap_account bigint, p_cap_account_day bigint, p_cap_day bigint, p_cap_total bigint, p_expires_days integer,
-  p_divisor numeric, p_rates_from bigint[], p_rates_micro bigint[], p_period integer, p_hold integer
-) returns integer
-language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare
-  c chain := led_chain(p_chain, p_epoch);
-  r rule;
+-- The chain, not held: for who holds it, by `led_chain`, before the transaction ends.
+create or replace function creditd.chain_led(p_chain bigint, p_epoch bigint) returns creditd.chain
+language plpgsql stable set search_path = creditd, pg_temp as $$
+declare c chain;
 begin
-  select * into r from rule x where x.name = p_name for no key update;
-  if not found then
-    if p_from_block <= c.indexed_number then
-      raise exception 'source % begins at block %, and chain % has been read to block % without it',
-        p_name, p_from_block, p_chain, c.indexed_number using errcode = 'CD004';
-    end if;
-    insert into rule (name, chain_id, contract, event, from_block, source, divisor, rates_from, rates_micro,
-                      period_seconds, hold_seconds)
-      values (p_name, p_chain, p_contract, p_event, p_from_block, p_source, p_divisor, p_rates_from, p_rates_micro,
-              p_period, p_hold) returning * into r;
-  elsif (r.chain_id, r.contract, r.from_block) <> (p_chain, p_contract, p_from_block)
-        or not goes_on_with(r.event, p_event, c.indexed_number) then
-    raise exception 'source % is in the books for event % of 0x% on chain % from block %',
-      p_name, r.event, encode(r.contract, 'hex'), r.chain_id, r.from_block using errcode = 'CD004';
-  -- What was read while nobody followed the source would never be granted.
-  elsif r.to_block < c.indexed_number and coalesce(p_to_block, c.indexed_number) > r.to_block then
-    raise exception 'source % was followed to block %, and chain % has been read to block % since without it',
-      p_name, r.to_block, p_chain, c.indexed_number using errcode = 'CD004';
-  elsif (r.divisor, r.period_seconds, r.hold_seconds) is distinct from (p_divisor, p_period, p_hold) then
-    raise exception 'source % is in the books with another per, period or hold, by which it has earned: give the new terms a new name',
-      p_name using errcode = 'CD004';
-  elsif rates_before(r.rates_from, r.rates_micro, c.confirmed_time)
-        is distinct from rates_before(p_rates_from, p_rates_micro, c.confirmed_time) then
-    raise exception 'source %: what its stakes earned before % is in the books: let a change of credits begin later',
-      p_name, to_char(c.confirmed_time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') using errcode = 'CD004';
+  select * into c from chain x where x.chain_id = p_chain;
+  if c.epoch is distinct from p_epoch then
+    raise exception 'chain %: this watcher leads epoch %, the books are at epoch %', p_chain, p_epoch, c.epoch
+      using errcode = 'CD001';
   end if;
-  update rule x set event = p_event, rates_from = p_rates_from, rates_micro = p_rates_micro, to_block = p_to_block, source = p_source, on_reversal = p_on_reversal, priority = p_priority,
-      operations = operation_numbers(p_operations), cap_account = p_cap_account, cap_account_day = p_cap_account_day,
-      cap_day = p_cap_day, cap_total = p_cap_total, expires_days = p_expires_days
-    where x.rule_id = r.rule_id;
-  return r.rule_id;
+  return c;
 end $$;
 
--- Those of a rule's rates that began before a moment, as text: one that never came was never in force.
-create or replace function creditd.rates_before(p_from bigint[], p_micro bigint[], p_at timestamptz) returns text
-language sql immutable
-return (select string_agg(t.since || ' ' || t.micro, ', ' order by t.since)
-        from unnest(p_from, p_micro) t (since, micro) where to_timestamp(t.since) < p_at);
-
--- Notes how far the chain's other rules were followed: they are no longer.
-create or replace function creditd.leave_rules(p_chain bigint, p_epoch bigint, p_followed integer[]) returns void
+-- Writes blocks down that are about to be appended; their times are unix seconds. With their events they are
+-- written while another transaction of the same leader grants what is older: only `append_blocks`, which
+-- comes last, holds the chain.
+create or replace function creditd.enter_blocks(
+  p_chain bigint, p_epoch bigint, p_numbers bigint[], p_hashes bytea[], p_parents bytea[], p_times bigint[]
+) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare c chain := led_chain(p_chain, p_epoch);
 begin
-  update rule x set to_block = c.indexed_number
-    where x.chain_id = p_chain and x.rule_id <> all (p_followed)
-      and (x.to_block is null or x.to_block > c.indexed_number);
+  perform chain_led(p_chain, p_epoch);
+  insert into block (chain_id, number, hash, parent, time)
+    select p_chain, t.number, t.hash, t.parent, to_timestamp(t.time)
+    from unnest(p_numbers, p_hashes, p_parents, p_times) as t (number, hash, parent, time);
 end $$;
 
--- Appends blocks that follow the cursor; their times are unix seconds. A halted chain still shows what is
--- pending.
+-- Appends blocks that have been entered and follow the cursor. A halted chain still shows what is pending.
 create or replace function creditd.append_blocks(
   p_chain bigint, p_epoch bigint, p_head bigint,
   p_numbers bigint[], p_hashes bytea[], p_parents bytea[], p_times bigint[]
@@ -138,12 +93,10 @@ begin
     end if;
     c.indexed_number := p_numbers[k]; c.indexed_hash := p_hashes[k]; c.indexed_time := to_timestamp(p_times[k]);
   end loop;
-  insert into block (chain_id, number, hash, parent, time)
-    select p_chain, t.number, t.hash, t.parent, to_timestamp(t.time)
-    from unnest(p_numbers, p_hashes, p_parents, p_times) as t (number, hash, parent, time);
   update chain x set indexed_number = c.indexed_number, indexed_hash = c.indexed_hash,
       indexed_time = c.indexed_time, head_number = greatest(p_head, c.indexed_number),
       leader_seen_at = clock_timestamp(),
+      indexed_at = case when cardinality(p_numbers) > 0 then clock_timestamp() else x.indexed_at end,
       state = case when x.state = 'halted' then x.state
                    when c.indexed_number >= p_head then 'following' else 'syncing' end
     where x.chain_id = p_chain;
@@ -188,9 +141,9 @@ create or replace function creditd.see_events(
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
-  c chain := led_chain(p_chain, p_epoch);
   v_seen bigint;
 begin
+  perform chain_led(p_chain, p_epoch);
   if exists (
     select from (select distinct unnest(p_rules) as rule_id) t
     where not exists (select from rule r where r.rule_id = t.rule_id and r.chain_id = p_chain)
@@ -226,8 +179,8 @@ create or replace function creditd.set_logs_aside(
   p_log_indexes integer[], p_rules integer[], p_addresses bytea[], p_topics text[], p_data bytea[], p_reasons text[]
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare c chain := led_chain(p_chain, p_epoch);
 begin
+  perform chain_led(p_chain, p_epoch);
   insert into set_aside (chain_id, tx_hash, ordinal, block_number, block_hash, log_index, rule_id,
                          address, topics, data, reason)
     select p_chain, t.tx, t.ord, t.block, b.hash, t.log, t.rule, t.address,
@@ -241,10 +194,10 @@ end $$;
 -- Confirms the pending events up to a block whose hash the caller knows to be final, and grants their
 -- credits: of more than `p_events_max` only those of the first blocks, for charges of their accounts wait
 -- meanwhile; the cursor says up to where. A block that ends a period is confirmed by a call of its own, after
--- calls that grant what stakes earned before it. Returns how many events, and whether anybody waited.
+-- calls that grant what stakes earned before it. Returns how many events, whether anybody waited, and up to where.
 create or replace function creditd.confirm_blocks(
   p_chain bigint, p_epoch bigint, p_number bigint, p_hash bytea, p_remember bigint, p_events_max integer,
-  out events bigint, out waited boolean
+  out events bigint, out waited boolean, out number bigint
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
@@ -253,7 +206,7 @@ declare
   v_number bigint;
   v_ending bigint;
 begin
-  events := 0; waited := false;
+  events := 0; waited := false; number := c.confirmed_number;
   if c.state = 'halted' or p_number <= c.confirmed_number then return; end if;
   select * into b from block x where x.chain_id = p_chain and x.number = p_number;
   if b.hash is null or b.hash is distinct from p_hash then
@@ -274,6 +227,7 @@ begin
         accruing_number = null
       where x.chain_id = p_chain;
     delete from block x where x.chain_id = p_chain and x.number < v_number - p_remember;
+    number := v_number;
   end if;
   waited := exists (
     select from pg_locks l
@@ -365,13 +319,18 @@ begin
   return v_count;
 end $$;
 
--- Stops the chain's grants until a person has looked.
-create or replace function creditd.halt_chain(p_chain bigint, p_epoch bigint, p_reason text) returns void
+-- Stops the chain's grants until a person has looked. If it left a confirmed block, `p_parted` is
+-- the last block that both have, and `p_other` what the node shows where that one was: it may be accepted.
+create or replace function creditd.halt_chain(
+  p_chain bigint, p_epoch bigint, p_reason text, p_parted bigint, p_other bytea
+) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform led_chain(p_chain, p_epoch);
-  update chain x set state = 'halted', reason = p_reason, leader_seen_at = clock_timestamp()
+  update chain x set state = 'halted', reason = p_reason, parted_number = p_parted, other_hash = p_other,
+      leader_seen_at = clock_timestamp()
     where x.chain_id = p_chain;
+  perform tell_alarms();
 end $$;
 
 -- Says that the leader is alive and where the node's head is.
@@ -390,5 +349,7 @@ create or replace function creditd.resume_chain(p_chain bigint, p_epoch bigint) 
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform led_chain(p_chain, p_epoch);
-  update chain x set state = 'syncing', reason = null where x.chain_id = p_chain and x.state = 'halted';
+  update chain x set state = 'syncing', reason = null, parted_number = null, other_hash = null
+    where x.chain_id = p_chain and x.state = 'halted';
+  if found then perform tell_alarms(); end if;
 end $$;
