@@ -98,7 +98,7 @@ class Happenings:
     def break_finality(self) -> None:
         """Leave what was final."""
         if self.drawn.breaks and self.world.floor > 0:
-            parting = self.rng.randint(0, self.world.floor)
+            parting = self.rng.randint(0, min(self.world.floor, self.world.head.number))
             self._break_finality(parting)
             self._reorg(parting)
             if self.world.depth is None:
@@ -120,7 +120,7 @@ class Happenings:
         machine, world = self._machine(), self.world
         parting = self._parting()
         if self.drawn.breaks and self.rng.random() < 0.3:
-            parting = self.rng.randint(0, world.floor)
+            parting = self.rng.randint(0, min(world.floor, world.head.number))
         longest = 6 if world.depth is None or self.drawn.breaks else world.depth
         machine.own = world.aside(parting, self.rng.randint(1, longest))
         machine.own_final = min(parting, world.final)

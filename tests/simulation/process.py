@@ -130,7 +130,8 @@ class Process:
             case "unlocked":
                 self._struck = "unlocked"
                 for connection in self._connections:
-                    if not connection.closed:
+                    status = connection.info.transaction_status
+                    if status in {TransactionStatus.IDLE, TransactionStatus.INTRANS}:
                         connection.pgconn.exec_(b"select pg_advisory_unlock_all()")
 
     async def after_statement(self, connection: psycopg.AsyncConnection[Any]) -> None:
