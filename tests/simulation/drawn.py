@@ -43,7 +43,7 @@ class Drawn:
             on_deep_reorg=rng.choice(("halt", "reverse")),
             machines=tuple(rng.choice((1, 2)) for _ in range(urls)),
             agree=rng.randint(1, urls),
-            span_max=rng.choice((1, 2, 4, 8, 100)),
+            span_max=rng.choice((1, 1, 2, 4, 8, 100)),
             remembered=rng.choice((6, 1_000, 1_000)),
             verify=rng.choice(("bloom", "bloom", "all")),
             breaks=rng.random() < 0.4,
@@ -106,7 +106,7 @@ def small_limits(rng: Random) -> Iterator[None]:
             ("daemon.ahead.BLOCKS_PER_PART_AT_FIRST", (1, 3, 20)),
             ("daemon.ahead.LOGS_AHEAD_MAX", (4, 10_000)),
             ("daemon.view.LOGS_PER_PART_MAX", (1, 4, 2_500)),
-            ("daemon.follower.STEPS_PER_TURN_MAX", (2, 5, 100)),
+            ("daemon.follower.STEPS_PER_TURN_MAX", (1, 2, 5, 100)),
             ("daemon.rpc.BATCH_CALLS_MAX", (2, 5, 100)),
             ("ledger.watching.EVENTS_AT_ONCE_MIN", (1, 3, 50)),
         ):

@@ -19,8 +19,10 @@ HAPPENINGS = {
     "reorg": 8,
     "flip": 3,
     "shrink": 2,
-    "break finality": 2,
+    "leap": 5,
+    "break finality": 3,
     "lag": 4,
+    "all lag": 3,
     "stick": 2,
     "fork": 3,
     "grow fork": 3,
@@ -36,7 +38,18 @@ HAPPENINGS = {
     "wait": 5,
 }
 # What may happen while a turn is taken.
-MEANWHILE = ("mine", "reorg", "flip", "shrink", "finality", "fork", "come back", "lag", "get well")
+MEANWHILE = (
+    "mine",
+    "reorg",
+    "leap",
+    "flip",
+    "shrink",
+    "finality",
+    "fork",
+    "come back",
+    "lag",
+    "get well",
+)
 
 
 @dataclass
@@ -87,6 +100,12 @@ class Happenings:
     def shrink(self) -> None:
         self.world.reorg(self._parting(), shorter=True)
 
+    def leap(self) -> None:
+        """Leave blocks that nobody called final for others that are, the next time one looks."""
+        self.reorg()
+        self.mine()
+        self.finality()
+
     def flip(self) -> None:
         """Go back to a branch that was left, if finality lets it."""
         branches = [each for each in self.world.left if self._may_leave(self.world.common(each))]
@@ -108,6 +127,12 @@ class Happenings:
         machine = self._machine()
         machine.lag = self.rng.choice((0, 1, 2, 4, 8, 12))
         machine.late = self.rng.randint(0, 6)
+
+    def all_lag(self) -> None:
+        """Let no machine know as much as has been confirmed."""
+        for url in self.urls:
+            for machine in url.machines:
+                machine.lag = len(machine.branch.blocks) + machine.lag - max(0, self.world.floor)
 
     def stick(self) -> None:
         """Let a machine know nothing new."""
