@@ -60,6 +60,7 @@ class Process:
         self._plan: Plan | None = None
         self._struck: Blow | None = None
         self._turn: asyncio.Task[bool] | None = None
+        self._gate = asyncio.Lock()
 
     async def open(self) -> None:
         await self._follower.open()
@@ -111,8 +112,15 @@ class Process:
                 yield connection.info.backend_pid
 
     async def point(self, kind: str) -> None:
-        """Be at a point, before what is waited for there."""
+        """Be at a point, before what is waited for there.
+
+        As long as one task of the process is kept at its point, so are all others at theirs.
+        """
         await asyncio.sleep(0)
+        async with self._gate:
+            await self._pass(kind)
+
+    async def _pass(self, kind: str) -> None:
         if self.is_dead:
             raise asyncio.CancelledError
         self.points += 1
