@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from ledger.alarms import KINDS, Alarm
 from ledger.credits import MICRO_PER_CREDIT
 from ledger.outcomes import Charged, ChargeOutcome, Insufficient, OverBudget
 from ledger.reading import ChainRow
@@ -103,24 +104,27 @@ class Metrics:
             child = self._children[(counter, *labels)] = counter.labels(*labels)
         return child
 
-    def render(self, chains: Sequence[ChainRow] | None) -> bytes:
+    def render(self, chains: Sequence[ChainRow] | None, alarms: Sequence[Alarm] = ()) -> bytes:
         """Return the exposition; `chains` is None where the ledger could not be read."""
         at_scrape = CollectorRegistry()
-        at_scrape.register(_Chains(chains))
+        at_scrape.register(_Chains(chains, alarms))
         return generate_latest(self._registry) + generate_latest(at_scrape)
 
 
 class _Chains:
     """The books' view of every chain, as a collector of one scrape."""
 
-    def __init__(self, chains: Sequence[ChainRow] | None) -> None:
+    def __init__(self, chains: Sequence[ChainRow] | None, alarms: Sequence[Alarm]) -> None:
         self._chains = chains
+        self._alarms = alarms
 
     def collect(self) -> Iterable[Metric]:
         up = GaugeMetricFamily("creditd_ledger_up", "Whether the ledger could be read.")
         up.add_metric((), 0 if self._chains is None else 1)
         yield up
         yield from _chain_metrics(self._chains or ())
+        if self._chains is not None:
+            yield _alarm_metric(self._chains, self._alarms)
 
 
 def _chain_metrics(chains: Sequence[ChainRow]) -> Iterator[Metric]:
@@ -152,6 +156,23 @@ def _chain_metrics(chains: Sequence[ChainRow]) -> Iterator[Metric]:
         for known in CHAIN_STATES:
             state.add_metric((chain.name, known), int(chain.state == known))
     yield from (head, indexed, confirmed, indexed_time, confirmed_time, seen, depth, state, reorgs)
+
+
+def _alarm_metric(chains: Sequence[ChainRow], alarms: Sequence[Alarm]) -> Metric:
+    """Return 1 for each alarm that there is, 0 for each that there could be."""
+    family = GaugeMetricFamily(
+        "creditd_alarm",
+        "1 where an operator has to look: /status says at what. No chain: the books themselves.",
+        labels=("chain", "alarm"),
+    )
+    raised = {(each.chain or "", each.kind) for each in alarms}
+    *of_chains, of_books = KINDS
+    for chain, kind in [
+        *((chain.name, kind) for chain in chains for kind in of_chains),
+        ("", of_books),
+    ]:
+        family.add_metric((chain, kind), int((chain, kind) in raised))
+    return family
 
 
 def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:

@@ -21,19 +21,24 @@ async def readyz(parts: Parts, _path: Mapping[str, str]) -> Answer:
 
 
 async def status(parts: Parts, _path: Mapping[str, str]) -> Answer:
-    """Return how far every chain has been followed."""
-    rows = await parts.reading.chains()
-    return Answer(200, wire.Status([_chain(row) for row in rows]), (("Cache-Control", "no-store"),))
+    """Return how far every chain has been followed, and the alarms."""
+    chains = [_chain(row) for row in await parts.reading.chains()]
+    alarms = [
+        wire.AlarmStatus(each.chain, each.kind, each.said, each.remedy, each.since)
+        for each in await parts.reading.alarms()
+    ]
+    return Answer(200, wire.Status(chains, alarms), (("Cache-Control", "no-store"),))
 
 
 async def metrics(parts: Parts, _path: Mapping[str, str]) -> Document:
     """Return the process's counters, and the chains as the books have them now."""
     try:
         chains = await parts.reading.chains()
+        alarms = await parts.reading.alarms()
     except LedgerError:
         # An outage of the ledger is when the counters are wanted most: `creditd_ledger_up` says it.
-        chains = None
-    return Document(MEDIA_TYPE, parts.metrics.render(chains))
+        return Document(MEDIA_TYPE, parts.metrics.render(None))
+    return Document(MEDIA_TYPE, parts.metrics.render(chains, alarms))
 
 
 def _chain(row: ChainRow) -> wire.ChainStatus:

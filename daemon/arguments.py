@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from daemon.chain_arguments import add_chain_commands
+from daemon.command_parts import Commands, add, add_group, add_json, options_of_all
 from ledger.ids import AccountRef, parse_account
 from ledger.scopes import SCOPES
 
 APP_LENGTH_MAX: Final = 100  # the books allow no more
 # A key for longer than a decade is one that was meant never to expire.
 EXPIRES_DAYS_MAX: Final = 3_650
-
-_Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse names the type of it nowhere else
 
 _FIRST_STEPS: Final = """\
 first steps:
@@ -49,12 +49,18 @@ Make the books in an empty database, or bring older ones to this release, in one
 transaction. Safe to run again, and beside another migration.
 """
 _STATUS: Final = """\
-Show how far each configured chain is followed. Exits with 1 if one is not well:
-halted, never followed, or not heard of for its poll_ms and two minutes more.
+Show how far each configured chain is followed, and the alarms, each with what
+helps: a chain that is halted, never followed, not watched (not heard of for its
+poll_ms and alarm_after_seconds more) or behind; finality that stalls, a node that
+fails, logs set aside, and books that an audit found wrong or unlike the chain.
+Exits with 1 if there is any. The same alarms are in /status, in the metric
+creditd_alarm, in the log of `creditd watch`, and told to receivers of
+alarm.raised and alarm.cleared.
 """
 _AUDIT: Final = """\
-Replay the books and check every promise, beside live traffic; nothing is
-written. Exits with 1 if a promise is broken, and shows where.
+Replay the books and check every promise, beside live traffic; nothing of them
+is written but the outcome, which `creditd status` shows as an alarm if it is not
+good. Exits with 1 if a promise is broken, and shows where.
 """
 _EXPOSURE: Final = """\
 Show what would come of it if a chain left a block and all above it: what is
@@ -156,7 +162,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         description="Earn credits on-chain, spend them on an API.",
         epilog=_FIRST_STEPS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[_options_of_all()],
+        parents=[options_of_all()],
     )
     root.set_defaults(
         command=None,
@@ -165,93 +171,50 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         json_logs=False,
     )
     commands = root.add_subparsers(title="commands", metavar="COMMAND")
-    _add(commands, "up", "run it all: migrate, then watcher and API until Ctrl-C", _UP)
-    _add(commands, "watch", "follow the chains and grant what they earn", _WATCH)
-    _add(commands, "serve", "serve the API", _SERVE)
-    _add(commands, "migrate", "bring the database to this release", _MIGRATE)
-    status = _add(commands, "status", "how far each chain is followed", _STATUS)
-    _add_json(status)
-    audit = _add(commands, "audit", "replay the books, check every promise", _AUDIT)
+    add(commands, "up", "run it all: migrate, then watcher and API until Ctrl-C", _UP)
+    add(commands, "watch", "follow the chains and grant what they earn", _WATCH)
+    add(commands, "serve", "serve the API", _SERVE)
+    add(commands, "migrate", "bring the database to this release", _MIGRATE)
+    status = add(commands, "status", "how far each chain is followed", _STATUS)
+    add_json(status)
+    audit = add(commands, "audit", "replay the books, check every promise", _AUDIT)
     audit.add_argument(
         "--account", type=_account, metavar="acct_…", help="check this account alone"
     )
-    _add_json(audit)
-    exposure = _add(commands, "exposure", "what a reorg would take back", _EXPOSURE)
+    add_json(audit)
+    exposure = add(commands, "exposure", "what a reorg would take back", _EXPOSURE)
     exposure.add_argument("--chain", metavar="NAME", required=True, help="its configured name")
     exposure.add_argument(
         "--block", type=int, metavar="N", required=True, help="the first block that would go"
     )
-    _add_json(exposure)
-    _add_json(_add(commands, "chains", "what is known of chains", _CHAINS))
+    add_json(exposure)
+    add_json(add(commands, "chains", "what is known of chains", _CHAINS))
     _add_export(commands)
-    demo = _add(commands, "demo", "the whole story, on a local chain", _DEMO)
+    demo = add(commands, "demo", "the whole story, on a local chain", _DEMO)
     demo.add_argument("--check", action="store_true", help="tell it once, verify each step, end")
     _add_config(commands)
     _add_key(commands)
     _add_prices(commands)
     _add_webhooks(commands)
+    add_chain_commands(commands)
     return root
 
 
-def _options_of_all() -> argparse.ArgumentParser:
-    """Return the options that may stand before the command or after it."""
-    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    options.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="the configuration (default: CREDITD_CONFIG, else creditd.toml in this folder)",
-    )
-    options.add_argument(
-        "--json-logs",
-        action="store_true",
-        help="log JSON to a terminal as well, not only to files and pipes",
-    )
-    return options
-
-
-def _add(
-    commands: "_Commands[argparse.ArgumentParser]",
-    name: str,
-    summary: str,
-    description: str,
-    *,
-    group: str = "",
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[_options_of_all()],
-    )
-    command.set_defaults(command=f"{group} {name}".strip())
-    return command
-
-
-def _add_group(
-    commands: "_Commands[argparse.ArgumentParser]", name: str, summary: str, description: str
-) -> "_Commands[argparse.ArgumentParser]":
-    group = commands.add_parser(name, help=summary, description=description)
-    group.set_defaults(help_of=group)
-    return group.add_subparsers(title="commands", metavar="COMMAND")
-
-
-def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    config = _add_group(
+def _add_config(commands: "Commands[argparse.ArgumentParser]") -> None:
+    config = add_group(
         commands,
         "config",
         "check a configuration, or begin one",
         "Check a configuration, or begin one.",
     )
-    _add(config, "check", "report every mistake", _CHECK, group="config")
-    example = _add(config, "example", "print one that explains itself", _EXAMPLE, group="config")
+    add(config, "check", "report every mistake", _CHECK, group="config")
+    example = add(config, "example", "print one that explains itself", _EXAMPLE, group="config")
     example.add_argument("--prices", action="store_true", help="print a price list instead")
 
 
-def _add_key(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    key = _add_group(commands, "key", "make API keys for apps, and end them", _KEY)
-    create = _add(key, "create", "make an API key, show it once", _KEY_CREATE, group="key")
+def _add_key(commands: "Commands[argparse.ArgumentParser]") -> None:
+    key = add_group(commands, "key", "make API keys for apps, and end them", _KEY)
+    create = add(key, "create", "make an API key, show it once", _KEY_CREATE, group="key")
     create.add_argument(
         "--app",
         type=_app,
@@ -272,16 +235,16 @@ def _add_key(commands: "_Commands[argparse.ArgumentParser]") -> None:
         metavar="N",
         help=f"end it after so many days, 1 to {EXPIRES_DAYS_MAX} (default: it does not expire)",
     )
-    _add_json(create)
-    revoke = _add(key, "revoke", "end an API key", _KEY_REVOKE, group="key")
+    add_json(create)
+    revoke = add(key, "revoke", "end an API key", _KEY_REVOKE, group="key")
     revoke.add_argument(
         "number", type=int, metavar="NUMBER", help="the key's number, as `key create` said it"
     )
 
 
-def _add_prices(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    prices = _add_group(commands, "prices", "say what operations cost", _PRICES)
-    apply = _add(prices, "apply", "put a price list in force", _PRICES_APPLY, group="prices")
+def _add_prices(commands: "Commands[argparse.ArgumentParser]") -> None:
+    prices = add_group(commands, "prices", "say what operations cost", _PRICES)
+    apply = add(prices, "apply", "put a price list in force", _PRICES_APPLY, group="prices")
     apply.add_argument(
         "file",
         type=Path,
@@ -291,8 +254,8 @@ def _add_prices(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
 
 
-def _add_export(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    export = _add(commands, "export", "the books as a file that others can check", _EXPORT)
+def _add_export(commands: "Commands[argparse.ArgumentParser]") -> None:
+    export = add(commands, "export", "the books as a file that others can check", _EXPORT)
     export.add_argument("--account", type=_account, metavar="acct_…", help="this account alone")
     export.add_argument(
         "--out", type=Path, metavar="FILE", help="where to (default: the standard output)"
@@ -302,16 +265,12 @@ def _add_export(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
 
 
-def _add_webhooks(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    webhooks = _add_group(commands, "webhooks", "look after the receivers", _WEBHOOKS)
-    status = _add(webhooks, "status", "what waits for each", _WEBHOOKS_STATUS, group="webhooks")
-    _add_json(status)
-    retry = _add(webhooks, "retry", "try dead messages again", _WEBHOOKS_RETRY, group="webhooks")
+def _add_webhooks(commands: "Commands[argparse.ArgumentParser]") -> None:
+    webhooks = add_group(commands, "webhooks", "look after the receivers", _WEBHOOKS)
+    status = add(webhooks, "status", "what waits for each", _WEBHOOKS_STATUS, group="webhooks")
+    add_json(status)
+    retry = add(webhooks, "retry", "try dead messages again", _WEBHOOKS_RETRY, group="webhooks")
     retry.add_argument("name", metavar="NAME", help="the receiver's name")
-
-
-def _add_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 def _account(text: str) -> AccountRef:

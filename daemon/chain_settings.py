@@ -35,6 +35,10 @@ SPAN_MAX: Final = 10_000
 BLOCKS_REMEMBERED_MIN: Final = 128
 BLOCKS_REMEMBERED_MAX: Final = 1_000_000
 BLOCKS_REMEMBERED_USUAL: Final = 10_000
+# A watcher that leads a chain is heard of at every turn and every step. The slowest step, hundreds
+# of full blocks from a slow node that needs every try, takes less than two minutes.
+ALARM_SECONDS_MIN: Final = 120
+ALARM_SECONDS_MAX: Final = 30_000_000  # nearly a year: as good as none
 # More than any node answers.
 REQUESTS_PER_SECOND_MAX: Final = 100_000
 # One node that agrees with itself proves nothing.
@@ -60,7 +64,9 @@ class Chain:
     confirmed. `span_max` and `blocks_remembered` are numbers of blocks: read in one step at most,
     and kept below the head to find where a reorg began. `verify` says how much is proven of what
     a node says. `requests_per_second` is what each of the first nodes is asked at most, None and
-    what is missing: as much as there is.
+    what is missing: as much as there is. It is an alarm if nothing is read for
+    `alarm_after_seconds`, or if the last confirmed block is `finality_alarm_seconds` older than the
+    last one read.
     """
 
     name: str
@@ -75,6 +81,8 @@ class Chain:
     agree: int = 1
     verify: Verify = VERIFY_USUAL
     requests_per_second: tuple[int | None, ...] = ()
+    alarm_after_seconds: int = 120
+    finality_alarm_seconds: int = 3_600
 
     @property
     def trust(self) -> Trust:
@@ -137,6 +145,18 @@ def read_chain(
         sources=tuple(source for _, source in sources),
         verify=_read_verify(table, known),
         requests_per_second=_read_rates(table, len(rpc_urls)),
+        alarm_after_seconds=table.integer(
+            "alarm_after_seconds",
+            at_least=ALARM_SECONDS_MIN,
+            at_most=ALARM_SECONDS_MAX,
+            default=120,
+        ),
+        finality_alarm_seconds=table.integer(
+            "finality_alarm_seconds",
+            at_least=ALARM_SECONDS_MIN,
+            at_most=ALARM_SECONDS_MAX,
+            default=_finality_alarm_seconds(confirmation),
+        ),
     )
     _check_reorg_rules(table, chain)
     _check_agreement(table, chain, known)
@@ -187,6 +207,14 @@ def _remembered(known: KnownChain | None, confirmation: Confirmation) -> int:
     if known is None or confirmation is not known.rule or not isinstance(confirmation, Depth):
         return BLOCKS_REMEMBERED_USUAL
     return max(BLOCKS_REMEMBERED_USUAL, 2 * confirmation.blocks)
+
+
+def _finality_alarm_seconds(confirmation: Confirmation) -> int:
+    match confirmation:
+        case Finalized():  # Ethereum takes a quarter of an hour, a rollup's batches half of one
+            return 3_600
+        case Depth(blocks=depth):  # no chain that goes by depth takes a minute for a block
+            return min(600 + 60 * depth, ALARM_SECONDS_MAX)
 
 
 def _read_on_deep_reorg(table: Table) -> Literal["halt", "reverse"]:

@@ -20,6 +20,7 @@ from api.serve import CannotListen, listening
 from contracts.catalogue import EVENTS
 from daemon.anvil import AnvilFailed, AnvilMissing
 from daemon.arguments import parser
+from daemon.chain_commands import CHAIN_COMMANDS
 from daemon.config import Config, ConfigError, example_config, example_prices, load_config
 from daemon.exporting import write_export
 from daemon.exposure_report import exposure_as_json, exposure_as_text
@@ -32,6 +33,7 @@ from daemon.receivers_status import receivers_as_json, receivers_as_text
 from daemon.status import read_status
 from daemon.stopping import stop_event, stop_on_signals
 from daemon.up import up
+from ledger.alarms import note_audit
 from ledger.audit import as_json, audit, render
 from ledger.errors import LedgerError, LedgerUnavailable, RuleConflict
 from ledger.export import verifier
@@ -174,6 +176,11 @@ def _status(options: Namespace) -> int:
 def _audit(options: Namespace) -> int:
     with database(_config(options).database, os.environ) as url:
         report = asyncio.run(audit(url, account=options.account))
+        if options.account is None:
+            try:
+                asyncio.run(note_audit(url, report))
+            except LedgerError as error:  # a standby cannot be written to
+                log.warning("`creditd status` will not know of this audit", trouble=str(error))
     print(as_json(report) if options.json else render(report))
     return 0 if report.balanced else 1
 
@@ -323,5 +330,6 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
         "prices apply": _prices_apply,
         "webhooks status": _webhooks_status,
         "webhooks retry": _webhooks_retry,
+        **CHAIN_COMMANDS,
     }
 )

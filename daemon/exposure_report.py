@@ -42,5 +42,10 @@ def exposure_as_text(report: ExposureReport) -> str:
     )
 
 
+def total_as_json(report: ExposureReport) -> dict[str, str]:
+    """Return what all accounts come to together, as decimal strings of credits."""
+    return _amounts(report.total)
+
+
 def _amounts(exposure: Exposure) -> dict[str, str]:
     return {name: format_credits(micro) for name, micro in asdict(exposure).items()}

@@ -25,11 +25,13 @@ from daemon.reading import (
     read_header,
 )
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
+from daemon.rules import Rule
 from daemon.sources import Source
 from daemon.steps import Halt, Wait
 from daemon.upstreams import Upstreams, asked_in_turn
 from daemon.view import View, final_block
 from daemon.watcher import Followings, Step, advance, halt
+from ledger.alarms import Alarms
 from ledger.errors import (
     AnotherLeader,
     Deposed,
@@ -37,7 +39,7 @@ from ledger.errors import (
     LedgerUnavailable,
     WrongChain,
 )
-from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, Watching
+from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, StakeTerms, Watching
 
 # A turn that goes on for ever would keep the jobs of a stopping program waiting.
 STEPS_PER_TURN_MAX: Final = 100
@@ -70,6 +72,7 @@ class Follower:
         self._trouble = ""
         self._grew_at = monotonic()
         self._has_contracts = False
+        self._noted: tuple[int, dict[str, str | None]] | None = None
 
     async def open(self) -> None:
         """Open the connections to the nodes."""
@@ -171,6 +174,27 @@ class Follower:
         except LedgerUnavailable:
             await self._step_down()
             raise
+
+    async def note_watch(self, alarms: Alarms) -> None:
+        """Note in the books how the nodes fare, and what would be an alarm, if this leads."""
+        watching = self._watching
+        if watching is None:
+            return
+        noted = (watching.epoch, self._upstreams.troubles())
+        if noted == self._noted:
+            return
+        cursor_seconds = self.chain.alarm_after_seconds + -(-self.chain.poll_ms // 1000)
+        try:
+            await alarms.note_watch(
+                self.chain.chain_id,
+                watching.epoch,
+                cursor_seconds=cursor_seconds,
+                finality_seconds=self.chain.finality_alarm_seconds,
+                nodes=noted[1],
+            )
+        except Deposed:  # the next turn meets it too, and steps down
+            return
+        self._noted = noted
 
     async def close(self) -> None:
         """End the turn in hand and give up the lead."""
@@ -305,7 +329,7 @@ class Follower:
 def _rule_entry(source: Source) -> RuleEntry:
     return RuleEntry(
         name=source.name,
-        contract=source.contract,
+        contract=source.contracts[0],
         event=source.followed,
         from_block=source.from_block,
         to_block=source.to_block,
@@ -318,4 +342,16 @@ def _rule_entry(source: Source) -> RuleEntry:
         operations=source.operations,
         cap_day=source.rule.max_per_day_micro,
         cap_total=source.rule.max_in_all_micro,
+        stakes=_stake_terms(source.rule),
+    )
+
+
+def _stake_terms(rule: Rule) -> StakeTerms | None:
+    if rule.holding is None:
+        return None
+    return StakeTerms(
+        divisor=rule.per_base_units * rule.holding.every_seconds,
+        rates=((0, rule.credits_micro), *rule.rates),
+        period_seconds=rule.holding.period_seconds,
+        hold_seconds=rule.holding.hold_seconds,
     )

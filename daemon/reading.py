@@ -50,6 +50,7 @@ __all__ = [
     "read_head",
     "read_header",
     "read_tip",
+    "require_linked",
 ]
 
 # They are held in memory until their events are in the books, and read again if that fails.
@@ -257,6 +258,25 @@ async def _suspects(
         case "found" | "off":
             found = await find_logs(node, headers, masks, proven=verify == "found")
             return [header for header in headers if found.is_suspect(header)], found
+
+
+async def require_linked(
+    node: Node, ancestor: BlockRef, block: BlockRef, trust: Trust = "proof"
+) -> None:
+    """Require the node to show headers from above the ancestor up to the block.
+
+    Each hashes to its hash and names the one before as its parent. Raises Moved otherwise, and as
+    `read_blocks` does.
+    """
+    last = ancestor.hash
+    for first in range(ancestor.number + 1, block.number + 1, BLOCKS_PER_READ_MAX):
+        until = min(block.number, first + BLOCKS_PER_READ_MAX - 1)
+        headers = await _read_headers(node, first, until, trust)
+        if headers[0].parent != last:
+            raise Moved(f"block {first} does not follow the block {first - 1} of the books")
+        last = headers[-1].hash
+    if last != block.hash:
+        raise Moved(f"the node shows another block {block.number} than a moment ago")
 
 
 def header_of(answer: object, asked_number: int | None, trust: Trust) -> Header:

@@ -11,12 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.config import Chain
-from ledger.reading import ChainRow, Reading
+from ledger.reading import Alarm, ChainRow, Reading
 
-# A watcher that leads a chain is heard of at every turn and every step. The slowest step, hundreds
-# of full blocks from a slow node that needs every try, stays below this.
-STEP_SECONDS_MAX: Final = 120
 WIDTH: Final = 100
+BOOKS: Final = 0  # stands for the books where a chain's id stands else
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +23,19 @@ class StatusReport:
 
     configured: Sequence[Chain]
     rows: Sequence[ChainRow]
+    alarms: Sequence[Alarm]
     now: datetime
 
     @property
     def well(self) -> bool:
-        """Whether every chain is followed: none halted, none without a live watcher."""
-        return not self._troubles()
+        """Whether every chain is followed, and there is nothing that somebody has to look at."""
+        return not self._troubles() and not self._alarms()
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for scripts: block numbers as numbers, times as RFC 3339."""
-        troubles = self._troubles()
+        troubles = self._troubles() | {
+            each.chain_id: _title(each) for each in reversed(self._alarms())
+        }
         chains: dict[str, Any] = {
             row.name: {
                 "chain_id": row.chain_id,
@@ -58,7 +59,17 @@ class StatusReport:
                 "state": None,
                 "trouble": troubles.get(chain.chain_id),
             }
-        return {"well": not troubles, "chains": chains}
+        alarms = [
+            {
+                "chain": each.chain,
+                "alarm": each.kind,
+                "said": each.said,
+                "remedy": each.remedy,
+                "since": each.since.isoformat(),
+            }
+            for each in self._alarms()
+        ]
+        return {"well": self.well, "chains": chains, "alarms": alarms}
 
     def render(self) -> str:
         """Return the report as a table, and below it what is wrong."""
@@ -82,32 +93,26 @@ class StatusReport:
         names |= {row.chain_id: row.name for row in self.rows}
         for chain_id, trouble in self._troubles().items():
             console.print(Text(f"{names[chain_id]}: {trouble}"))
+        for each in self._alarms():
+            console.print(Text(f"{each.chain or 'the books'}: {_title(each)}"))
+            console.print(Text(f"  remedy: {each.remedy}"))
         for row in self.rows:
             if self._chain(row) is None:
                 console.print(Text(f"{row.name}: not in this configuration"))
         return text.getvalue().rstrip()
 
     def _troubles(self) -> dict[int, str]:
-        """Return what is wrong, by chain id."""
-        found = {row.chain_id: self._trouble(row) for row in self.rows}
-        for chain in self._unfollowed():
-            found[chain.chain_id] = (
-                "never followed: start `creditd up` or `creditd watch`; if it runs, its log says"
-                " what it waits for"
-            )
-        return {chain_id: trouble for chain_id, trouble in found.items() if trouble is not None}
+        """Return what is wrong where the books cannot tell yet, by chain id."""
+        return {
+            chain.chain_id: "never followed: start `creditd up` or `creditd watch`; if it runs, its"
+            " log says what it waits for"
+            for chain in self._unfollowed()
+        }
 
-    def _trouble(self, row: ChainRow) -> str | None:
-        if row.state == "halted":
-            return f"halted: {row.reason}"
-        chain = self._chain(row)
-        silent_seconds = self._silent_seconds(row)
-        if chain is None or silent_seconds <= STEP_SECONDS_MAX + chain.poll_ms / 1000:
-            return None
-        return (
-            f"no watcher has been seen for {int(silent_seconds)} s: it does not run, or its node"
-            " does not answer; start `creditd up` or `creditd watch`, or look at its log"
-        )
+    def _alarms(self) -> list[Alarm]:
+        """Return what somebody has to look at: of chains that are not configured, halts alone."""
+        ours = {chain.chain_id for chain in self.configured} | {BOOKS}
+        return [each for each in self.alarms if each.chain_id in ours or each.kind == "halted"]
 
     def _silent_seconds(self, row: ChainRow) -> float:
         return max(0.0, (self.now - row.leader_seen_at).total_seconds())
@@ -120,6 +125,10 @@ class StatusReport:
         return [chain for chain in self.configured if chain.chain_id not in followed]
 
 
+def _title(alarm: Alarm) -> str:
+    return f"halted: {alarm.said}" if alarm.kind == "halted" else alarm.said
+
+
 def _lag(row: ChainRow) -> int:
     # A head from before the last blocks read is no negative lag.
     return max(0, row.head_number - row.indexed_number)
@@ -129,4 +138,5 @@ async def read_status(database_url: str, configured: Sequence[Chain]) -> StatusR
     """Read the report. Raises LedgerUnavailable, SchemaMismatch."""
     async with Reading.open(database_url, role="creditd_reader") as reading:
         await reading.ready()
-        return StatusReport(configured, await reading.chains(), datetime.now(UTC))
+        chains, alarms = await reading.chains(), await reading.alarms()
+        return StatusReport(configured, chains, alarms, datetime.now(UTC))

@@ -9,7 +9,6 @@ at 96, a block with grants would be gone: past confirmation nothing is rewritten
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ledger.watching import Position
 
@@ -64,9 +63,15 @@ class Reverse:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Stop granting until it is proven, or decided, that the chain may go on."""
+    """Stop granting until it is proven, or decided, that the chain may go on.
+
+    If the chain left the confirmed block, `ancestor` is the last one that books and node share, and
+    `other_hash` what the node shows where the confirmed one was.
+    """
 
     reason: str
+    ancestor: int | None = None
+    other_hash: bytes | None = None
 
 
 def shared_height(position: Position, head_number: int) -> int:
@@ -103,21 +108,38 @@ def next_step(
 
 
 def after_fork(
-    position: Position, ancestor: int | None, on_deep_reorg: Literal["halt", "reverse"]
+    position: Position,
+    ancestor: int | None,
+    *,
+    reverses: bool,
+    other_hash: bytes | None = None,
+    name: str = "",
 ) -> Drop | Reverse | Halt:
-    """Decide what a fork means; `ancestor` is the last height both have, if remembered."""
+    """Decide what a fork means; `ancestor` is the last height both have, if remembered.
+
+    `reverses` says whether confirmed blocks may be given up; else the chain called `name` halts,
+    and the node shows `other_hash` where the confirmed block was (None: no block yet).
+    """
     if ancestor is None:
         return Halt(
             "the node's chain and the books have no remembered block in common:"
             " check that the node is the right one before anything else"
         )
-    if ancestor >= position.confirmed_number:
+    if ancestor >= position.granted_number:
         return Drop(ancestor)
-    if on_deep_reorg == "reverse":
+    if reverses:
         return Reverse(ancestor)
+    number = position.granted_number
+    remedy = (
+        f"look at it by `creditd reorg show {name}`, and if the new history is true, accept it:"
+        f" `creditd reorg accept {name} --block {number} --hash 0x{other_hash.hex()}"
+        " --by WHO --reason WHY`"
+        if other_hash is not None
+        else "whether the new history is true can be judged once the node has that block again"
+    )
     return Halt(
-        f"the chain left block {position.confirmed_number}, which was confirmed:"
-        f" it parts from the books above block {ancestor}."
-        " If the new history is true, set on_deep_reorg to reverse and start the watcher again;"
-        " grants go on by themselves if the old one comes back"
+        f"the chain left block {number}, which was confirmed: it parts from the books above block"
+        f" {ancestor}. Grants go on by themselves if the old history comes back; {remedy}",
+        ancestor,
+        other_hash,
     )

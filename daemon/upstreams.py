@@ -83,6 +83,17 @@ class Upstreams:
             log.info("node is back", node=node.endpoint, after=upstream.trouble)
         upstream.rests_until, upstream.rest_seconds, upstream.trouble = 0.0, REST_SECONDS_MIN, ""
 
+    def troubles(self) -> dict[str, str | None]:
+        """Return what is wrong with each node, None where nothing is, by a name of its own."""
+        found: dict[str, str | None] = {}
+        for each in self._all:
+            name, count = each.node.endpoint, 1
+            while name in found:  # several of one host: their paths and keys are nobody's business
+                count += 1
+                name = f"{each.node.endpoint} ({count})"
+            found[name] = each.trouble or None
+        return found
+
     async def require_agreement(
         self, asked: Node, number: int, block: bytes, trust: Trust = "proof"
     ) -> None:

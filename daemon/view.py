@@ -19,6 +19,7 @@ from daemon.reading import (
     read_blocks,
     read_hash,
     read_tip,
+    require_linked,
 )
 from daemon.rpc import Node
 from daemon.steps import shared_height
@@ -121,6 +122,10 @@ class View:
     async def require_agreement(self, number: int, block: bytes) -> None:
         """Require that the other nodes do not contradict this one, as `Upstreams` says."""
         await self._upstreams.require_agreement(self.node, number, block, self._chain.trust)
+
+    async def require_linked(self, ancestor: BlockRef, block: BlockRef) -> None:
+        """Require the node to show a block linked to an ancestor, as `reading.require_linked`."""
+        await require_linked(self.node, ancestor, block, self._chain.trust)
 
     def use(self, node: Node) -> None:
         """See the chain through another node from now on."""

@@ -11,10 +11,12 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from daemon.alarms import ALARM_SECONDS, AlarmTeller
 from daemon.config import Config
 from daemon.follower import Follower
 from daemon.mistakes import Unfit
 from daemon.webhooks import delivering
+from ledger.alarms import Alarms
 from ledger.errors import LedgerError
 
 EXPIRY_SECONDS: Final = 30  # expiry is exact when spending; this only tidies up idle accounts
@@ -41,6 +43,7 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
     )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(delivering(config.webhooks, database_url))
+        followers = []
         for chain in config.chains:
             for caution in chain.cautions:
                 log.warning("less careful than could be", chain=chain.name, caution=caution)
@@ -48,6 +51,10 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
             await follower.open()
             stack.push_async_callback(follower.close)
             _add(scheduler, follower, fatal)
+            followers.append(follower)
+        alarms = await stack.enter_async_context(Alarms.open(database_url))
+        teller = AlarmTeller(alarms, followers)
+        scheduler.add_job(teller.turn, IntervalTrigger(seconds=ALARM_SECONDS))
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
         log.info("watching", chains=[chain.name for chain in config.chains])

@@ -12,7 +12,7 @@ import structlog
 from daemon.config import Chain, Depth
 from daemon.earning import Followed, earnings_of
 from daemon.evidence import Kind
-from daemon.reading import Block, Moved, Violated
+from daemon.reading import Block, BlockRef, Moved, Violated
 from daemon.steps import (
     Confirm,
     Drop,
@@ -47,7 +47,12 @@ class Followings:
     @property
     def kinds(self) -> frozenset[Kind]:
         """The kinds of logs that are read."""
-        return frozenset((each.source.contract, each.source.event.topic0) for each in self.followed)
+        return frozenset(
+            (contract, each.event.topic0)
+            for following in self.followed
+            for contract in following.source.contracts
+            for each in following.source.events
+        )
 
 
 async def advance(view: View, watching: Watching, followings: Followings) -> Step:
@@ -86,16 +91,39 @@ async def _decide(view: View, watching: Watching, chain: Chain, sight: Sight) ->
         return step
     view.look_again()
     ancestor = await _common_ancestor(view, watching, step.number)
-    if ancestor is None or ancestor < sight.position.confirmed_number:
-        await _require_others_left(view, sight.position.confirmed_number)
-    return after_fork(sight.position, ancestor, chain.on_deep_reorg)
+    shown, reverses = None, chain.on_deep_reorg == "reverse"
+    if ancestor is None or ancestor < sight.position.granted_number:
+        shown = await _require_others_left(view, sight.position.granted_number)
+        reverses = reverses or await _is_accepted(view, watching, sight.position, ancestor, shown)
+    return after_fork(
+        sight.position, ancestor, reverses=reverses, other_hash=shown, name=chain.name
+    )
 
 
-async def _require_others_left(view: View, confirmed_number: int) -> None:
-    """Require that no other node still shows the confirmed block that this one has left."""
-    shown = await view.hash_at(confirmed_number)
+async def _require_others_left(view: View, granted_number: int) -> bytes | None:
+    """Require that no other node still shows the confirmed block that this one has left.
+
+    Returns what this one shows there, None if it has no such block.
+    """
+    shown = await view.hash_at(granted_number)
     if shown is not None:
-        await view.require_agreement(confirmed_number, shown)
+        await view.require_agreement(granted_number, shown)
+    return shown
+
+
+async def _is_accepted(
+    view: View, watching: Watching, position: Position, ancestor: int | None, shown: bytes | None
+) -> bool:
+    """Return whether an operator accepted the block that stands where the confirmed one was.
+
+    If so, the node must show it linked to the last block that both have, or Moved is raised.
+    """
+    if ancestor is None or shown is None or shown not in position.accepted:
+        return False
+    parting = BlockRef(ancestor, await _known(watching, ancestor))
+    await view.require_linked(parting, BlockRef(position.granted_number, shown))
+    log.warning("accepted reorg", to=ancestor, number=position.granted_number, hash=shown.hex())
+    return True
 
 
 async def _books_hash(watching: Watching, sight: Sight) -> bytes | None:
@@ -134,7 +162,7 @@ async def _do(
 
 
 async def _confirmed(watching: Watching, position: Position) -> tuple[int, bytes]:
-    number = position.confirmed_number
+    number = position.granted_number
     return number, await _known(watching, number)
 
 
@@ -266,6 +294,6 @@ async def _require_branch(view: View, watching: Watching, ancestor: int) -> None
 async def halt(watching: Watching, chain: Chain, step: Halt) -> None:
     """Halt a chain's grants, and say so once; again, it says that the watcher is alive."""
     before = await watching.position()
-    await watching.halt(step.reason)
+    await watching.halt(step.reason, step.ancestor, step.other_hash)
     if (before.state, before.reason) != ("halted", step.reason):
         log.error("halted", chain=chain.name, reason=step.reason)

@@ -31,6 +31,7 @@ from ledger.ids import AccountRef, format_account
 from ledger.outbox import AMOUNTS, TIDY_ROWS_MAX, Dead, Delivered, Failed, Message, Outbox, Outcome
 
 PAYLOAD_VERSION: Final = 1
+OPERATORS: Final = 0  # the root under which messages for operators have their lines
 # Standard Webhooks gives receivers 15 to 30 seconds for an answer.
 ANSWER_SECONDS_MAX: Final = 15.0
 # Of one receiver: accounts told side by side. More would be an attack on a small one.
@@ -221,7 +222,7 @@ class Courier:
             "message is dead: `creditd webhooks retry` revives it" if is_dead else "refused",
             receiver=self._receiver.name,
             topic=message.topic,
-            account=format_account(message.account),
+            about=about(message),
             message=message.message_id.hex,
             tries=message.tries + 1,
             trouble=trouble.said,
@@ -268,7 +269,8 @@ async def post(http: aiohttp.ClientSession, receiver: Receiver, message: Message
 def payload(message: Message) -> bytes:
     """Return a message as receivers get it: JSON, the same bytes at every try.
 
-    Amounts are decimal strings of credits, accounts their public names.
+    Amounts are decimal strings of credits, accounts their public names; of no account are the
+    messages for operators.
     """
     root_id = message.account.root_id
     return msgspec.json.encode(
@@ -277,12 +279,19 @@ def payload(message: Message) -> bytes:
             "timestamp": message.at.astimezone(UTC),
             "version": PAYLOAD_VERSION,
             "data": {
-                "account": format_account(message.account),
+                **({"account": about(message)} if root_id != OPERATORS else {}),
                 "order": {"entry": message.seq, "place": message.place},
                 **{key: _outside(key, value, root_id) for key, value in message.body.items()},
             },
         }
     )
+
+
+def about(message: Message) -> str:
+    """Return whom a message is about, as people name it."""
+    if message.account.root_id == OPERATORS:
+        return str(message.body.get("chain", "the books"))
+    return format_account(message.account)
 
 
 def _outside(key: str, value: object, root_id: int) -> Any:  # noqa: ANN401 - JSON is any

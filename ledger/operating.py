@@ -39,6 +39,24 @@ class PriceChange:
     changed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ReorgDecision:
+    """What became of an operator's word on a reorg past confirmation.
+
+    `outcome` is "accepted"; "replayed", if it was accepted before; or why it is not: "no_chain",
+    "not_halted", "no_reorg" (it halted for another reason), "another_block" and "another_hash" than
+    the halt is about. The halt is about block `number`: the books have `left_hash`, the node
+    showed `new_hash`.
+    """
+
+    outcome: str
+    number: int | None
+    left_hash: bytes | None
+    new_hash: bytes | None
+    accepted_by: str | None
+    at: datetime | None
+
+
 class Operating:
     """An operator's session. Made by `Operating.open`."""
 
@@ -130,6 +148,26 @@ class Operating:
                 return AccountClosed()
             case _:
                 return StatusSet(changed=changed)
+
+    async def accept_reorg(
+        self, chain: str, number: int, block: bytes, *, by: str, reason: str
+    ) -> ReorgDecision:
+        """Accept that `block` stands where a halted chain's confirmed block `number` was.
+
+        The chain's watcher takes back what the left blocks granted, once its node shows the same
+        again, proven. `by` (1 to 100 characters) and `reason` (1 to 500) are kept. Raises
+        LedgerError for others.
+        """
+        if not (1 <= len(by) <= SIGNED_MAX and 1 <= len(reason) <= REASON_MAX):
+            raise LedgerError(
+                f"who accepts a reorg gives a name of 1 to {SIGNED_MAX} characters"
+                f" and a reason of 1 to {REASON_MAX}"
+            )
+        rows = await self._session.rows(
+            "select * from creditd.accept_reorg(%s, %s::bigint, %s, %s, %s)",
+            (chain, number, block, by, reason),
+        )
+        return ReorgDecision(*rows[0])
 
     async def set_overdraft(
         self, account: AccountRef, limit_micro: int

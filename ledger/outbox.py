@@ -28,6 +28,8 @@ TOPICS: Final[Mapping[str, str]] = MappingProxyType(
         "debt.repaid": "a debt was repaid, whole or in part",
         "balance.low": "the balance fell below the account's threshold",
         "budget.level": "a member's budget reached one of its levels",
+        "alarm.raised": "an operator has to look at something: `alarm` says what kind it is of",
+        "alarm.cleared": "what an operator had to look at is over",
     }
 )
 """What can be announced."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    column,
     func,
     literal_column,
     or_,
@@ -194,7 +195,10 @@ _earnings = select(_either).order_by(_either.c.event_no.desc()).limit(_LIMIT).su
 
 EARNINGS: Final = (
     select(
-        *(_earnings.c[name] for name in ("event_no", "chain_id", "tx_hash", "ordinal", "wallet")),
+        *(
+            _earnings.c[name]
+            for name in ("event_no", "chain_id", "tx_hash", "ordinal", "role", "wallet")
+        ),
         *(_earnings.c[name] for name in ("block_number", "block_hash", "block_time", "amount")),
         _earnings.c.state,
         _earnings.c.incarnation,
@@ -284,6 +288,11 @@ CHAINS: Final = select(
     *(chain.c[name] for name in ("indexed_time", "confirmed_time")),
     *(chain.c[name] for name in ("reorgs", "last_reorg_at", "last_reorg_depth", "leader_seen_at")),
 ).order_by(chain.c.chain_id)
+
+_alarms = func.creditd.alarms().table_valued(
+    "chain_id", "chain", "kind", "said", "remedy", column("since", TIMESTAMP(timezone=True))
+)
+ALARMS: Final = select(_alarms)
 
 _past = func.creditd.balance_as_of(
     bindparam("root", type_=BigInteger),

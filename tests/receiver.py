@@ -60,7 +60,7 @@ class Town:
         self.told.append(told)
         self._came.set()
         answer = self.answers.popleft() if self.answers else self.answer
-        if told.said["data"]["account"] in self.refused:
+        if told.said["data"].get("account") in self.refused:
             answer = 422
         return web.Response(status=answer, headers=self.headers)
 

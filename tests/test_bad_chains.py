@@ -9,6 +9,7 @@ from scene import ALICE, BOB, CREDIT, DEPTH, TOKEN, VAULT, mining, scene, stakes
 
 from contracts.events import EventType
 from daemon.contract_code import NoContract
+from daemon.followed_events import FollowedEvent
 from daemon.known_chains import Verify
 from daemon.rules import Rule
 from daemon.sources import Source
@@ -94,7 +95,7 @@ def test_a_log_of_more_than_a_megabyte_is_set_aside_or_granted_as_its_event_is(
         wallet="who",
         amount="sum",
     )
-    source = Source("notes", VAULT, noted, 0, None, Rule(CREDIT, TOKEN))
+    source = Source("notes", (VAULT,), (FollowedEvent(noted),), 0, None, Rule(CREDIT, TOKEN))
     note = LONG.to_bytes(32) + bytes(-(-LONG // 32) * 32)
     wallet = BOB.rjust(32, b"\0")
 

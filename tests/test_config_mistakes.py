@@ -12,7 +12,7 @@ ONE_MISTAKE: dict[str, tuple[tuple[str | int, ...], object, str]] = {
     "text for a number": ((*CHAIN, "chain_id"), "1", 'without quotes or point (got "1")'),
     "float for a number": ((*CHAIN, "poll_ms"), 2000.0, "(got 2000.0)"),
     "number for a text": ((*CHAIN, "name"), 7, "in quotes (got 7)"),
-    "array for a text": ((*SOURCE, "event"), ["x"], "in quotes (got an array)"),
+    "array for a text": ((*SOURCE, "name"), ["x"], "in quotes (got an array)"),
     "value for a section": (("api",), 8402, "must be a table, [api] (got 8402)"),
     "table for an array": (("chains",), {"name": "local"}, "headed [[chains]] (got a table)"),
     "value for a chain": (("chains", 1), 1, "headed [[chains]] (got 1)"),

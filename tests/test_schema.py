@@ -27,7 +27,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("set_logs_aside", "confirm_blocks", "drop_blocks", "reverse_blocks", "halt_chain"),
             *("resume_chain", "see_head", "expire_idle", "expire_reservations", "release_digest"),
             *("enter_receivers", "lead_receiver", "due_messages", "next_message_in"),
-            *("end_messages", "tidy_messages"),
+            *("end_messages", "tidy_messages", "alarms", "tell_alarms", "note_watch"),
         }
     ),
     "creditd_api": frozenset(
@@ -35,13 +35,14 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("charge_batch", "refund", "open_account", "open_wallet_account", "release_digest"),
             *("reserve", "settle", "release", "extend", "link_wallet", "unlink_wallet"),
             *("open_organisation", "add_member", "remove_member", "move_member", "set_budget"),
-            *("allocate", "set_alert", "balance_as_of", "budgets_of"),
+            *("allocate", "set_alert", "balance_as_of", "budgets_of", "alarms"),
         }
     ),
     "creditd_operator": frozenset(
         {
             *("create_api_key", "revoke_api_key", "apply_prices", "release_digest"),
             *("grant_credits", "freeze", "unfreeze", "set_overdraft", "retry_dead", "set_alert"),
+            *("accept_reorg", "note_audit", "alarms"),
             *("first_hash", "entry_hash", "event_cause", "balance_as_of", "exposure", "lots_of"),
             "budgets_of",
         }
@@ -49,7 +50,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
     "creditd_reader": frozenset(
         {
             *("first_hash", "entry_hash", "event_cause", "release_digest"),
-            *("balance_as_of", "budgets_of", "exposure", "lots_of"),
+            *("balance_as_of", "budgets_of", "exposure", "lots_of", "alarms"),
         }
     ),
 }

@@ -29,6 +29,7 @@ READ_TO_100 = Position(
     indexed_number=100,
     indexed_hash=OURS,
     confirmed_number=97,
+    granted_number=97,
 )
 HALTED = replace(READ_TO_100, state="halted", reason="the chain left block 97")
 
@@ -125,23 +126,34 @@ def test_a_halted_chain_is_looked_at_like_any_other() -> None:
 def test_a_fork_above_the_confirmed_block_drops_pending_blocks(
     mode: Literal["halt", "reverse"], ancestor: int
 ) -> None:
-    assert after_fork(READ_TO_100, ancestor, mode) == Drop(ancestor)
+    assert after_fork(READ_TO_100, ancestor, reverses=mode == "reverse") == Drop(ancestor)
 
 
 @pytest.mark.parametrize("ancestor", [0, 50, 96])
 def test_a_fork_below_the_confirmed_block_halts_or_reverses_as_configured(ancestor: int) -> None:
-    halt = after_fork(READ_TO_100, ancestor, "halt")
+    halt = after_fork(READ_TO_100, ancestor, reverses=False, other_hash=OTHER, name="town")
     assert isinstance(halt, Halt)
-    assert "97" in halt.reason
-    assert str(ancestor) in halt.reason
-    assert after_fork(READ_TO_100, ancestor, "reverse") == Reverse(ancestor)
+    assert halt.other_hash == OTHER
+    assert (
+        f"left block 97, which was confirmed: it parts from the books above block {ancestor}"
+        in (halt.reason)
+    )
+    assert f"creditd reorg accept town --block 97 --hash 0x{OTHER.hex()}" in halt.reason
+    assert after_fork(READ_TO_100, ancestor, reverses=True) == Reverse(ancestor)
+
+
+def test_a_new_history_that_does_not_reach_the_confirmed_block_yet_cannot_be_accepted() -> None:
+    halt = after_fork(READ_TO_100, 96, reverses=False, name="town")
+    assert isinstance(halt, Halt)
+    assert halt.other_hash is None
+    assert "reorg accept" not in halt.reason
 
 
 @pytest.mark.parametrize("mode", ["halt", "reverse"])
 def test_chains_without_a_common_block_halt_in_either_mode(
     mode: Literal["halt", "reverse"],
 ) -> None:
-    halt = after_fork(READ_TO_100, None, mode)
+    halt = after_fork(READ_TO_100, None, reverses=mode == "reverse")
     assert isinstance(halt, Halt)
     assert "no remembered block in common" in halt.reason
 
@@ -152,7 +164,8 @@ def positions(draw: st.DrawFn) -> Position:
     indexed = confirmed + draw(st.integers(0, 60))
     state = draw(st.sampled_from(["syncing", "following", "halted"]))
     reason = "it parted" if state == "halted" else None
-    return Position(state, reason, indexed, OURS, confirmed)
+    granted = draw(st.integers(confirmed, min(confirmed + 1, indexed)))
+    return Position(state, reason, indexed, OURS, confirmed, granted)
 
 
 @dataclass(frozen=True)
@@ -256,17 +269,17 @@ def test_steps_along_a_still_chain_come_to_its_end_and_rest(
 
 
 @given(positions(), st.one_of(st.none(), heights), modes)
-def test_a_fork_never_drops_below_the_confirmed_block(
+def test_a_fork_never_drops_below_what_was_granted(
     position: Position, ancestor: int | None, mode: Literal["halt", "reverse"]
 ) -> None:
-    step = after_fork(position, ancestor, mode)
+    step = after_fork(position, ancestor, reverses=mode == "reverse")
     match step:
         case Drop(to_number):
-            assert position.confirmed_number <= to_number == ancestor
+            assert position.granted_number <= to_number == ancestor
         case Reverse(to_number):
             assert mode == "reverse"
             assert to_number == ancestor
-            assert to_number < position.confirmed_number
+            assert to_number < position.granted_number
         case Halt(reason):
-            assert ancestor is None or (mode == "halt" and ancestor < position.confirmed_number)
+            assert ancestor is None or (mode == "halt" and ancestor < position.granted_number)
             assert reason

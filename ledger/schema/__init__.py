@@ -33,14 +33,18 @@ from ledger.schema.books import (
 )
 from ledger.schema.chains import block, chain, event, rule, set_aside
 from ledger.schema.described import metadata
+from ledger.schema.operating import accepted_reorg, alarm, audited, rereading, upstream_status
 from ledger.schema.outbox import message, receiver
 
 __all__ = [
+    "accepted_reorg",
     "account",
     "account_access",
     "account_name",
+    "alarm",
     "api_key",
     "app",
+    "audited",
     "block",
     "budget",
     "budget_use",
@@ -60,11 +64,13 @@ __all__ = [
     "price",
     "receiver",
     "release",
+    "rereading",
     "reservation",
     "rule",
     "rule_use",
     "set_aside",
     "status_change",
+    "upstream_status",
     "wallet",
     "wallet_link",
 ]

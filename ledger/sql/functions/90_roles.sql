@@ -46,7 +46,9 @@ grant execute on function
   creditd.enter_receivers, creditd.lead_receiver, creditd.due_messages, creditd.next_message_in,
   creditd.end_messages, creditd.tidy_messages
   to creditd_watcher;
-grant execute on function creditd.retry_dead to creditd_operator;
+grant execute on function creditd.retry_dead, creditd.accept_reorg, creditd.note_audit to creditd_operator;
+grant execute on function creditd.alarms to creditd_watcher, creditd_api, creditd_operator, creditd_reader;
+grant execute on function creditd.tell_alarms, creditd.note_watch to creditd_watcher;
 grant execute on function creditd.set_alert to creditd_api, creditd_operator;
 grant execute on function creditd.balance_as_of, creditd.budgets_of to creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.grant_credits to creditd_operator;

@@ -1,0 +1,53 @@
+"""A reorg past confirmation, as a halted chain's books have it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ledger.connecting import Role
+from ledger.session import Session
+
+_REORG: Final = """
+select c.state, c.reason, c.confirmed_number, c.confirmed_hash, c.parted_number, c.other_hash,
+  a.accepted_by, a.reason, a.at
+from creditd.chain c left join creditd.accepted_reorg a
+  on (a.chain_id, a.number, a.left_hash, a.new_hash, a.reorgs)
+    = (c.chain_id, c.confirmed_number, c.confirmed_hash, c.other_hash, c.reorgs)
+where c.name = %s"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReorgRow:
+    """Whether a chain is halted and why, and if so the confirmed block that it left.
+
+    `ancestor` is the last block that the node had too, and `other_hash` what it showed at
+    `confirmed_number`: both are None unless a reorg is the reason, and `other_hash` as long as the
+    new history does not reach that far. `accepted_by`, `accepted_why` and `accepted_at` tell of an
+    operator who accepted it, None if nobody has.
+    """
+
+    state: str
+    reason: str | None
+    confirmed_number: int
+    confirmed_hash: bytes
+    ancestor: int | None
+    other_hash: bytes | None
+    accepted_by: str | None
+    accepted_why: str | None
+    accepted_at: datetime | None
+
+
+async def read_reorg(
+    database_url: str, chain: str, *, role: Role = "creditd_reader"
+) -> ReorgRow | None:
+    """Return how it stands with a chain, None if the books know none of the name.
+
+    Raises SchemaMismatch, LedgerUnavailable.
+    """
+    session = Session(database_url, role)
+    try:
+        await session.require_release()
+        rows = await session.rows(_REORG, (chain,))
+    finally:
+        await session.close()
+    return ReorgRow(*rows[0]) if rows else None

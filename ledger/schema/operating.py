@@ -1,0 +1,59 @@
+"""What operators decide about chains, and how the watchers of these fare."""
+
+import sqlalchemy as sa
+
+from ledger.schema.described import BIGINT, BYTES, INT, TEXT, TIME, check, key, may, must, table
+
+accepted_reorg = table(
+    "accepted_reorg",
+    must("chain_id", BIGINT),
+    must("number", BIGINT),
+    must("left_hash", BYTES),
+    must("new_hash", BYTES),
+    must("reorgs", BIGINT),
+    must("accepted_by", TEXT),
+    must("reason", TEXT),
+    must("at", TIME),
+    key("accepted_reorg_pkey", "chain_id, number, left_hash, new_hash, reorgs"),
+    check("accepted_reorg_is_another_block", "left_hash <> new_hash"),
+    check("accepted_reorg_is_signed", "length(accepted_by) between 1 and 100"),
+    check("accepted_reorg_has_a_reason", "length(reason) between 1 and 500"),
+)
+
+upstream_status = table(
+    "upstream_status",
+    must("chain_id", BIGINT),
+    must("node", TEXT),
+    may("trouble", TEXT),
+    must("since", TIME),
+    key("upstream_status_pkey", "chain_id, node"),
+)
+
+alarm = table(
+    "alarm",
+    must("chain_id", BIGINT),
+    must("kind", TEXT),
+    must("said", TEXT),
+    must("since", TIME),
+    key("alarm_pkey", "chain_id, kind"),
+)
+
+rereading = table(
+    "rereading",
+    sa.Column("chain_id", BIGINT, nullable=False, autoincrement=False),
+    must("next_number", BIGINT),
+    must("rounds", BIGINT, default="0"),
+    may("found", TEXT),
+    may("found_at", TIME),
+    key("rereading_pkey", "chain_id"),
+)
+
+audited = table(
+    "audited",
+    must("one_row", sa.Boolean(), default="true"),
+    must("at", TIME),
+    must("breaches", INT),
+    must("said", TEXT),
+    key("audited_pkey", "one_row"),
+    check("audited_is_one_row", "one_row"),
+)
