@@ -134,7 +134,17 @@ def _entry(row: EntryRow) -> wire.Entry:
 
 
 def _origin(grant: GrantOrigin) -> wire.Origin:
-    return wire.Origin(grant.source, grant.chain_id, f"0x{grant.tx_hash.hex()}", grant.ordinal)
+    return wire.Origin(
+        source=grant.source,
+        chain_id=grant.chain_id,
+        tx_hash=_hash(grant.tx_hash),
+        ordinal=grant.ordinal,
+        period_end=grant.period_end,
+    )
+
+
+def _hash(transaction: bytes | None) -> str | None:
+    return None if transaction is None else f"0x{transaction.hex()}"
 
 
 def _earning(row: EarningRow, wallet: str) -> wire.Earning:
@@ -146,8 +156,10 @@ def _earning(row: EarningRow, wallet: str) -> wire.Earning:
         chain_id=row.chain_id,
         chain=row.chain,
         wallet=wallet,
-        tx_hash=f"0x{row.tx_hash.hex()}",
+        role=row.role,
+        tx_hash=_hash(row.tx_hash),
         ordinal=row.ordinal,
+        period_end=row.period_end,
         block_number=row.block_number,
         block_hash=f"0x{row.block_hash.hex()}",
         block_time=row.block_time,

@@ -164,12 +164,16 @@ class Balance(Struct, frozen=True):
 
 
 class Origin(Struct, frozen=True):
-    """The chain event a grant was made for, by its place among the logs of its transaction."""
+    """The chain event a grant was made for, by its place among the logs of its transaction.
+
+    What a stake earned by time has no transaction, but the end of the period it earned in.
+    """
 
     source: str
     chain_id: int
-    tx_hash: Hash
-    ordinal: int
+    tx_hash: Hash | None
+    ordinal: int | None
+    period_end: Utc | None
 
 
 class Entry(Struct, frozen=True):
@@ -202,21 +206,25 @@ class EntryPage(Struct, frozen=True):
 
 
 class Earning(Struct, frozen=True):
-    """What a wallet earned by one event of a chain.
+    """What a wallet earned, or changed of its stake, by one event of a chain.
 
-    `ordinal` is the event's place among the logs of its transaction. `confirmations_needed` is null
-    where the chain's own finality decides.
+    An event earns by itself, adds to a stake or takes from it; what a stake earned in a period
+    accrues, without a transaction: `amount` is then what earned at the period's end. `ordinal` is
+    the event's place among the logs of its transaction. `confirmations_needed` is null where the
+    chain's own finality decides.
     """
 
     state: Literal["pending", "confirmed", "reversed"]
+    role: Literal["earns", "adds", "takes", "accrues"]
     source: str
     credits: Credits
     amount: BaseUnits
     chain_id: int
     chain: str
     wallet: Address
-    tx_hash: Hash
-    ordinal: int
+    tx_hash: Hash | None
+    ordinal: int | None
+    period_end: Utc | None
     block_number: int
     block_hash: Hash
     block_time: Utc

@@ -31,13 +31,18 @@ _CHANGES: Final[dict[str, LiteralString]] = {
     ),
     "a table more": (
         "drop table creditd.accepted_reorg, creditd.upstream_status, creditd.alarm,"
-        " creditd.rereading, creditd.audited;"
+        " creditd.rereading, creditd.audited cascade;"
         " alter table creditd.chain drop column parted_number, drop column other_hash,"
         " drop column indexed_at,"
         " drop column cursor_alarm_seconds, drop column finality_alarm_seconds;"
         " drop table creditd.status_change; alter table creditd.charge_cause drop column unbacked;"
         " alter table creditd.event add constraint event_earns_by_a_rule"
         " foreign key (rule_id) references creditd.rule;"
+        " drop table creditd.stake cascade; alter table creditd.chain drop column accruing_number;"
+        " alter table creditd.rule drop column divisor cascade, drop column rates_from cascade,"
+        " drop column rates_micro cascade, drop column period_seconds cascade,"
+        " drop column hold_seconds cascade, drop column accrued_to cascade,"
+        " drop column accruing_after cascade;"
         " update creditd.schema_version set version_num = '0002'"
     ),
 }

@@ -53,7 +53,8 @@ EVENTS: Final = _catalogue(
         "onBehalfOf",
         "shares",
     ),
-    # MasterChef: pools by their number, which `where` can choose.
+    # MasterChef: pools by their number, which `where` can choose. What leaves one was its user's;
+    # `to` is only where it goes.
     _event(
         "masterchef.Deposit",
         "Deposit(address indexed user,uint256 indexed pid,uint256 amount)",
@@ -61,9 +62,34 @@ EVENTS: Final = _catalogue(
         "amount",
     ),
     _event(
+        "masterchef.Withdraw",
+        "Withdraw(address indexed user,uint256 indexed pid,uint256 amount)",
+        "user",
+        "amount",
+    ),
+    _event(
+        "masterchef.EmergencyWithdraw",
+        "EmergencyWithdraw(address indexed user,uint256 indexed pid,uint256 amount)",
+        "user",
+        "amount",
+    ),
+    _event(
         "masterchef-v2.Deposit",
         "Deposit(address indexed user,uint256 indexed pid,uint256 amount,address indexed to)",
         "to",
+        "amount",
+    ),
+    _event(
+        "masterchef-v2.Withdraw",
+        "Withdraw(address indexed user,uint256 indexed pid,uint256 amount,address indexed to)",
+        "user",
+        "amount",
+    ),
+    _event(
+        "masterchef-v2.EmergencyWithdraw",
+        "EmergencyWithdraw(address indexed user,uint256 indexed pid,uint256 amount,"
+        "address indexed to)",
+        "user",
         "amount",
     ),
     _event(
@@ -79,18 +105,50 @@ EVENTS: Final = _catalogue(
         "owner",
         "shares",
     ),
-    # ERC-20: `where = { to = "0x…" }` makes it what comes in somewhere.
+    # ERC-20, from either side. `where = { to = "0x…" }` makes it what comes in somewhere.
     _event(
         "erc20.Transfer",
         "Transfer(address indexed from,address indexed to,uint256 value)",
         "from",
         "value",
     ),
+    _event(
+        "erc20.Transfer.to",
+        "Transfer(address indexed from,address indexed to,uint256 value)",
+        "to",
+        "value",
+    ),
+    # Lido's shares: balances of stETH move without any Transfer, and burning shows as no transfer.
+    _event(
+        "lido.TransferShares",
+        "TransferShares(address indexed from,address indexed to,uint256 sharesValue)",
+        "from",
+        "sharesValue",
+    ),
+    _event(
+        "lido.TransferShares.to",
+        "TransferShares(address indexed from,address indexed to,uint256 sharesValue)",
+        "to",
+        "sharesValue",
+    ),
+    _event(
+        "lido.SharesBurnt",
+        "SharesBurnt(address indexed account,uint256 preRebaseTokenAmount,"
+        "uint256 postRebaseTokenAmount,uint256 sharesAmount)",
+        "account",
+        "sharesAmount",
+    ),
     # Vote escrows after Curve's.
     _event(
         "ve-lock.Deposit",
         "Deposit(address indexed provider,uint256 value,uint256 indexed locktime,int128 type,"
         "uint256 ts)",
+        "provider",
+        "value",
+    ),
+    _event(
+        "ve-lock.Withdraw",
+        "Withdraw(address indexed provider,uint256 value,uint256 ts)",
         "provider",
         "value",
     ),

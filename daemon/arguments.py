@@ -75,6 +75,15 @@ Run the whole story on this machine: a local chain with earners, the books, the
 watcher, the API and an app that charges for its calls. Ctrl-C ends it, and
 nothing of it stays.
 """
+_CHAINS: Final = """\
+Show what is known of some chains by their id, and taken for them where the
+configuration leaves it out: when a block is confirmed, and how much of what a
+node says is proven (verify). A depth below the one shown is allowed, and the
+watcher warns of it at its start.
+
+recomputes: yes, tested with such blocks; untested, the chain halts, or goes by
+the agreement of its nodes, where hash or receipts do not come out; no, it does.
+"""
 _CONFIG: Final = "Check a configuration, or begin one."
 _CHECK: Final = """\
 Report every mistake of the configuration, and of its price list if there is
@@ -179,6 +188,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--block", type=int, metavar="N", required=True, help="the first block that would go"
     )
     add_json(exposure)
+    add_json(add(commands, "chains", "what is known of chains", _CHAINS))
     _add_export(commands)
     demo = add(commands, "demo", "the whole story, on a local chain", _DEMO)
     demo.add_argument("--check", action="store_true", help="tell it once, verify each step, end")

@@ -24,6 +24,7 @@ from daemon.chain_commands import CHAIN_COMMANDS
 from daemon.config import Config, ConfigError, example_config, example_prices, load_config
 from daemon.exporting import write_export
 from daemon.exposure_report import exposure_as_json, exposure_as_text
+from daemon.known_chains import chains_as_json, chains_as_text
 from daemon.logs import configure_logs
 from daemon.mistakes import Unfit
 from daemon.postgres import EmbeddedFailed, database
@@ -184,6 +185,11 @@ def _audit(options: Namespace) -> int:
     return 0 if report.balanced else 1
 
 
+def _chains(options: Namespace) -> int:
+    print(chains_as_json() if options.json else chains_as_text())
+    return 0
+
+
 def _config_check(options: Namespace) -> int:
     config = _config(options)
     prices = config.api.prices
@@ -313,6 +319,7 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
         "migrate": _migrate,
         "status": _status,
         "audit": _audit,
+        "chains": _chains,
         "exposure": _exposure,
         "export": _export,
         "demo": _demo,

@@ -1,16 +1,22 @@
 """What the logs of proven blocks earn. Pure: the rules are data, the chain is only read here."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
-from contracts.events import Mismatch
+from contracts.events import Decoded, Mismatch
 from contracts.logs import Log
+from contracts.presets import Role
+from daemon.followed_events import FollowedEvent
 from daemon.reading import Block
 from daemon.rules import TooLarge, credits_for
 from daemon.sources import Source
 from ledger.credits import format_credits
-from ledger.watching import SeenEvent, SetAside
+from ledger.watching import ADDS, EARNS, TAKES, SeenEvent, SetAside
+
+_ROLES: Final[Mapping[Role, int]] = MappingProxyType({"earns": EARNS, "adds": ADDS, "takes": TAKES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,54 +36,93 @@ class Earnings:
 
 
 def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnings:
-    """Return what the blocks' logs earn, in chain order.
+    """Return what the blocks' logs earn or stake, in chain order.
 
-    A log belongs to a source by emitter, first topic and block. If it then does not decode
-    exactly, or would earn more than a grant may be, it is set aside with the reason.
+    A log belongs to a source by emitter, first topic and block. If it then decodes exactly as none
+    of the source's events, or would earn more than a grant may be, it is set aside with the reason.
     """
-    by_kind: dict[tuple[bytes, bytes], list[Followed]] = defaultdict(list)
-    for following in followed:
-        by_kind[following.source.contract, following.source.event.topic0].append(following)
+    candidates = _candidates(followed)
     events: list[SeenEvent] = []
     set_aside: list[SetAside] = []
     for block in blocks:
         for log in block.logs:
-            for following in by_kind.get((log.address, log.topics[0] if log.topics else b""), ()):
+            kind = (log.address, log.topics[0] if log.topics else b"")
+            for following, forms in candidates.get(kind, ()):
                 if not following.source.covers(block.number):
                     continue
-                match _sighting(block, log, following):
-                    case SeenEvent() as event:
-                        events.append(event)
-                    case SetAside() as aside:
-                        set_aside.append(aside)
+                for sighting in _sightings(block, log, following, forms):
+                    if isinstance(sighting, SeenEvent):
+                        events.append(sighting)
+                    else:
+                        set_aside.append(sighting)
     return Earnings(tuple(events), tuple(set_aside))
 
 
-def _sighting(block: Block, log: Log, following: Followed) -> SeenEvent | SetAside | None:
-    """Return what a log is to a source; None if it is another event than the source is about."""
-    decoded = following.source.event.decode(log)
-    if isinstance(decoded, Mismatch):
-        return _set_aside(block, log, following, decoded.reason)
-    if not following.source.wants(decoded):
+_Candidates = Mapping[tuple[bytes, bytes], list[tuple[Followed, list[FollowedEvent]]]]
+
+
+def _candidates(followed: Sequence[Followed]) -> _Candidates:
+    """Return, by emitter and first topic, the sources with their events that a log may be."""
+    found: dict[tuple[bytes, bytes], list[tuple[Followed, list[FollowedEvent]]]] = defaultdict(list)
+    for following in followed:
+        by_topic: dict[bytes, list[FollowedEvent]] = defaultdict(list)
+        for each in following.source.events:
+            by_topic[each.event.topic0].append(each)
+        for contract in following.source.contracts:
+            for topic, forms in by_topic.items():
+                found[contract, topic].append((following, forms))
+    return found
+
+
+def _sightings(
+    block: Block, log: Log, following: Followed, forms: Sequence[FollowedEvent]
+) -> Iterator[SeenEvent | SetAside]:
+    """Give what a log is to a source: of a transfer, two events; nothing of what it does not want.
+
+    A log may be of one version of an event and not of another: it is set aside if it is of none.
+    """
+    current = [form for form in forms if form.covers(block.number)]
+    read = [(form, form.event.decode(log)) for form in current]
+    decoded = [(form, said) for form, said in read if isinstance(said, Decoded)]
+    if current and not decoded:
+        reasons = [said.reason for _, said in read if isinstance(said, Mismatch)]
+        yield _set_aside(block, log, following, "; ".join(dict.fromkeys(reasons)))
+        return
+    wanted = [(form, said) for form, said in decoded if form.wants(said)]
+    if len(wanted) > 1 and len({said.wallet for _, said in wanted}) == 1:
+        return  # what somebody sends to himself changes nothing
+    for form, said in wanted:
+        sighting = _sighting(block, log, following, form, said)
+        if sighting is not None:
+            yield sighting
+
+
+def _sighting(
+    block: Block, log: Log, following: Followed, form: FollowedEvent, said: Decoded
+) -> SeenEvent | SetAside | None:
+    credits_micro = 0
+    if form.role == "earns":
+        earned = credits_for(following.source.rule, said.amount, block.time)
+        if isinstance(earned, TooLarge):
+            return _set_aside(
+                block,
+                log,
+                following,
+                f"it would earn {format_credits(earned.credits_micro)} credits:"
+                " more than one grant may be",
+            )
+        credits_micro = earned
+    elif said.amount == 0:
         return None
-    credits_micro = credits_for(following.source.rule, decoded.amount)
-    if isinstance(credits_micro, TooLarge):
-        return _set_aside(
-            block,
-            log,
-            following,
-            f"it would earn {format_credits(credits_micro.credits_micro)} credits:"
-            " more than one grant may be",
-        )
     return SeenEvent(
         block_number=block.number,
         tx_hash=log.tx_hash,
         ordinal=log.ordinal,
-        role=0,
+        role=_ROLES[form.role],
         log_index=log.log_index,
         rule_id=following.rule_id,
-        wallet=decoded.wallet,
-        amount=decoded.amount,
+        wallet=said.wallet,
+        amount=said.amount,
         credits=credits_micro,
     )
 

@@ -9,13 +9,26 @@ The header is that of the Ethereum yellow paper, section 4.3, with the fields of
 it; receipts are those of its section 4.4.1 and, typed, of EIP-2718.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from contracts.logs import TOPICS_MAX, Log
+from daemon.node_json import (
+    ADDRESS,
+    ANY_LENGTH,
+    BLOOM,
+    HASH,
+    SHOWN_LENGTH_MAX,
+    Malformed,
+    integer,
+    items,
+    octets,
+    octets_again,
+    octets_of,
+    record_of,
+    shown,
+)
 from daemon.trie import (
     EMPTY_ROOT,
     keccak,
@@ -28,11 +41,6 @@ from daemon.trie import (
 
 # About what the largest answer read from a node can hold, at 300 bytes of JSON a log.
 LOGS_PER_BLOCK_MAX: Final = 200_000
-QUANTITY_DIGITS_MAX: Final = 64  # 256 bits
-# What a node said goes into errors and pages: enough to recognise it, no more.
-SHOWN_LENGTH_MAX: Final = 80
-# Contracts, events and whoever stakes often: their texts are read once. About two megabytes.
-TEXTS_KEPT_MAX: Final = 8_192
 # EIP-2718 types whose receipts are known to share one payload: legacy, EIP-2930, 1559, 4844, 7702.
 # Of others it is tried: if their root comes out, it was right.
 RECEIPT_TYPES: Final = (0, 1, 2, 3, 4)
@@ -40,43 +48,41 @@ TYPE_MAX: Final = 0x7F  # EIP-2718: what is above begins a legacy list
 # The OP stack's deposits; since its Canyon fork two fields more are in the root.
 DEPOSIT_TYPE: Final = 0x7E
 
-_HASH: Final = 32  # a field of so many bytes; so are the next two
-_ADDRESS: Final = 20
-_BLOOM: Final = 256
-_DATA: Final = -1  # bytes of any length
-_QUANTITY: Final = -2  # an integer
+_QUANTITY: Final = -2  # where a length stands: an integer
 
 _HEADER: Final = (
-    ("parentHash", _HASH),
-    ("sha3Uncles", _HASH),
-    ("miner", _ADDRESS),
-    ("stateRoot", _HASH),
-    ("transactionsRoot", _HASH),
-    ("receiptsRoot", _HASH),
-    ("logsBloom", _BLOOM),
+    ("parentHash", HASH),
+    ("sha3Uncles", HASH),
+    ("miner", ADDRESS),
+    ("stateRoot", HASH),
+    ("transactionsRoot", HASH),
+    ("receiptsRoot", HASH),
+    ("logsBloom", BLOOM),
     ("difficulty", _QUANTITY),
     ("number", _QUANTITY),
     ("gasLimit", _QUANTITY),
     ("gasUsed", _QUANTITY),
     ("timestamp", _QUANTITY),
-    ("extraData", _DATA),
-    ("mixHash", _HASH),
+    ("extraData", ANY_LENGTH),
+    ("mixHash", HASH),
     ("nonce", 8),
 )
 # Each fork appended its own: a header has the first few of these, and never one without those
 # before it.
 _HEADER_TAIL: Final = (
     ("baseFeePerGas", _QUANTITY),  # EIP-1559
-    ("withdrawalsRoot", _HASH),  # EIP-4895
+    ("withdrawalsRoot", HASH),  # EIP-4895
     ("blobGasUsed", _QUANTITY),  # EIP-4844
     ("excessBlobGas", _QUANTITY),  # EIP-4844
-    ("parentBeaconBlockRoot", _HASH),  # EIP-4788
-    ("requestsHash", _HASH),  # EIP-7685
+    ("parentBeaconBlockRoot", HASH),  # EIP-4788
+    ("requestsHash", HASH),  # EIP-7685
 )
 _BESIDE_HEADER: Final = ("hash", "size", "totalDifficulty", "transactions", "uncles", "withdrawals")
 _KNOWN: Final = frozenset({*dict(_HEADER), *dict(_HEADER_TAIL), *_BESIDE_HEADER})
 
-_QUANTITY_TEXT: Final = re.compile(f"0x[0-9a-fA-F]{{1,{QUANTITY_DIGITS_MAX}}}")
+
+# A contract, and the first topic of an event of it.
+Kind = tuple[bytes, bytes]
 
 
 class Violated(Exception):
@@ -95,13 +101,20 @@ class Unprovable(Exception):
     """The chain holds what this version cannot encode, so nothing is shown either way."""
 
     def __init__(self, block_number: int | None, reason: str) -> None:
-        super().__init__(f"{_block_name(block_number)}: {reason}")
+        super().__init__(
+            f"{_block_name(block_number)}: {reason}. Where a chain cannot be proven, two nodes that"
+            " agree stand in for the proof: list another one, and set agree = 2"
+        )
         self.block_number = block_number
         self.reason = reason
 
 
-class _MalformedError(Exception):
-    """A field of the JSON is not what its name promises."""
+class Moved(Exception):
+    """The chain, or the part of it that this node knows, changed while it was read: read again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,40 +142,39 @@ def prove_header(answer: object, asked_number: int | None) -> Header:
     """
     strange: list[str] = []
     try:
-        block = _record(answer)
+        block = record_of(answer)
         strange = _strange_fields(block)
         recomputed = keccak(_header_rlp(block))
         header = Header(
-            number=_quantity(block, "number"),
-            hash=_fixed(block, "hash", _HASH),
-            parent=_fixed(block, "parentHash", _HASH),
-            time=_quantity(block, "timestamp"),
-            receipts_root=_fixed(block, "receiptsRoot", _HASH),
-            bloom=int.from_bytes(_fixed(block, "logsBloom", _BLOOM)),
-            transactions=_items(block, "transactions"),
+            number=integer(block, "number"),
+            hash=octets(block, "hash", HASH),
+            parent=octets(block, "parentHash", HASH),
+            time=integer(block, "timestamp"),
+            receipts_root=octets(block, "receiptsRoot", HASH),
+            bloom=int.from_bytes(octets(block, "logsBloom", BLOOM)),
+            transactions=items(block, "transactions"),
         )
         _check_hash(header, recomputed)
-    except _MalformedError as error:
+    except Malformed as error:
         if strange:
             reason = f"{error}; its header is of an unknown kind ({', '.join(strange)})"
             raise Unprovable(asked_number, reason) from None
         raise Violated(asked_number, str(error)) from None
-    if asked_number is not None and header.number != asked_number:
-        raise Violated(asked_number, f"the node answered with block {header.number}")
+    check_number(header, asked_number)
     return header
 
 
 def quantity(answer: object, name: str) -> int:
     """Return an integer answered as JSON, such as `0x1f`. Raises Violated for anything else."""
     try:
-        return _quantity({name: answer}, name)
-    except _MalformedError as error:
+        return integer({name: answer}, name)
+    except Malformed as error:
         raise Violated(None, str(error)) from None
 
 
-def bloom_masks(addresses: Iterable[bytes]) -> dict[bytes, int]:
-    """Return for each address the three bits a bloom has set if it holds a log of the address."""
-    return {address: bloom_mask(address) for address in addresses}
+def bloom_masks(kinds: Iterable[Kind]) -> dict[Kind, int]:
+    """Return for each kind of log the bits that a bloom has set if it holds one."""
+    return {(address, topic): bloom_mask(address) | bloom_mask(topic) for address, topic in kinds}
 
 
 def bloom_mask(item: bytes) -> int:
@@ -174,18 +186,28 @@ def bloom_mask(item: bytes) -> int:
     return mask
 
 
-def may_have_logs(header: Header, masks: Mapping[bytes, int]) -> bool:
-    """Return False where the header alone proves that none of the addresses has a log.
+def may_have_logs(header: Header, masks: Mapping[Kind, int]) -> bool:
+    """Return False where the header alone proves that it has no log of any of the kinds.
 
     An all-zero bloom over receipts is no proof: it is also how chains without blooms look.
     """
     if header.bloom == 0:
-        return bool(masks) and header.receipts_root != EMPTY_ROOT
+        return bool(masks) and has_receipts(header)
     return any(header.bloom & mask == mask for mask in masks.values())
 
 
-def prove_logs(header: Header, answer: object, masks: Mapping[bytes, int]) -> tuple[Log, ...]:
-    """Return the logs of the addresses in `masks`, in order and complete.
+def has_receipts(header: Header) -> bool:
+    """Return False where the header alone proves that its block has no transaction."""
+    return header.receipts_root != EMPTY_ROOT
+
+
+def excludes(header: Header, mask: int) -> bool:
+    """Return whether a bloom proves that nothing with these bits is in the block."""
+    return header.bloom & mask != mask
+
+
+def prove_logs(header: Header, answer: object, masks: Mapping[Kind, int]) -> tuple[Log, ...]:
+    """Return the logs of the kinds in `masks`, in order and complete.
 
     `answer` is the block's receipts as JSON. Their root is recomputed, so a log left out, added
     or changed is Violated. Unprovable: another root where a receipt's type is unknown here, more
@@ -198,115 +220,112 @@ def prove_logs(header: Header, answer: object, masks: Mapping[bytes, int]) -> tu
     logs: list[Log] = []
     log_count = 0
     tx_hashes: set[bytes] = set()
-    kinds: set[int] = set()
+    types: set[int] = set()
     for position, value in enumerate(_receipts(answer, header)):
         try:
-            receipt = _record(value)
+            receipt = record_of(value)
             tx_hash = _transaction(receipt, header, position)
             tx_hashes.add(tx_hash)
             encoded_logs: list[bytes] = []
-            for ordinal, log in enumerate(_items(receipt, "logs")):
-                address, topics, data = _log(log, receipt, log_count)
+            for ordinal, log in enumerate(items(receipt, "logs")):
+                address, topics, data = placed_log(log, receipt, log_count)
                 encoded_logs.append(rlp_log(address, topics, data))
-                if address in masks:
+                if topics and (address, topics[0]) in masks:
                     logs.append(Log(address, topics, data, tx_hash, ordinal, log_count))
                 log_count += 1
             if log_count > LOGS_PER_BLOCK_MAX:
                 raise Unprovable(header.number, f"it has more than {LOGS_PER_BLOCK_MAX} logs")
-            kind = _quantity(receipt, "type") if receipt.get("type") is not None else 0
-            kinds.add(kind)
+            kind = integer(receipt, "type") if receipt.get("type") is not None else 0
+            types.add(kind)
             encoded.append(_receipt_rlp(receipt, kind, encoded_logs))
-        except _MalformedError as error:
+        except Malformed as error:
             raise Violated(header.number, f"receipt {position}: {error}") from None
     if len(tx_hashes) != len(encoded):
         raise Violated(header.number, "two of its transactions have the same hash")
     if ordered_root(encoded) != header.receipts_root:
-        if unknown := kinds.difference(RECEIPT_TYPES):
-            types = ", ".join(map(str, sorted(unknown)))
-            raise Unprovable(header.number, f"it has receipts of the unknown type {types}")
+        if unknown := types.difference(RECEIPT_TYPES):
+            listed = ", ".join(map(str, sorted(unknown)))
+            raise Unprovable(header.number, f"it has receipts of the unknown type {listed}")
         raise Violated(header.number, "its receipts do not have the root that its header names")
-    if any(header.bloom & masks[log.address] != masks[log.address] for log in logs):
+    if any(excludes(header, masks[log.address, log.topics[0]]) for log in logs):
         raise Unprovable(header.number, "its bloom does not hold the logs of its receipts")
     return tuple(logs)
 
 
-def _receipts(answer: object, header: Header) -> list[object]:
+def listed_receipts(answer: object, header: Header) -> list[object]:
+    """Return a block's receipts one by one, or raise Violated."""
     if not isinstance(answer, list):
-        raise Violated(header.number, f"its receipts are {_shown(answer)}, not a list")
-    if len(answer) != len(header.transactions):
+        raise Violated(header.number, f"its receipts are {shown(answer)}, not a list")
+    return answer
+
+
+def _receipts(answer: object, header: Header) -> list[object]:
+    receipts = listed_receipts(answer, header)
+    if len(receipts) != len(header.transactions):
         raise Violated(
             header.number,
-            f"the node has {len(answer)} receipts for {len(header.transactions)} transactions",
+            f"the node has {len(receipts)} receipts for {len(header.transactions)} transactions",
         )
-    return answer
+    return receipts
 
 
 def _transaction(receipt: Mapping[str, object], header: Header, position: int) -> bytes:
     """Return the hash of a receipt's transaction, its place in the block checked."""
-    tx_hash = _fixed(receipt, "transactionHash", _HASH)
-    if _bytes(header.transactions[position], "the block's list", _HASH) != tx_hash:
-        raise _MalformedError("transactionHash is not the block's at this position")
-    if _quantity(receipt, "transactionIndex") != position:
-        raise _MalformedError("transactionIndex is not the receipt's position")
-    if _fixed(receipt, "blockHash", _HASH) != header.hash:
-        raise _MalformedError("blockHash is another block's")
+    tx_hash = octets(receipt, "transactionHash", HASH)
+    if octets_of(header.transactions[position], "the block's list", HASH) != tx_hash:
+        raise Malformed("transactionHash is not the block's at this position")
+    if integer(receipt, "transactionIndex") != position:
+        raise Malformed("transactionIndex is not the receipt's position")
+    if octets(receipt, "blockHash", HASH) != header.hash:
+        raise Malformed("blockHash is another block's")
     return tx_hash
 
 
-def _log(
+def placed_log(
     value: object, receipt: Mapping[str, object], log_index: int
 ) -> tuple[bytes, tuple[bytes, ...], bytes]:
-    """Return address, topics and data of a log, its place in the checked receipt checked too."""
-    log = _record(value)
+    """Return address, topics and data of a log, its place in the checked receipt checked too.
+
+    Raises Malformed.
+    """
+    log = record_of(value)
     for field in ("blockHash", "transactionHash"):
         # Nearly always the same text, and comparing that is ten times quicker.
         if log.get(field) != receipt[field] and (
-            _fixed(log, field, _HASH) != _fixed(receipt, field, _HASH)
+            octets(log, field, HASH) != octets(receipt, field, HASH)
         ):
-            raise _MalformedError(f"a log's {field} is not that of its receipt")
-    if log.get("logIndex") != hex(log_index) and _quantity(log, "logIndex") != log_index:
-        raise _MalformedError(f"logIndex is not {log_index}, as the order of the logs has it")
+            raise Malformed(f"a log's {field} is not that of its receipt")
+    if log.get("logIndex") != hex(log_index) and integer(log, "logIndex") != log_index:
+        raise Malformed(f"logIndex is not {log_index}, as the order of the logs has it")
     if log.get("removed"):
-        raise _MalformedError("a log is marked as removed")
-    topics = _items(log, "topics")
+        raise Malformed("a log is marked as removed")
+    topics = items(log, "topics")
     if len(topics) > TOPICS_MAX:
-        raise _MalformedError(f"a log has {len(topics)} topics")
+        raise Malformed(f"a log has {len(topics)} topics")
     return (
-        _known(log.get("address"), "address", _ADDRESS),
-        tuple([_known(topic, "topic", _HASH) for topic in topics]),
-        _fixed(log, "data", _DATA),
+        octets_again(log.get("address"), "address", ADDRESS),
+        tuple([octets_again(topic, "topic", HASH) for topic in topics]),
+        octets(log, "data", ANY_LENGTH),
     )
-
-
-def _known(value: object, field: str, length: int) -> bytes:
-    """Return what `_bytes` does, for a text that may well come again."""
-    if not isinstance(value, str):
-        raise _MalformedError(f"{field} is {_shown(value)}, not text")
-    return _kept_bytes(value, field, length)
-
-
-@lru_cache(TEXTS_KEPT_MAX)
-def _kept_bytes(text: str, field: str, length: int) -> bytes:
-    return _bytes(text, field, length)
 
 
 def _receipt_rlp(receipt: Mapping[str, object], kind: int, encoded_logs: Iterable[bytes]) -> bytes:
     """Return the receipt as its trie holds it: the type's byte, unless legacy, and the payload."""
     if kind > TYPE_MAX:
-        raise _MalformedError(f"type is {kind}, which no transaction has")
+        raise Malformed(f"type is {kind}, which no transaction has")
     if receipt.get("status") is not None:
-        outcome = rlp_integer(_quantity(receipt, "status"))
+        outcome = rlp_integer(integer(receipt, "status"))
     else:  # before EIP-658 the state's root stood here
-        outcome = rlp_bytes(_fixed(receipt, "root", _HASH))
+        outcome = rlp_bytes(octets(receipt, "root", HASH))
     fields = [
         outcome,
-        rlp_integer(_quantity(receipt, "cumulativeGasUsed")),
-        rlp_bytes(_fixed(receipt, "logsBloom", _BLOOM)),
+        rlp_integer(integer(receipt, "cumulativeGasUsed")),
+        rlp_bytes(octets(receipt, "logsBloom", BLOOM)),
         rlp_list(encoded_logs),
     ]
     if kind == DEPOSIT_TYPE and receipt.get("depositReceiptVersion") is not None:
         beside = ("depositNonce", "depositReceiptVersion")
-        fields += [rlp_integer(_quantity(receipt, name)) for name in beside]
+        fields += [rlp_integer(integer(receipt, name)) for name in beside]
     payload = rlp_list(fields)
     return bytes((kind,)) + payload if kind else payload
 
@@ -320,58 +339,22 @@ def _strange_fields(block: Mapping[str, object]) -> list[str]:
 def _header_rlp(block: Mapping[str, object]) -> bytes:
     present = (pair for pair in _HEADER_TAIL if block.get(pair[0]) is not None)
     return rlp_list(
-        rlp_integer(_quantity(block, name))
+        rlp_integer(integer(block, name))
         if length == _QUANTITY
-        else rlp_bytes(_fixed(block, name, length))
+        else rlp_bytes(octets(block, name, length))
         for name, length in (*_HEADER, *present)
     )
 
 
+def check_number(header: Header, asked_number: int | None) -> None:
+    """Raise Violated where a node answered with another block than the one asked for."""
+    if asked_number is not None and header.number != asked_number:
+        raise Violated(asked_number, f"the node answered with block {header.number}")
+
+
 def _check_hash(header: Header, recomputed: bytes) -> None:
     if recomputed != header.hash:
-        raise _MalformedError(f"its header hashes to 0x{recomputed.hex()}, not to its hash")
-
-
-def _record(value: object) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise _MalformedError(f"{_shown(value)} stands where an object belongs")
-    return value
-
-
-def _items(record: Mapping[str, object], field: str) -> list[object]:
-    value = record.get(field)
-    if not isinstance(value, list):
-        raise _MalformedError(f"{field} is {_shown(value)}, not a list")
-    return value
-
-
-def _quantity(record: Mapping[str, object], field: str) -> int:
-    value = record.get(field)
-    if not isinstance(value, str) or _QUANTITY_TEXT.fullmatch(value) is None:
-        raise _MalformedError(f"{field} is {_shown(value)}, not an integer of at most 256 bits")
-    return int(value, 16)
-
-
-def _fixed(record: Mapping[str, object], field: str, length: int) -> bytes:
-    return _bytes(record.get(field), field, length)
-
-
-def _bytes(value: object, field: str, length: int) -> bytes:
-    if isinstance(value, str) and value.startswith("0x"):
-        try:
-            found = bytes.fromhex(value[2:])
-        except ValueError:
-            found = b""
-        # fromhex skips spaces: the text must be as long as its bytes make it.
-        if len(value) == 2 + 2 * len(found) and length in (len(found), _DATA):
-            return found
-    wanted = "bytes" if length == _DATA else f"{length} bytes"
-    raise _MalformedError(f"{field} is {_shown(value)}, not {wanted} as hexadecimal text")
-
-
-def _shown(value: object) -> str:
-    text = "missing" if value is None else repr(value)
-    return text if len(text) <= SHOWN_LENGTH_MAX else text[:SHOWN_LENGTH_MAX] + "…"
+        raise Malformed(f"its header hashes to 0x{recomputed.hex()}, not to its hash")
 
 
 def _block_name(number: int | None) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
+from itertools import zip_longest
 from time import monotonic
 from typing import Final
 
@@ -15,14 +16,15 @@ from daemon.reading import (
     Unprovable,
     UnsupportedTag,
     Violated,
-    read_blocks,
     read_chain_id,
     read_finalized,
     read_genesis,
     read_head,
+    read_header,
 )
 from daemon.rereading import Rereader
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
+from daemon.rules import Rule
 from daemon.sources import Source
 from daemon.steps import Halt, Wait
 from daemon.upstreams import Upstreams, asked_in_turn
@@ -37,7 +39,7 @@ from ledger.errors import (
     WrongChain,
 )
 from ledger.late import Late
-from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, Watching
+from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, StakeTerms, Watching
 
 # A turn that goes on for ever would keep the jobs of a stopping program waiting.
 STEPS_PER_TURN_MAX: Final = 100
@@ -54,7 +56,13 @@ class Follower:
         self.chain = chain
         self._database_url = database_url
         self._name = name
-        self._upstreams = Upstreams([Node(url.reveal()) for url in chain.rpc_urls], chain.agree)
+        self._upstreams = Upstreams(
+            [
+                Node(url.reveal(), requests_per_second=rate)
+                for url, rate in zip_longest(chain.rpc_urls, chain.requests_per_second)
+            ],
+            chain.agree,
+        )
         self._leading: AsyncExitStack | None = None
         self._watching: Watching | None = None
         self._followings: Followings | None = None
@@ -96,7 +104,7 @@ class Follower:
         if isinstance(self.chain.confirmation, Depth):
             return
         try:
-            await read_finalized(node)
+            await read_finalized(node, self.chain.trust)
         except UnsupportedTag as error:
             raise UnsupportedTag(
                 f"{error.reason} (chains.{self.chain.name}: set confirmation = {{ depth = … }}"
@@ -251,7 +259,7 @@ class Follower:
             followings = Followings(self.chain, tuple(followed))
             self._leading = stack.pop_all()
         self._watching, self._followings = watching, followings
-        self._view = View(self._upstreams, self.chain, followings.contracts)
+        self._view = View(self._upstreams, self.chain, followings.kinds)
         log.info("leading", chain=self.chain.name, epoch=watching.epoch)
         return self._view, watching, followings
 
@@ -267,20 +275,22 @@ class Follower:
 
     async def _entry(self, node: Node) -> ChainEntry:
         """Return the chain for the books. Its anchor is below the first source, and final."""
-        confirmation = self.chain.confirmation
-        head = await read_head(node)
-        finalized = None if isinstance(confirmation, Depth) else await read_finalized(node)
+        confirmation, trust = self.chain.confirmation, self.chain.trust
+        head = await read_head(node, trust)
+        finalized = None if isinstance(confirmation, Depth) else await read_finalized(node, trust)
         final = final_block(self.chain, head, finalized).number
         first = min((source.from_block for source in self.chain.sources), default=final + 1)
         number = max(min(first - 1, final), -1)
         anchor_hash, anchor_time = GENESIS_PARENT, 0
         if number >= 0:
-            anchor = (await read_blocks(node, number, number, frozenset()))[0]
+            anchor = await read_header(node, number, trust)
+            if anchor is None:
+                raise Moved(f"the node has no block {number}")
             anchor_hash, anchor_time = anchor.hash, anchor.time
         return ChainEntry(
             chain_id=self.chain.chain_id,
             name=self.chain.name,
-            genesis=await read_genesis(node),
+            genesis=await read_genesis(node, trust),
             depth=confirmation.blocks if isinstance(confirmation, Depth) else None,
             anchor_number=number,
             anchor_hash=anchor_hash,
@@ -315,7 +325,7 @@ def rule_entry(source: Source) -> RuleEntry:
     """Return a source as the books know it."""
     return RuleEntry(
         name=source.name,
-        contract=source.contract,
+        contract=source.contracts[0],
         event=source.followed,
         from_block=source.from_block,
         to_block=source.to_block,
@@ -328,4 +338,16 @@ def rule_entry(source: Source) -> RuleEntry:
         operations=source.operations,
         cap_day=source.rule.max_per_day_micro,
         cap_total=source.rule.max_in_all_micro,
+        stakes=_stake_terms(source.rule),
+    )
+
+
+def _stake_terms(rule: Rule) -> StakeTerms | None:
+    if rule.holding is None:
+        return None
+    return StakeTerms(
+        divisor=rule.per_base_units * rule.holding.every_seconds,
+        rates=((0, rule.credits_micro), *rule.rates),
+        period_seconds=rule.holding.period_seconds,
+        hold_seconds=rule.holding.hold_seconds,
     )

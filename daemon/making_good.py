@@ -193,7 +193,7 @@ async def _replay_block(
     number = rows[0].block_number
     if number > place.confirmed_number:
         return 0, [(row, f"block {number} is not confirmed yet") for row in rows]
-    block = await rereader.logs_of(number, frozenset(each.source.contract for each in followed))
+    block = await rereader.block(number, followed)
     earnings = earnings_of([block], followed)
     ours = {(row.tx_hash, row.ordinal): row for row in rows if row.block_hash == block.hash}
     events = [each for each in earnings.events if (each.tx_hash, each.ordinal) in ours]
@@ -217,6 +217,11 @@ async def backfill(database_url: str, chain: Chain, source: Source) -> Backfille
     What is pending is forgotten at the end, so that the watcher reads it again with the source.
     Safe to run again: it goes on where it was.
     """
+    if source.rule.holding is not None:
+        raise NotLate(
+            f"source {source.name} earns for the time that stakes are held, and the periods that"
+            " lie behind have been granted: give it a from_block that has not been read yet"
+        )
     async with rereading(database_url, chain) as (rereader, place):
         rule_id, followed_to = await rereader.late.enter_rule(place.epoch, rule_entry(source))
         followed = [Followed(source, rule_id)]

@@ -6,7 +6,7 @@ none. Besides the errors named here, every function raises NodeUnavailable and N
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -14,15 +14,22 @@ from typing import Final
 from contracts.logs import Log
 from daemon.evidence import (
     Header,
+    Kind,
+    Moved,
     Unprovable,
     Violated,
     bloom_masks,
+    has_receipts,
     may_have_logs,
     prove_header,
     prove_logs,
     quantity,
 )
+from daemon.found_logs import Found, find_logs
+from daemon.hearsay import believe_header, believe_logs
+from daemon.known_chains import VERIFY_USUAL, Trust, Verify
 from daemon.mistakes import Unfit
+from daemon.receipts import read_receipts, receipts_batches
 from daemon.rpc import RATE_LIMITED_CODES, Node, NodeRefused
 
 __all__ = [
@@ -31,6 +38,7 @@ __all__ = [
     "BlockRef",
     "Moved",
     "Tip",
+    "Trust",
     "Unprovable",
     "UnsupportedTag",
     "Violated",
@@ -40,26 +48,16 @@ __all__ = [
     "read_genesis",
     "read_hash",
     "read_head",
+    "read_header",
     "read_tip",
     "require_linked",
 ]
 
 # They are held in memory until their events are in the books, and read again if that fails.
 BLOCKS_PER_READ_MAX: Final = 1_000
-# Receipts of so many transactions are some 2.5 MB of JSON: a batch has whole blocks of no more, and
-# one block at least.
-TRANSACTIONS_PER_BATCH_MAX: Final = 1_000
 # A block with logs takes some tenths of a millisecond to prove, a full one several: whatever else
 # the process does gets its turn in between.
 PROOFS_PER_TURN: Final = 10
-
-
-class Moved(Exception):
-    """The chain, or the part of it that this node knows, changed while it was read: read again."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class UnsupportedTag(Unfit):
@@ -83,7 +81,7 @@ class BlockRef:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A proven block: `logs` are all logs of the watched addresses, in order.
+    """A proven block: `logs` are all its logs of the watched kinds, in order.
 
     `time` is in unix seconds.
     """
@@ -113,18 +111,20 @@ async def read_chain_id(node: Node) -> int:
     return quantity(await node.call("eth_chainId"), "eth_chainId")
 
 
-async def read_genesis(node: Node) -> bytes:
+async def read_genesis(node: Node, trust: Trust = "proof") -> bytes:
     """Return the hash of block 0: with the chain id, it is which chain this is.
 
     Raises Violated or Unprovable as `read_blocks` does.
     """
-    genesis = await read_hash(node, 0)
+    genesis = await read_hash(node, 0, trust)
     if genesis is None:
         raise Violated(0, "the node does not have it")
     return genesis
 
 
-async def read_tip(node: Node, chain_id: int, height: int, *, finalized: bool) -> Tip:
+async def read_tip(
+    node: Node, chain_id: int, height: int, *, finalized: bool, trust: Trust = "proof"
+) -> Tip:
     """Return head, final block and the hash at `height` (at least 0), in one round trip.
 
     All of it is of one node, but a batch is no snapshot: its chain may move in between. Raises
@@ -142,27 +142,27 @@ async def read_tip(node: Node, chain_id: int, height: int, *, finalized: bool) -
         chain, below, latest, *final = await node.batch(calls)
     except NodeRefused:
         if finalized:
-            await read_finalized(node)  # says so, if that was it
+            await read_finalized(node, trust)  # says so, if that was it
         raise
     found = quantity(chain, "eth_chainId")
     if found != chain_id:
         raise Violated(None, f"the node is on chain {found}, and was on chain {chain_id}")
     return Tip(
-        head=_latest(latest),
-        finalized=_finalized(final[0]) if finalized else None,
-        hash_below=None if below is None else prove_header(below, height).hash,
+        head=_latest(latest, trust),
+        finalized=_finalized(final[0], trust) if finalized else None,
+        hash_below=None if below is None else header_of(below, height, trust).hash,
     )
 
 
-async def read_head(node: Node) -> BlockRef:
+async def read_head(node: Node, trust: Trust = "proof") -> BlockRef:
     """Return the last block the node knows; another node may know more or fewer.
 
     Raises Violated or Unprovable as `read_blocks` does.
     """
-    return _latest(await node.call("eth_getBlockByNumber", "latest", False))
+    return _latest(await node.call("eth_getBlockByNumber", "latest", False), trust)
 
 
-async def read_finalized(node: Node) -> BlockRef:
+async def read_finalized(node: Node, trust: Trust = "proof") -> BlockRef:
     """Return the last block that the node's consensus calls final.
 
     Raises UnsupportedTag where the node answers that it has none, and Violated or Unprovable as
@@ -174,48 +174,69 @@ async def read_finalized(node: Node) -> BlockRef:
         if refusal.code in RATE_LIMITED_CODES:
             raise
         raise UnsupportedTag(refusal.message) from refusal
-    return _finalized(answer)
+    return _finalized(answer, trust)
 
 
-async def read_hash(node: Node, number: int) -> bytes | None:
+async def read_hash(node: Node, number: int, trust: Trust = "proof") -> bytes | None:
     """Return the hash of the canonical block with the number; None where the node has none (yet).
 
     Raises Violated or Unprovable as `read_blocks` does.
     """
+    header = await read_header(node, number, trust)
+    return None if header is None else header.hash
+
+
+async def read_header(node: Node, number: int, trust: Trust = "proof") -> Header | None:
+    """Return the header of the canonical block with the number; None where there is none (yet).
+
+    Raises Violated or Unprovable as `read_blocks` does.
+    """
     answer = await node.call("eth_getBlockByNumber", hex(number), False)
-    return None if answer is None else prove_header(answer, number).hash
+    return None if answer is None else header_of(answer, number, trust)
 
 
 async def read_blocks(
-    node: Node, first: int, last: int, watched: frozenset[bytes], *, logs_max: int | None = None
+    node: Node,
+    first: int,
+    last: int,
+    watched: frozenset[Kind],
+    *,
+    verify: Verify = VERIFY_USUAL,
+    logs_max: int | None = None,
 ) -> list[Block]:
     """Return blocks `first` to `last`, both included, each linked to the one before.
 
     With `logs_max` it ends before `last`, but not before one block, once so many logs are found.
 
-    Every block comes with evidence: its header hashes to its hash, and its bloom excludes the
-    watched addresses, or all its receipts were read and have the root that the header names.
-    Whether these blocks are the canonical ones, only the node says.
+    Every block comes with as much evidence as `verify` asks for: its header hashes to its hash
+    (not with "off"), and all its receipts were read and have the root that the header names, or
+    - with "bloom" - its bloom excludes every watched kind of log, or - with "found" - the node
+    finds no such log in it. With "off" nothing is proven. Whether these blocks are the canonical
+    ones, only the node says.
 
-    Raises Violated where something does not recompute, Unprovable where it cannot be recomputed,
-    Moved where blocks are missing or do not link, and ValueError for an empty range or one of
-    more than BLOCKS_PER_READ_MAX blocks.
+    Raises Violated where something does not recompute or contradicts itself, Unprovable where it
+    cannot be recomputed, Moved where blocks are missing or do not link, and ValueError for an
+    empty range or one of more than BLOCKS_PER_READ_MAX blocks.
     """
     if not 0 <= first <= last < first + BLOCKS_PER_READ_MAX:
         raise ValueError(
             f"blocks {first} to {last} are not a range of 1 to {BLOCKS_PER_READ_MAX} blocks"
         )
     masks = bloom_masks(watched)
-    headers = await _read_headers(node, first, last)
+    headers = await _read_headers(node, first, last, "word" if verify == "off" else "proof")
+    suspects, found = await _suspects(node, headers, masks, verify)
     logs: dict[bytes, tuple[Log, ...]] = {}
     count = 0
-    suspects = [header for header in headers if may_have_logs(header, masks)]
-    for part in _receipts_batches(suspects):
+    for part in receipts_batches(suspects):
         if logs_max is not None and count >= logs_max:
             headers = headers[: headers.index(part[0])]
             break
-        for header, receipts in zip(part, await _read_receipts(node, part), strict=True):
-            logs[header.hash] = prove_logs(header, receipts, masks)
+        for header, receipts in zip(part, await read_receipts(node, part), strict=True):
+            if verify == "off":
+                logs[header.hash] = believe_logs(header, receipts, watched)
+            else:
+                logs[header.hash] = prove_logs(header, receipts, masks)
+            found.require_all_in(header, logs[header.hash])
             count += len(logs[header.hash])
             if len(logs) % PROOFS_PER_TURN == 0:
                 await asyncio.sleep(0)
@@ -225,40 +246,52 @@ async def read_blocks(
     ]
 
 
+async def _suspects(
+    node: Node, headers: Sequence[Header], masks: Mapping[Kind, int], verify: Verify
+) -> tuple[list[Header], Found]:
+    """Return the blocks whose receipts are to be read, and what the node finds in them."""
+    match verify:
+        case "all":
+            return [header for header in headers if masks and has_receipts(header)], Found()
+        case "bloom":
+            return [header for header in headers if may_have_logs(header, masks)], Found()
+        case "found" | "off":
+            found = await find_logs(node, headers, masks, proven=verify == "found")
+            return [header for header in headers if found.is_suspect(header)], found
+
+
 async def require_linked(
-    node: Node, ancestor: int, ancestor_hash: bytes, number: int, block: bytes
+    node: Node, ancestor: BlockRef, block: BlockRef, trust: Trust = "proof"
 ) -> None:
-    """Require the node to show headers from above block `ancestor` up to the block `number`.
+    """Require the node to show headers from above the ancestor up to the block.
 
     Each hashes to its hash and names the one before as its parent. Raises Moved otherwise, and as
     `read_blocks` does.
     """
-    last = ancestor_hash
-    for first in range(ancestor + 1, number + 1, BLOCKS_PER_READ_MAX):
-        until = min(number, first + BLOCKS_PER_READ_MAX - 1)
-        headers = await _read_headers(node, first, until)
+    last = ancestor.hash
+    for first in range(ancestor.number + 1, block.number + 1, BLOCKS_PER_READ_MAX):
+        until = min(block.number, first + BLOCKS_PER_READ_MAX - 1)
+        headers = await _read_headers(node, first, until, trust)
         if headers[0].parent != last:
             raise Moved(f"block {first} does not follow the block {first - 1} of the books")
         last = headers[-1].hash
-    if last != block:
-        raise Moved(f"the node shows another block {number} than a moment ago")
+    if last != block.hash:
+        raise Moved(f"the node shows another block {block.number} than a moment ago")
 
 
-def _receipts_batches(headers: Sequence[Header]) -> Iterator[Sequence[Header]]:
-    """Give the headers in batches whose receipts are not too many for one answer."""
-    batch: list[Header] = []
-    transactions = 0
-    for header in headers:
-        transactions += len(header.transactions)
-        if batch and transactions > TRANSACTIONS_PER_BATCH_MAX:
-            yield batch
-            batch, transactions = [], len(header.transactions)
-        batch.append(header)
-    if batch:
-        yield batch
+def header_of(answer: object, asked_number: int | None, trust: Trust) -> Header:
+    """Return the header of a block answered as JSON, proven as far as it is to be."""
+    if trust == "word":
+        return believe_header(answer, asked_number)
+    try:
+        return prove_header(answer, asked_number)
+    except Unprovable:
+        if trust == "proof":
+            raise
+        return believe_header(answer, asked_number)
 
 
-async def _read_headers(node: Node, first: int, last: int) -> list[Header]:
+async def _read_headers(node: Node, first: int, last: int, trust: Trust = "proof") -> list[Header]:
     numbers = range(first, last + 1)
     answers = await node.batch(
         [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
@@ -267,7 +300,7 @@ async def _read_headers(node: Node, first: int, last: int) -> list[Header]:
     for number, answer in zip(numbers, answers, strict=True):
         if answer is None:
             raise Moved(f"the node has no block {number}")
-        headers.append(prove_header(answer, number))
+        headers.append(header_of(answer, number, trust))
     for before, header in pairwise(headers):
         if header.parent != before.hash:
             raise Moved(
@@ -276,26 +309,16 @@ async def _read_headers(node: Node, first: int, last: int) -> list[Header]:
     return headers
 
 
-async def _read_receipts(node: Node, headers: Sequence[Header]) -> list[object]:
-    answers = await node.batch(
-        [("eth_getBlockReceipts", (f"0x{header.hash.hex()}",)) for header in headers]
-    )
-    for header, answer in zip(headers, answers, strict=True):
-        if answer is None:
-            raise Moved(f"the node no longer has the receipts of block {header.number}")
-    return answers
-
-
-def _latest(answer: object) -> BlockRef:
+def _latest(answer: object, trust: Trust) -> BlockRef:
     if answer is None:
         raise Moved("the node has no latest block; it may be starting")
-    return _ref(prove_header(answer, None))
+    return _ref(header_of(answer, None, trust))
 
 
-def _finalized(answer: object) -> BlockRef:
+def _finalized(answer: object, trust: Trust) -> BlockRef:
     if answer is None:
         raise UnsupportedTag("it answered null")
-    return _ref(prove_header(answer, None))
+    return _ref(header_of(answer, None, trust))
 
 
 def _ref(header: Header) -> BlockRef:

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Final, NotRequired, Self, TypedDict, TypeVar, cast
-from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 import msgspec
 from web3 import AsyncHTTPProvider
 from web3._utils.http_session_manager import HTTPSessionManager
 from web3.types import RPCEndpoint, RPCResponse
+
+from daemon.log_range import LogRange
+from daemon.node_url import endpoint_of, secrets_of, split_node_url
+from daemon.pace import Pace
 
 # py_ecc, which web3 imports, raises the limit a hundredfold: an answer of nested brackets would
 # then overrun the stack and end the program, where it should end as an answer that is not JSON-RPC.
@@ -41,8 +44,8 @@ ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 CONNECTIONS_MAX: Final = 8
 # A node's own words go into errors and pages: enough to recognise them, no more.
 MESSAGE_LENGTH_MAX: Final = 200
-# Shorter parts of a URL are names such as `v3` or `rpc`, not keys.
-SECRET_LENGTH_MIN: Final = 8
+# What providers say of their limits is some hundred characters long, with the number at its end.
+DETAILS_LENGTH_MAX: Final = 2_000
 
 # JSON-RPC errors that speak of the caller's pace alone. EIP-1474: -32005 is "limit exceeded".
 RATE_LIMITED_CODES: Final = frozenset({429, -32005})
@@ -56,22 +59,28 @@ class NodeUnavailable(Exception):
     """The node did not answer, or not with JSON-RPC, in any of the tries.
 
     `endpoint` is scheme, host and port: credentials, path and query are never part of an error.
+    With `too_much` it may well answer if less is asked for at once.
     """
 
-    def __init__(self, endpoint: str, cause: str) -> None:
+    def __init__(self, endpoint: str, cause: str, *, too_much: bool = False) -> None:
         super().__init__(f"the node at {endpoint} is unavailable: {cause}")
         self.endpoint = endpoint
         self.cause = cause
+        self.too_much = too_much
 
 
 class NodeRefused(Exception):
-    """The node answered a call with a JSON-RPC error; asking again would give the same."""
+    """The node answered a call with a JSON-RPC error; asking again would give the same.
 
-    def __init__(self, method: str, code: int, message: str) -> None:
+    `details` is all that the node said, where `message` may be cut short: for programs to read.
+    """
+
+    def __init__(self, method: str, code: int, message: str, details: str = "") -> None:
         super().__init__(f"the node refused {method}: {message} (code {code})")
         self.method = method
         self.code = code
         self.message = message
+        self.details = details or message
 
 
 class _Answer(TypedDict):
@@ -170,16 +179,22 @@ class Node:
     """One node, as an async context manager: its connections close with it.
 
     `url` is http:// or https:// and may carry credentials, also in its path or query. Each try
-    of a call takes at most `timeout_seconds`. Raises ValueError for any other URL.
+    of a call takes at most `timeout_seconds`. No more than `requests_per_second` calls go out,
+    each of a batch counted; None: as many as there are. Raises ValueError for any other URL.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = 10) -> None:
-        parts = _split(url)
-        self.endpoint = _endpoint(parts)
+    def __init__(
+        self, url: str, *, timeout_seconds: float = 10, requests_per_second: int | None = None
+    ) -> None:
+        parts = split_node_url(url)
+        self.endpoint = endpoint_of(parts)
         self._url = url
-        self._secrets = _secrets(parts)
+        self._secrets = secrets_of(parts)
         self._timeout_seconds = timeout_seconds
-        self._batch_calls = BATCH_CALLS_MAX
+        self._batch_calls_max = min(BATCH_CALLS_MAX, requests_per_second or BATCH_CALLS_MAX)
+        self._batch_calls = self._batch_calls_max
+        self._pace = Pace(requests_per_second)
+        self.log_range = LogRange()  # what its answers taught
         self._session: aiohttp.ClientSession | None = None
         self._provider: _Provider | None = None
 
@@ -204,16 +219,35 @@ class Node:
         a call may reach the node more than once. Raises NodeUnavailable then, and NodeRefused at
         once for a JSON-RPC error.
         """
+        return await self._call(method, params)
+
+    async def _call(
+        self, method: str, params: tuple[object, ...], *, divisible: bool = False
+    ) -> Any:  # noqa: ANN401 - JSON is any
         provider = self._open_provider()
 
         async def ask() -> RPCResponse | _Failure:
             answer = await provider.make_request(RPCEndpoint(method), params)
             return answer if isinstance(answer, dict) else _Failure("a list, to a single call")
 
-        answer = await self._asked(ask)
+        answer = await self._asked(ask, 1, divisible=divisible)
         if isinstance(answer, _Failure):
-            raise NodeUnavailable(self.endpoint, answer.cause)
+            too_much = answer.fewer and (divisible or not answer.again)
+            raise NodeUnavailable(self.endpoint, answer.cause, too_much=too_much)
         return self._result(method, answer)
+
+    async def together(self, calls: Sequence[tuple[str, tuple[object, ...]]]) -> list[Any]:
+        """Return the results of a few calls in one batch, so that one server answers all of them.
+
+        A node that does not take it is asked one by one. Where less may help, nothing is tried
+        again: raises NodeUnavailable that says `too_much`, else as `call` does.
+        """
+        answers = await self._batch_of(calls, divisible=True)
+        if not isinstance(answers, _Failure):
+            return answers
+        if answers.again or not answers.fewer:
+            raise NodeUnavailable(self.endpoint, answers.cause, too_much=answers.fewer)
+        return [await self._call(method, params, divisible=True) for method, params in calls]
 
     async def batch(self, calls: Sequence[tuple[str, tuple[object, ...]]]) -> list[Any]:
         """Return the results of the calls, in their order; at most BATCH_CALLS_MAX travel at once.
@@ -239,11 +273,11 @@ class Node:
                 continue
             results.extend(answers)
             if len(part) == self._batch_calls:
-                self._batch_calls = min(BATCH_CALLS_MAX, self._batch_calls + 1)
+                self._batch_calls = min(self._batch_calls_max, self._batch_calls + 1)
         return results
 
     async def _batch_of(
-        self, part: Sequence[tuple[str, tuple[object, ...]]]
+        self, part: Sequence[tuple[str, tuple[object, ...]]], *, divisible: bool = False
     ) -> list[Any] | _Failure:
         """Return the results of one batch, or why there are none."""
         provider = self._open_provider()
@@ -259,7 +293,7 @@ class Node:
                 return _Failure(f"{len(answers)} answers to {len(calls)} calls, or to other ones")
             return answers
 
-        answers = await self._asked(ask)
+        answers = await self._asked(ask, len(calls), divisible=divisible)
         if isinstance(answers, _Failure):
             return answers
         if isinstance(answers, dict):
@@ -272,11 +306,19 @@ class Node:
             for (method, _), answer in zip(part, cast("list[RPCResponse]", answers), strict=True)
         ]
 
-    async def _asked(self, ask: Callable[[], Awaitable[_T | _Failure]]) -> _T | _Failure:
-        """Return the answer, or the last failure once the tries are used up."""
+    async def _asked(
+        self, ask: Callable[[], Awaitable[_T | _Failure]], calls: int, *, divisible: bool
+    ) -> _T | _Failure:
+        """Return the answer, or the last failure once the tries are used up.
+
+        What is `divisible` is not tried again where less at once may help.
+        """
         for pause_seconds in (*BACKOFF_SECONDS[: ATTEMPTS_MAX - 1], None):
+            await self._pace.take(calls)
             answer = await self._tried(ask)
             if not isinstance(answer, _Failure) or not answer.again or pause_seconds is None:
+                return answer
+            if divisible and answer.fewer:
                 return answer
             await asyncio.sleep(max(pause_seconds, answer.again_after_seconds))
         raise AssertionError("the last try returns")
@@ -309,11 +351,14 @@ class Node:
 
     def _refusal(self, method: str, error: object) -> NodeRefused:
         said = error if isinstance(error, dict) else {"message": str(error)}
-        code, message = said.get("code"), str(said.get("message"))
+        code, message, data = said.get("code"), str(said.get("message")), str(said.get("data", ""))
         for secret in self._secrets:
-            message = message.replace(secret, "***")
+            message, data = message.replace(secret, "***"), data.replace(secret, "***")
         return NodeRefused(
-            method, code if isinstance(code, int) else 0, message[:MESSAGE_LENGTH_MAX]
+            method,
+            code if isinstance(code, int) else 0,
+            message[:MESSAGE_LENGTH_MAX],
+            f"{message} {data}"[:DETAILS_LENGTH_MAX],
         )
 
     def _open_provider(self) -> _Provider:
@@ -336,28 +381,3 @@ def _failure_of_status(status: int, retry_after: str | None) -> _Failure:
     if int(retry_after) > RETRY_AFTER_SECONDS_MAX:
         return _Failure(f"{cause}, asking for {retry_after} seconds of pause", again=False)
     return _Failure(cause, again_after_seconds=int(retry_after))
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError("the URL of a node is http://host:port/… or https://host/…")
-    return parts
-
-
-def _endpoint(parts: SplitResult) -> str:
-    host = parts.hostname or ""
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}" + (f":{parts.port}" if parts.port else "")
-
-
-def _secrets(parts: SplitResult) -> tuple[str, ...]:
-    named = (parts.username or "", parts.password or "", parts.query, *parts.path.split("/"))
-    values = (pair.partition("=")[2] for pair in parts.query.split("&"))
-    return tuple(
-        sorted({text for text in (*named, *values) if len(text) >= SECRET_LENGTH_MIN}, key=len)
-    )[::-1]

@@ -125,11 +125,11 @@ def after_fork(
             "the node's chain and the books have no remembered block in common:"
             " check that the node is the right one before anything else"
         )
-    if ancestor >= position.confirmed_number:
+    if ancestor >= position.granted_number:
         return Drop(ancestor)
     if reverses:
         return Reverse(ancestor)
-    number = position.confirmed_number
+    number = position.granted_number
     remedy = (
         f"look at it by `creditd reorg show {name}`, and if the new history is true, accept it:"
         f" `creditd reorg accept {name} --block {number} --hash 0x{other_hash.hex()}"

@@ -9,9 +9,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from daemon.mistakes import ConfigError, Mistake, Mistakes, Place, format_place, nearest, shown
+
+# Of a table, or of an array's place.
+Key = str | int
 
 # No hand writes a megabyte of configuration: more is the wrong file.
 FILE_BYTES_MAX: Final = 1_048_576
@@ -78,7 +81,7 @@ class Table:
 
     def __init__(
         self,
-        values: Mapping[str, object],
+        values: Mapping[Any, object],
         place: Place,
         mistakes: Mistakes,
         *,
@@ -88,35 +91,35 @@ class Table:
         self._place = place
         self._mistakes = mistakes
         self._stand_in = stand_in
-        self._asked: list[str] = []
+        self._asked: list[Key] = []
 
-    def value(self, key: str) -> object | None:
+    def value(self, key: Key) -> object | None:
         """Return the key's value as it stands, None if it is missing."""
         self._asked.append(key)
         return self._values.get(key)
 
     def keys(self) -> tuple[str, ...]:
         """Return the keys that are there, whether they are settings or not."""
-        return tuple(self._values)
+        return tuple(str(key) for key in self._values)
 
-    def mistake(self, key: str, message: str) -> None:
+    def mistake(self, key: Key, message: str) -> None:
         """Note what is wrong with one key."""
         self._mistakes.note((*self._place, key), message)
 
-    def missing(self, key: str, wanted: str) -> None:
+    def missing(self, key: Key, wanted: str) -> None:
         """Note that a key is required."""
         if not self._stand_in:
             self.mistake(key, f"is missing: write {wanted}")
 
-    def sound(self, *keys: str) -> bool:
+    def sound(self, *keys: Key) -> bool:
         """Return whether none of these keys has been found wrong so far."""
         return not any(self._mistakes.concern((*self._place, key)) for key in keys)
 
-    def place(self, key: str) -> str:
+    def place(self, key: Key) -> str:
         """Return the key's place as text."""
         return format_place((*self._place, key))
 
-    def integer(self, key: str, *, at_least: int, at_most: int, default: int | None = None) -> int:
+    def integer(self, key: Key, *, at_least: int, at_most: int, default: int | None = None) -> int:
         """Return a whole number within both bounds."""
         value = self.value(key)
         if value is None and default is not None:
@@ -132,13 +135,13 @@ class Table:
             return value
         return at_least
 
-    def optional_integer(self, key: str, *, at_least: int, at_most: int) -> int | None:
+    def optional_integer(self, key: Key, *, at_least: int, at_most: int) -> int | None:
         """Return a whole number within both bounds, None if the key is missing."""
         if self.value(key) is None:
             return None
         return self.integer(key, at_least=at_least, at_most=at_most)
 
-    def text(self, key: str, *, wanted: str, default: str | None = None) -> str:
+    def text(self, key: Key, *, wanted: str, default: str | None = None) -> str:
         """Return a text of one printable line; `wanted` says what it should be."""
         value = self.value(key)
         if value is None and default is not None:
@@ -155,7 +158,7 @@ class Table:
             return value
         return ""
 
-    def decimal(self, key: str, *, wanted: str) -> str | None:
+    def decimal(self, key: Key, *, wanted: str) -> str | None:
         """Return the text of a decimal number, unchecked, None if the key is missing or wrong."""
         value = self.value(key)
         if value is None or isinstance(value, str):
@@ -164,7 +167,7 @@ class Table:
         self.mistake(key, f"must be {wanted} (got {shown(value)}{reason})")
         return None
 
-    def table(self, key: str, *, wanted: str, required: bool = False) -> "Table":
+    def table(self, key: Key, *, wanted: str, required: bool = False) -> "Table":
         """Return the table under the key; an empty one if it is missing or something else."""
         value = self.value(key)
         place = (*self._place, key)
@@ -176,7 +179,7 @@ class Table:
             self.missing(key, wanted)
         return Table({}, place, self._mistakes, stand_in=True)
 
-    def tables(self, key: str, *, wanted: str) -> "list[Table]":
+    def tables(self, key: Key, *, wanted: str) -> "list[Table]":
         """Return the tables of an array of them, of which there must be one at least."""
         value = self.value(key)
         if value is None or value == []:
@@ -194,11 +197,21 @@ class Table:
                 self._mistakes.note(place, f"must be {wanted} (got {shown(item)})")
         return tables
 
+    def array(self, key: Key) -> "Table":
+        """Return the array under the key, which has been seen to be one, by its indexes."""
+        value = self.value(key)
+        items = value if isinstance(value, list) else []
+        return Table(dict(enumerate(items)), (*self._place, key), self._mistakes)
+
     def refuse_unknown(self) -> None:
         """Note every key that nobody asked for."""
+        known = [str(key) for key in self._asked]
         for key in self._values:
             if key not in self._asked:
-                self.mistake(key, f"is not a setting here: {nearest(key, self._asked)}")
+                self.mistake(
+                    key,
+                    f"is not a setting here: {nearest(str(key), known)}",
+                )
 
 
 def _is_integer(value: object) -> TypeGuard[int]:

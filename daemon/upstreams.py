@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from daemon.reading import Unprovable, Violated, read_hash
+from daemon.reading import Block, Moved, Trust, Unprovable, Violated, read_hash
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 
 # Whoever has failed is left alone for a while, and longer each time, up to about as long as a
@@ -22,10 +22,9 @@ log = structlog.get_logger()
 
 
 class Disagreement(Exception):
-    """Two nodes have different blocks at one height that counts as final."""
+    """Two nodes have different blocks at one height that counts as final, or logs in one block."""
 
-    def __init__(self, number: int, hashes: Sequence[tuple[str, bytes]]) -> None:
-        said = ", ".join(f"{endpoint} has 0x{found.hex()}" for endpoint, found in hashes)
+    def __init__(self, number: int, said: str) -> None:
         super().__init__(
             f"the nodes disagree about block {number}: {said}."
             " Take out the one that is wrong; grants go on once those that answer agree"
@@ -34,7 +33,7 @@ class Disagreement(Exception):
 
 
 class TooFewAgree(Exception):
-    """Fewer nodes than wanted show a block that is to be confirmed; those that lag may yet."""
+    """Fewer nodes than wanted show a block, of those that are to; those that lag may yet."""
 
     def __init__(self, number: int, count: int, wanted: int) -> None:
         super().__init__(f"{count} of {wanted} nodes show block {number}")
@@ -95,7 +94,9 @@ class Upstreams:
             found[name] = each.trouble or None
         return found
 
-    async def require_agreement(self, asked: Node, number: int, block: bytes) -> None:
+    async def require_agreement(
+        self, asked: Node, number: int, block: bytes, trust: Trust = "proof"
+    ) -> None:
         """Require that nobody contradicts what `asked` says of a block that is to be final.
 
         Who does not answer, or does not have the block yet, contradicts nobody; but as many as
@@ -105,22 +106,70 @@ class Upstreams:
         if number < 0:
             return
         others = [node for node in self.nodes if node is not asked]
-        found = await asyncio.gather(*(self._hash_of(node, number) for node in others))
+        found = await asyncio.gather(*(self._hash_of(node, number, trust) for node in others))
         shown = [(n.endpoint, hash_) for n, hash_ in zip(others, found, strict=True) if hash_]
         if any(hash_ != block for _, hash_ in shown):
-            raise Disagreement(number, [(asked.endpoint, block), *shown])
+            everybody = [(asked.endpoint, block), *shown]
+            said = ", ".join(f"{endpoint} has 0x{found.hex()}" for endpoint, found in everybody)
+            raise Disagreement(number, said)
         if 1 + len(shown) < self.agree:
             raise TooFewAgree(number, 1 + len(shown), self.agree)
 
-    async def _hash_of(self, node: Node, number: int) -> bytes | None:
+    async def require_same(
+        self,
+        asked: Node,
+        blocks: Sequence[Block],
+        read: Callable[[Node], Awaitable[Sequence[Block]]],
+    ) -> None:
+        """Require as many nodes as are to agree to say of unproven blocks what `asked` says.
+
+        The others are asked in turn, by `read`, until there are enough. Raises TooFewAgree, and
+        Disagreement where there are too few because one shows other logs in a block of one hash.
+        """
+        count, contradiction = 1, None
+        for node in self.in_turn():
+            if node is asked or count >= self.agree:
+                continue
+            try:
+                shown = await read(node)
+            except Moved:  # it lags, or is on another fork just now
+                continue
+            except (NodeUnavailable, NodeRefused, Violated, Unprovable) as error:
+                self.failed(node, error)
+                continue
+            if list(shown) == list(blocks):
+                count += 1
+                continue
+            contradiction = contradiction or _contradiction(asked, blocks, node, shown)
+        if count >= self.agree:
+            return
+        if contradiction is not None:
+            raise contradiction
+        raise TooFewAgree(blocks[-1].number, count, self.agree)
+
+    async def _hash_of(self, node: Node, number: int, trust: Trust) -> bytes | None:
         try:
-            return await read_hash(node, number)
+            return await read_hash(node, number, trust)
         except (NodeUnavailable, NodeRefused, Violated, Unprovable) as error:
             self.failed(node, error)
             return None
 
     def _of(self, node: Node) -> _Upstream:
         return next(each for each in self._all if each.node is node)
+
+
+def _contradiction(
+    asked: Node, blocks: Sequence[Block], other: Node, shown: Sequence[Block]
+) -> Disagreement | None:
+    """Return what two nodes say differently of one block, None where they show other blocks."""
+    for mine, theirs in zip(blocks, shown, strict=False):
+        if mine.hash == theirs.hash and mine != theirs:
+            said = (
+                f"{asked.endpoint} shows {len(mine.logs)} logs in 0x{mine.hash.hex()},"
+                f" {other.endpoint} shows {len(theirs.logs)}, or says else of it"
+            )
+            return Disagreement(mine.number, said)
+    return None
 
 
 async def asked_in_turn(upstreams: Upstreams, ask: Callable[[Node], Awaitable[_T]]) -> _T:

@@ -5,9 +5,22 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+import structlog
+
 from daemon.ahead import LOGS_PER_PART_MAX, Ahead
 from daemon.config import Chain, Depth
-from daemon.reading import Block, BlockRef, Tip, read_blocks, read_hash, read_tip
+from daemon.evidence import Kind
+from daemon.reading import (
+    Block,
+    BlockRef,
+    Tip,
+    Unprovable,
+    Violated,
+    read_blocks,
+    read_hash,
+    read_tip,
+    require_linked,
+)
 from daemon.rpc import Node
 from daemon.steps import shared_height
 from daemon.upstreams import Upstreams
@@ -16,6 +29,9 @@ from ledger.watching import GENESIS_PARENT, Position
 # While history is read, the head and what is final are looked up so often: the blocks' own links
 # say that they are of the chain in the books.
 TIP_KEPT_SECONDS: Final = 2.0
+
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +60,15 @@ class Sight:
 class View:
     """One chain, as a node shows it. Another node can take its place between two steps."""
 
-    def __init__(self, upstreams: Upstreams, chain: Chain, watched: frozenset[bytes]) -> None:
+    def __init__(self, upstreams: Upstreams, chain: Chain, watched: frozenset[Kind]) -> None:
         self.node = upstreams.nodes[0]
         self._upstreams = upstreams
         self._chain = chain
         self._watched = watched
-        self._ahead = Ahead(self._read)
+        self._ahead = Ahead(self.proven)
         self._tip: Tip | None = None
         self._tip_until = 0.0
+        self._told_unproven = False
 
     async def sight(self, position: Position) -> Sight:
         """Return what the next step goes by. Raises as `read_tip` does."""
@@ -66,6 +83,7 @@ class View:
                 self._chain.chain_id,
                 max(indexed, 0),
                 finalized=not isinstance(self._chain.confirmation, Depth),
+                trust=self._chain.trust,
             )
             self._tip, self._tip_until = tip, monotonic() + TIP_KEPT_SECONDS
             node_hash = tip.hash_below if indexed >= 0 else GENESIS_PARENT
@@ -83,18 +101,31 @@ class View:
 
     async def hash_at(self, number: int) -> bytes | None:
         """Return the hash the node has for a height, None where it has no block."""
-        return GENESIS_PARENT if number < 0 else await read_hash(self.node, number)
+        return (
+            GENESIS_PARENT
+            if number < 0
+            else (await read_hash(self.node, number, self._chain.trust))
+        )
+
+    async def block(self, number: int) -> Block:
+        """Return one block. Raises as `read_blocks` does."""
+        return (await self.proven(number, number))[0]
 
     async def blocks(self, first: int, last: int, until: int) -> Sequence[Block]:
         """Return proven blocks from `first` to at most `last`, as many as one step may write.
 
-        Those up to `until` are read ahead. Raises as `read_blocks` does.
+        Those up to `until` are read ahead. What cannot be proven is taken where as many nodes say
+        it as are to agree, two at least. Raises as `read_blocks` and `require_same` do.
         """
         return await self._ahead.take(first, last, until)
 
     async def require_agreement(self, number: int, block: bytes) -> None:
         """Require that the other nodes do not contradict this one, as `Upstreams` says."""
-        await self._upstreams.require_agreement(self.node, number, block)
+        await self._upstreams.require_agreement(self.node, number, block, self._chain.trust)
+
+    async def require_linked(self, ancestor: BlockRef, block: BlockRef) -> None:
+        """Require the node to show a block linked to an ancestor, as `reading.require_linked`."""
+        await require_linked(self.node, ancestor, block, self._chain.trust)
 
     def use(self, node: Node) -> None:
         """See the chain through another node from now on."""
@@ -115,8 +146,41 @@ class View:
         """Stop reading ahead."""
         await self._ahead.close()
 
-    async def _read(self, first: int, last: int) -> Sequence[Block]:
-        return await read_blocks(self.node, first, last, self._watched, logs_max=LOGS_PER_PART_MAX)
+    async def proven(self, first: int, last: int) -> Sequence[Block]:
+        """Return what `blocks` does, of the node at hand and just now."""
+        node, verify = self.node, self._chain.verify
+        if verify != "off":
+            try:
+                return await read_blocks(
+                    node, first, last, self._watched, verify=verify, logs_max=LOGS_PER_PART_MAX
+                )
+            except Unprovable as error:
+                if self._chain.trust == "proof":
+                    raise
+                self._tell_unproven(error)
+            except Violated as error:
+                if self._chain.trust != "word":
+                    raise
+                self._tell_unproven(error)
+        return await self._agreed(node, first, last)
+
+    async def _agreed(self, node: Node, first: int, last: int) -> Sequence[Block]:
+        """Return blocks of which nothing is proven, as enough nodes say them."""
+        blocks = await read_blocks(
+            node, first, last, self._watched, verify="off", logs_max=LOGS_PER_PART_MAX
+        )
+        end = blocks[-1].number
+
+        async def read(other: Node) -> Sequence[Block]:
+            return await read_blocks(other, first, end, self._watched, verify="off")
+
+        await self._upstreams.require_same(node, blocks, read)
+        return blocks
+
+    def _tell_unproven(self, error: Unprovable | Violated) -> None:
+        if not self._told_unproven:
+            log.warning("not proven: nodes that agree are believed", why=str(error))
+        self._told_unproven = True
 
 
 def final_block(chain: Chain, head: BlockRef, finalized: BlockRef | None) -> FinalBlock:

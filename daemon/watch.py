@@ -46,6 +46,8 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
         await stack.enter_async_context(delivering(config.webhooks, database_url))
         followers = []
         for chain in config.chains:
+            for caution in chain.cautions:
+                log.warning("less careful than could be", chain=chain.name, caution=caution)
             follower = Follower(chain, database_url, name)
             await follower.open()
             stack.push_async_callback(follower.close)

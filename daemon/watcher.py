@@ -11,7 +11,8 @@ import structlog
 
 from daemon.config import Chain, Depth
 from daemon.earning import Followed, earnings_of
-from daemon.reading import Block, Moved, Violated, read_blocks, require_linked
+from daemon.evidence import Kind
+from daemon.reading import Block, BlockRef, Moved, Violated
 from daemon.steps import (
     Confirm,
     Drop,
@@ -44,9 +45,14 @@ class Followings:
     followed: tuple[Followed, ...]
 
     @property
-    def contracts(self) -> frozenset[bytes]:
-        """The addresses whose logs are read."""
-        return frozenset(each.source.contract for each in self.followed)
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of logs that are read."""
+        return frozenset(
+            (contract, each.event.topic0)
+            for following in self.followed
+            for contract in following.source.contracts
+            for each in following.source.events
+        )
 
 
 async def advance(view: View, watching: Watching, followings: Followings) -> Step:
@@ -86,22 +92,22 @@ async def _decide(view: View, watching: Watching, chain: Chain, sight: Sight) ->
     view.look_again()
     ancestor = await _common_ancestor(view, watching, step.number)
     shown, reverses = None, chain.on_deep_reorg == "reverse"
-    if ancestor is None or ancestor < sight.position.confirmed_number:
-        shown = await _require_others_left(view, sight.position.confirmed_number)
+    if ancestor is None or ancestor < sight.position.granted_number:
+        shown = await _require_others_left(view, sight.position.granted_number)
         reverses = reverses or await _is_accepted(view, watching, sight.position, ancestor, shown)
     return after_fork(
         sight.position, ancestor, reverses=reverses, other_hash=shown, name=chain.name
     )
 
 
-async def _require_others_left(view: View, confirmed_number: int) -> bytes | None:
+async def _require_others_left(view: View, granted_number: int) -> bytes | None:
     """Require that no other node still shows the confirmed block that this one has left.
 
     Returns what this one shows there, None if it has no such block.
     """
-    shown = await view.hash_at(confirmed_number)
+    shown = await view.hash_at(granted_number)
     if shown is not None:
-        await view.require_agreement(confirmed_number, shown)
+        await view.require_agreement(granted_number, shown)
     return shown
 
 
@@ -114,9 +120,9 @@ async def _is_accepted(
     """
     if ancestor is None or shown is None or shown not in position.accepted:
         return False
-    parent = await _known(watching, ancestor)
-    await require_linked(view.node, ancestor, parent, position.confirmed_number, shown)
-    log.warning("accepted reorg", to=ancestor, number=position.confirmed_number, hash=shown.hex())
+    parting = BlockRef(ancestor, await _known(watching, ancestor))
+    await view.require_linked(parting, BlockRef(position.granted_number, shown))
+    log.warning("accepted reorg", to=ancestor, number=position.granted_number, hash=shown.hex())
     return True
 
 
@@ -156,7 +162,7 @@ async def _do(
 
 
 async def _confirmed(watching: Watching, position: Position) -> tuple[int, bytes]:
-    number = position.confirmed_number
+    number = position.granted_number
     return number, await _known(watching, number)
 
 
@@ -279,9 +285,9 @@ async def _require_branch(view: View, watching: Watching, ancestor: int) -> None
 
     A hash that a node merely names is no reason to take grants back.
     """
-    branch = await read_blocks(view.node, ancestor + 1, ancestor + 1, frozenset())
-    on_ancestor = branch and branch[0].parent == await watching.hash_at(ancestor)
-    if not on_ancestor or branch[0].hash == await watching.hash_at(ancestor + 1):
+    branch = await view.block(ancestor + 1)
+    on_ancestor = branch.parent == await watching.hash_at(ancestor)
+    if not on_ancestor or branch.hash == await watching.hash_at(ancestor + 1):
         raise Moved(f"the node shows no other block on top of {ancestor} any more")
 
 

@@ -195,7 +195,10 @@ _earnings = select(_either).order_by(_either.c.event_no.desc()).limit(_LIMIT).su
 
 EARNINGS: Final = (
     select(
-        *(_earnings.c[name] for name in ("event_no", "chain_id", "tx_hash", "ordinal", "wallet")),
+        *(
+            _earnings.c[name]
+            for name in ("event_no", "chain_id", "tx_hash", "ordinal", "role", "wallet")
+        ),
         *(_earnings.c[name] for name in ("block_number", "block_hash", "block_time", "amount")),
         _earnings.c.state,
         _earnings.c.incarnation,

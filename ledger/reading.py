@@ -6,7 +6,8 @@ Every answer is one statement, so all of it is of one moment. Nothing here write
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
@@ -40,6 +41,7 @@ from ledger.rows import (
     EarningCursor,
     EarningRow,
     EntryRow,
+    EventRole,
     GrantOrigin,
     LinkRow,
     MemberRow,
@@ -48,6 +50,7 @@ from ledger.rows import (
     StatusChangeRow,
 )
 from ledger.session import RELEASE, require_same_release
+from ledger.sightings import ACCRUAL, ADDS, EARNS, TAKES
 
 __all__ = [
     "PAGE_MAX",
@@ -88,6 +91,11 @@ _OTHER_BOOKS: Final = (
 
 # The identity of a log: chain, transaction, ordinal in it, role; as `creditd.event_cause` makes it.
 _CAUSE: Final = struct.Struct(">q32sih")
+# What stands for an accrual's transaction: rule, the period's end and wallet.
+_ACCRUED: Final = struct.Struct(">iq20s")
+_ROLES: Final[Mapping[int, EventRole]] = MappingProxyType(
+    {EARNS: "earns", ADDS: "adds", TAKES: "takes"}
+)
 
 
 class Reading:
@@ -347,18 +355,29 @@ def _entry(row: Row[Any]) -> EntryRow:
 
 
 def _origin(row: Row[Any]) -> GrantOrigin:
-    chain_id, tx_hash, ordinal, _role = _CAUSE.unpack(row.cause)
-    return GrantOrigin(row.source, chain_id, tx_hash, ordinal, row.incarnation)
+    chain_id, identity, ordinal, _role = _CAUSE.unpack(row.cause)
+    if ordinal != ACCRUAL:
+        return GrantOrigin(row.source, chain_id, identity, ordinal, row.incarnation)
+    return GrantOrigin(row.source, chain_id, None, None, row.incarnation, _period_end(identity))
+
+
+def _period_end(identity: bytes) -> datetime:
+    """Return the end of the period that an accrual is for."""
+    _rule_id, seconds, _wallet = _ACCRUED.unpack(identity)
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _earning(row: Row[Any]) -> EarningRow:
+    is_accrual = row.ordinal == ACCRUAL
     return EarningRow(
         cursor=EarningCursor(row.event_no),
         source=row.source,
         chain_id=row.chain_id,
         chain=row.chain,
-        tx_hash=row.tx_hash,
-        ordinal=row.ordinal,
+        role="accrues" if is_accrual else _ROLES[row.role],
+        tx_hash=None if is_accrual else row.tx_hash,
+        ordinal=None if is_accrual else row.ordinal,
+        period_end=_period_end(row.tx_hash) if is_accrual else None,
         block_number=row.block_number,
         block_hash=row.block_hash,
         block_time=row.block_time,

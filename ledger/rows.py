@@ -31,18 +31,23 @@ class Balance:
     frozen: bool
 
 
+EventRole = Literal["earns", "adds", "takes", "accrues"]
+
+
 @dataclass(frozen=True, slots=True)
 class GrantOrigin:
     """The event of a chain that a grant was made for.
 
+    A stake earns by time, not by a transaction: it has the end of its period instead.
     `incarnation` counts how often the event has come to the canonical chain.
     """
 
     source: str
     chain_id: int
-    tx_hash: bytes
-    ordinal: int
+    tx_hash: bytes | None
+    ordinal: int | None
     incarnation: int
+    period_end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,10 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class EarningRow:
-    """An event that earns for an account.
+    """An event that earns for an account, or changes what it has staked.
 
+    Its `role` is "earns", "adds" (to a stake) or "takes" (from it); what a stake earned in a
+    period "accrues": it has no transaction, and its `amount` is what earned at the period's end.
     `amount` is in base units of the token. `credits` is what is expected while pending, else what
     was granted. `confirmations` counts the blocks on top of the event's block, none once that is
     off the chain; `confirmations_needed` is None where the chain's `finalized` tag decides.
@@ -81,8 +88,10 @@ class EarningRow:
     source: str
     chain_id: int
     chain: str
-    tx_hash: bytes
-    ordinal: int
+    role: EventRole
+    tx_hash: bytes | None
+    ordinal: int | None
+    period_end: datetime | None
     block_number: int
     block_hash: bytes
     block_time: datetime

@@ -6,7 +6,6 @@ epoch in the cursor's row, so that a watcher that was cut off for a while cannot
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
@@ -18,6 +17,33 @@ from ledger.array_parameters import bigints, byteas, integers, smallints, texts
 from ledger.connecting import translating
 from ledger.errors import AnotherLeader
 from ledger.session import Session
+from ledger.sightings import (
+    ADDS,
+    EARNS,
+    TAKES,
+    ChainEntry,
+    Position,
+    RuleEntry,
+    SeenBlock,
+    SeenEvent,
+    SetAside,
+    StakeTerms,
+)
+
+__all__ = [
+    "ADDS",
+    "EARNS",
+    "GENESIS_PARENT",
+    "TAKES",
+    "ChainEntry",
+    "Position",
+    "RuleEntry",
+    "SeenBlock",
+    "SeenEvent",
+    "SetAside",
+    "StakeTerms",
+    "Watching",
+]
 
 GENESIS_PARENT: Final = bytes(32)  # the parent hash of block 0
 
@@ -35,119 +61,20 @@ PLANS_KEPT_SECONDS: Final = 1.0
 
 _ENTER_RULE: Final = (
     "select creditd.enter_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::smallint, %s::text[],"
-    " %s, %s, %s, %s, %s)"
+    " %s, %s, %s, %s, %s, %s::numeric, %s::bigint[], %s::bigint[], %s, %s)"
 )
 
 # What was accepted before the books moved last is of a reorg that is over.
 _POSITION: Final = """
-select c.state, c.reason, c.indexed_number, c.indexed_hash, c.confirmed_number, array(
-  select a.new_hash from creditd.accepted_reorg a where c.state = 'halted'
-  and (a.chain_id, a.number, a.left_hash, a.reorgs)
-    = (c.chain_id, c.confirmed_number, c.confirmed_hash, c.reorgs))
-from creditd.chain c where c.chain_id = %s"""
-
-
-@dataclass(frozen=True, slots=True)
-class RuleEntry:
-    """A source as the books know it. Caps are micro-credits, None is no cap.
-
-    `source` is "mining" or "staking". `on_reversal` says what becomes of what was spent of a grant
-    whose block left the chain: "debt", "absorb" or "freeze". The credits are burned by `priority`
-    (0 to 32766, lower ones first) and only for `operations` (None: for all).
-    """
-
-    name: str
-    contract: bytes
-    event: str
-    from_block: int
-    cap_account: int | None
-    cap_account_day: int | None
-    expires_days: int | None
-    to_block: int | None = None
-    source: str = "staking"
-    on_reversal: str = "debt"
-    priority: int = 100
-    operations: tuple[str, ...] | None = None
-    cap_day: int | None = None
-    cap_total: int | None = None
-
-    def terms(self) -> tuple[object, ...]:
-        """Return what the books are told of it, in their order."""
-        return (
-            *(self.name, self.contract, self.event, self.from_block, self.to_block, self.source),
-            *(self.on_reversal, self.priority),
-            None if self.operations is None else list(self.operations),
-            *(self.cap_account, self.cap_account_day, self.cap_day, self.cap_total),
-            self.expires_days,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ChainEntry:
-    """A chain as the books know it: `depth` is None where the finalized tag decides.
-
-    The anchor is the block before the first one to read.
-    """
-
-    chain_id: int
-    name: str
-    genesis: bytes
-    depth: int | None
-    anchor_number: int
-    anchor_hash: bytes
-    anchor_time: int
-
-
-@dataclass(frozen=True, slots=True)
-class SeenBlock:
-    """A block that is proven and linked. `time` is Unix seconds."""
-
-    number: int
-    hash: bytes
-    parent: bytes
-    time: int
-
-
-@dataclass(frozen=True, slots=True)
-class SeenEvent:
-    """An event of a seen block: `amount` in base units, `credits` in micro-credits."""
-
-    block_number: int
-    tx_hash: bytes
-    ordinal: int
-    role: int
-    log_index: int
-    rule_id: int
-    wallet: bytes
-    amount: int
-    credits: int
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """A log of a watched contract that nobody may guess at, and why."""
-
-    block_number: int
-    tx_hash: bytes
-    ordinal: int
-    log_index: int
-    rule_id: int
-    address: bytes
-    topics: tuple[bytes, ...]
-    data: bytes
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where the books stand on a chain. What is `accepted` may take the confirmed block's place."""
-
-    state: str
-    reason: str | None
-    indexed_number: int
-    indexed_hash: bytes
-    confirmed_number: int
-    accepted: Sequence[bytes] = ()
+select c.state, c.reason, c.indexed_number, c.indexed_hash, c.confirmed_number,
+  coalesce(c.accruing_number, c.confirmed_number), array(
+    select a.new_hash from creditd.accepted_reorg a where c.state = 'halted'
+    and (a.chain_id, a.number, a.left_hash, a.reorgs)
+      = (c.chain_id, coalesce(c.accruing_number, c.confirmed_number),
+         coalesce(g.hash, c.confirmed_hash), c.reorgs))
+from creditd.chain c
+  left join creditd.block g on g.chain_id = c.chain_id and g.number = c.accruing_number
+where c.chain_id = %s"""
 
 
 class Watching:
@@ -201,7 +128,9 @@ class Watching:
         async with self._transaction() as connection:
             numbers = {
                 rule.name: await _one(
-                    connection, _ENTER_RULE, (self._chain_id, self.epoch, *rule.terms())
+                    connection,
+                    _ENTER_RULE,
+                    (self._chain_id, self.epoch, *rule.terms(), *_stake_terms(rule.stakes)),
                 )
                 for rule in rules
             }
@@ -382,6 +311,18 @@ class Watching:
                 [log.reason for log in logs],
             ),
         )
+
+
+def _stake_terms(terms: StakeTerms | None) -> tuple[object, ...]:
+    if terms is None:
+        return (None,) * 5
+    return (
+        terms.divisor,
+        [since for since, _ in terms.rates],
+        [micro for _, micro in terms.rates],
+        terms.period_seconds,
+        terms.hold_seconds,
+    )
 
 
 async def _one(

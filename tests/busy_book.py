@@ -1,6 +1,6 @@
 """A small set of books in which everything has happened that the books know of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from busy_cast import CREDIT, Chain, Customer, entry_of, follow
 from busy_sharing import share
@@ -9,9 +9,10 @@ from conftest import fake_hash
 from ledger.ids import AccountRef
 from ledger.operating import Operating, PriceRow
 from ledger.spending import Spending
-from ledger.watching import Watching
+from ledger.watching import ADDS, TAKES, Watching
 
 ALICE, BOB, CAROL = (bytes([n]) * 20 for n in (1, 2, 3))
+STAKERS = tuple(bytes([n]) * 20 for n in (0xE1, 0xE2))
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ async def fill(database_url: str) -> BusyBook:
         await _meet_caps(one, bob)
         await _expire(one, two, carol)
         await share(database_url, one, spending, app_id)
+        await _hold_stakes(two)
         await _leave_something_pending(one, two)
         await watching_one.expire_idle(100)
     return BusyBook(app_id, alice.account, bob.account, carol.account)
@@ -112,6 +114,17 @@ async def _expire(one: Chain, two: Chain, carol: Customer) -> None:
     await carol.pay("draw", 2)  # posts the expiry first
     await two.block(two.event("gone", CAROL, 5 * CREDIT), two.event("plain", ALICE, CREDIT))
     await two.block(two.event("ending", BOB, CREDIT))
+
+
+async def _hold_stakes(chain: Chain) -> None:
+    """Two stake, one of them takes some out, and two days end."""
+    adds = [replace(chain.event("held", wallet, 0), role=ADDS, amount=10**18) for wallet in STAKERS]
+    await chain.block(*adds)
+    taken = replace(adds[1], role=TAKES, amount=10**17, tx_hash=fake_hash("out"))
+    await chain.block(taken)
+    for days in (1, 2):
+        await chain.block(confirm=False, days=days)
+        await chain.confirm()
 
 
 async def _leave_something_pending(one: Chain, two: Chain) -> None:

@@ -8,11 +8,13 @@ from conftest import fake_hash
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import Charged, Insufficient, Refunded
 from ledger.spending import Spending
-from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
+from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, StakeTerms, Watching
 
 CREDIT = 1_000_000
 DAY_SECONDS = 86_400
 START_TIME = 1_700_000_000
+# A credit a day for each 10^18 staked.
+HELD = StakeTerms(10**18 * DAY_SECONDS, ((0, CREDIT),), DAY_SECONDS)
 
 
 @dataclass
@@ -43,6 +45,18 @@ class Chain:
             remember=50,
         )
         return self.number, self.hash
+
+    async def confirm(self) -> None:
+        """Make the last block final, and grant what stakes earned before it."""
+        while (await self.watching.position()).confirmed_number < self.number:
+            await self.watching.append(
+                head_number=self.number,
+                blocks=[],
+                events=[],
+                set_aside=[],
+                confirm=(self.number, self.hash),
+                remember=50,
+            )
 
     def event(self, rule: str, wallet: bytes, credits_micro: int) -> SeenEvent:
         """An event that no block has yet."""
@@ -81,6 +95,7 @@ async def follow(watching: Watching, chain_id: int) -> Chain:
                 expires_days=expires_days,
                 on_reversal="absorb" if name == "absorbed" else "debt",
                 cap_total=1_000 * CREDIT if name == "capped" else None,
+                stakes=HELD if name == "held" else None,
             )
             for no, (name, cap, cap_day, expires_days) in enumerate(
                 [
@@ -89,6 +104,7 @@ async def follow(watching: Watching, chain_id: int) -> Chain:
                     ("gone", None, None, 30),
                     ("ending", None, None, 20_000),
                     ("absorbed", None, None, None),
+                    ("held", None, None, None),
                 ]
             )
         ]

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from fakechain import Branch, FakeChain, MinedBlock
+from fakelogs import LogFaults, Refusal, find_logs, receipt_of
 
 from daemon.trie import keccak
 
@@ -77,6 +78,7 @@ class Faults:
     batch_calls_max: int | None = None  # a longer batch is refused as a whole
     chain_id: int | None = None  # another one than the chain's
     finalized_tag: bool = True
+    logs: LogFaults = field(default_factory=LogFaults)
     before_request: Callable[[list[str]], None] | None = None  # is told the methods asked for
     requests: list[list[str]] = field(default_factory=list)  # the methods of each request so far
 
@@ -175,12 +177,25 @@ class _FakeNode:
             case "eth_getBlockByNumber" | "eth_getBlockByHash", [name, False]:
                 block = self._block(name)
                 return None if block is None else self._header(block)
+            case "eth_getLogs", [asked]:
+                return self._found(asked)
+            case "eth_getTransactionReceipt", [tx_hash]:
+                return receipt_of(self._shown()[: self._head_number() + 1], tx_hash)
+            case "eth_getBlockReceipts", [_] if self.faults.logs.no_block_receipts is not None:
+                refusal = self.faults.logs.no_block_receipts
+                raise _Refused(refusal.code, refusal.message)
             case "eth_getBlockReceipts", [name]:
                 block = self._block(name)
                 return None if block is None else self._receipts(block)
             case "eth_getBlockByNumber" | "eth_getBlockByHash" | "eth_getBlockReceipts", _:
                 raise _Refused(INVALID_PARAMS, f"invalid params {params}")
         raise _Refused(METHOD_MISSING, f"the method {method} does not exist")
+
+    def _found(self, asked: dict[str, Any]) -> object:
+        found = find_logs(self._shown(), self._head_number(), asked, self.faults.logs)
+        if isinstance(found, Refusal):
+            raise _Refused(found.code, found.message)
+        return found
 
     def _head_number(self) -> int:
         lags = len(self.faults.requests) % self.faults.lag_every == 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from conftest import CHAIN_ID, GENESIS, fake_hash
 
-from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
+from ledger.watching import EARNS, ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
 
 FIRST_BLOCK_TIME = 1_700_000_000
 REMEMBER = 1_000
@@ -21,6 +21,7 @@ class Earned:
     tx: str
     ordinal: int = 0
     amount: int = 1
+    role: int = EARNS
 
 
 def source(
@@ -120,7 +121,7 @@ class FollowedChain:
             block_number=block.number,
             tx_hash=fake_hash("tx", event.tx),
             ordinal=event.ordinal,
-            role=0,
+            role=event.role,
             log_index=place,
             rule_id=self.rule_id,
             wallet=event.wallet,

@@ -14,6 +14,7 @@ from fakenode import Faults, serve
 
 from contracts.catalogue import EVENTS, MINING_EVENTS
 from daemon.config import Chain, Confirmation, Depth, SecretUrl
+from daemon.followed_events import FollowedEvent
 from daemon.follower import Follower
 from daemon.rpc import ATTEMPTS_MAX, Node
 from daemon.rules import Rule
@@ -45,7 +46,9 @@ def stakes(
     cap = None if per_account_day is None else per_account_day * CREDIT
     rule = Rule(credits_micro=CREDIT, per_base_units=TOKEN, max_per_account_day_micro=cap)
     kind: Kind = "mining" if event in MINING_EVENTS else "staking"
-    return Source(name, contract, EVENTS[event], from_block, to_block, rule, kind=kind)
+    return Source(
+        name, (contract,), (FollowedEvent(EVENTS[event]),), from_block, to_block, rule, kind=kind
+    )
 
 
 def mining(name: str = "mining", *, from_block: int = 0) -> Source:

@@ -146,17 +146,19 @@ def test_it_reads_from_another_node_than_the_watcher_does(
 def test_nodes_that_disagree_about_an_old_block_are_an_alarm(database_url: str) -> None:
     async def main() -> None:
         other = FakeChain()
-        other.mine_empty(10)
         async with scene(database_url) as here, serve(other) as url:
             here.chain.mine(here.stake(ALICE, 3))
             here.chain.mine_empty(DEPTH)
             here.other_urls.append(url)
+            other.switch_to(here.chain.branch)
             async with watched(here) as at:
+                other.fork_from(0)
+                other.mine_empty(10)
                 await at.auditor.turn()
                 (alarm,) = await at.alarms()
                 assert alarm.kind == "audit"
                 assert "disagree about block 1" in alarm.said
-                other.branch = here.chain.branch
+                other.switch_to(here.chain.branch)
                 await at.auditor.turn()
                 assert await at.alarms() == []
 

@@ -21,6 +21,7 @@ from daemon.config import (
     example_prices,
     load_config,
 )
+from daemon.followed_events import FollowedEvent
 from daemon.rules import Rule
 from ledger.credits import MICRO_MAX, parse_credits
 
@@ -40,14 +41,14 @@ def test_a_right_file_becomes_values(tmp_path: Path) -> None:
         on_deep_reorg="reverse",
         poll_ms=2000,
         span_max=500,
+        finality_alarm_seconds=1_320,
         blocks_remembered=10000,
         sources=config.chains[0].sources,
-        finality_alarm_seconds=600 + 60 * 12,
     )
     assert config.chains[0].sources[0] == Source(
         name="stakes",
-        contract=bytes.fromhex("e7f1725e7734ce288f8367e1bb143e90bb3f0512"),
-        event=EVENTS["staking-rewards.Staked"],
+        contracts=(bytes.fromhex("e7f1725e7734ce288f8367e1bb143e90bb3f0512"),),
+        events=(FollowedEvent(EVENTS["staking-rewards.Staked"]),),
         from_block=10,
         to_block=99,
         rule=Rule(
@@ -85,6 +86,16 @@ def test_a_chain_may_have_several_nodes(tmp_path: Path) -> None:
     assert chain.agree == 2
 
 
+def test_nodes_may_be_spared_together_or_each_in_its_measure(tmp_path: Path) -> None:
+    content = document()
+    content["chains"][0] |= {"rpc_url": ["http://a", "http://b"], "requests_per_second": 25}
+    assert load(tmp_path, toml(content)).chains[0].requests_per_second == (25, 25)
+    content["chains"][0]["requests_per_second"] = [0, 10]
+    chains = load(tmp_path, toml(content)).chains
+    assert chains[0].requests_per_second == (None, 10)
+    assert chains[1].requests_per_second == ()
+
+
 def test_an_event_may_be_declared_and_narrowed_by_its_fields(tmp_path: Path) -> None:
     content = document()
     content["chains"][0]["sources"][0] |= {
@@ -97,8 +108,10 @@ def test_an_event_may_be_declared_and_narrowed_by_its_fields(tmp_path: Path) -> 
         "kind": "mining",
     }
     source = load(tmp_path, toml(content)).chains[0].sources[0]
-    assert (source.event.wallet, source.event.amount, source.kind) == ("to", "sum", "mining")
-    assert dict(source.where) == {"pool": 3, "first": 1, "to": b"\xab" * 20}
+    (followed,) = source.events
+    assert (followed.event.wallet, followed.event.amount) == ("to", "sum")
+    assert source.kind == "mining"
+    assert dict(followed.where) == {"pool": 3, "first": 1, "to": b"\xab" * 20}
     # What the books keep of it: another one under the same name is refused.
     assert source.followed == (
         "Paid(address indexed to, uint256 indexed pool, uint256 sum, bool first)"

@@ -8,6 +8,7 @@ from fakechain import Event, FakeChain, minted, reward_paid, staked, withdrawn
 from contracts.catalogue import EVENTS
 from contracts.logs import Log
 from daemon.earning import Earnings, Followed, earnings_of
+from daemon.followed_events import FollowedEvent
 from daemon.reading import Block
 from daemon.rules import GRANT_MAX_MICRO, Rule
 from daemon.sources import Source
@@ -32,7 +33,12 @@ def source(
     rule: Rule | None = None,
 ) -> Source:
     rule = rule or Rule(credits_micro=10_000_000, per_base_units=TOKEN)
-    return Source(name, contract, EVENTS[event], from_block, to_block, rule)
+    return Source(name, (contract,), (FollowedEvent(EVENTS[event]),), from_block, to_block, rule)
+
+
+def narrowed(of: Source, **where: int | bytes) -> Source:
+    """The source where its event's fields are so."""
+    return replace(of, events=(replace(of.events[0], where=tuple(where.items())),))
 
 
 def followed(*sources: Source) -> tuple[Followed, ...]:
@@ -227,8 +233,7 @@ def transfer(sender: bytes, receiver: bytes, amount: int) -> Event:
 def test_of_numbered_pools_only_those_earn_that_are_wanted() -> None:
     block = block_of(deposit(ALICE, 3, TOKEN), deposit(BOB, 4, TOKEN), deposit(BOB, 5, TOKEN))
     pools = [
-        replace(source(f"pool-{pool}", event="masterchef.Deposit"), where=(("pid", pool),))
-        for pool in (3, 4)
+        narrowed(source(f"pool-{pool}", event="masterchef.Deposit"), pid=pool) for pool in (3, 4)
     ]
     found = earnings_of([block], followed(*pools))
     assert [(each.wallet, each.rule_id) for each in found.events] == [(ALICE, 70), (BOB, 71)]
@@ -236,7 +241,7 @@ def test_of_numbered_pools_only_those_earn_that_are_wanted() -> None:
 
 
 def test_what_comes_in_earns_but_not_what_one_sends_to_oneself_or_is_made() -> None:
-    incoming = replace(source(event="erc20.Transfer"), where=(("to", MINE),))
+    incoming = narrowed(source(event="erc20.Transfer"), to=MINE)
     found = earned(
         transfer(ALICE, MINE, 5 * TOKEN),
         transfer(ALICE, BOB, TOKEN),
@@ -250,7 +255,7 @@ def test_what_comes_in_earns_but_not_what_one_sends_to_oneself_or_is_made() -> N
 
 def test_the_transfer_of_a_single_thing_is_set_aside_not_taken_for_an_amount() -> None:
     topics = (*transfer(ALICE, MINE, 0).topics, (7).to_bytes(32))
-    incoming = replace(source(event="erc20.Transfer"), where=(("to", MINE),))
+    incoming = narrowed(source(event="erc20.Transfer"), to=MINE)
     found = earned(Event(VAULT, topics, b""), by=incoming)
     assert found.events == ()
     assert [each.reason for each in found.set_aside] == ["erc20.Transfer has 3 topics, the log 4"]

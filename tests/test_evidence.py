@@ -1,7 +1,8 @@
 import copy
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from itertools import product
 from typing import Any, cast
 
 import pytest
@@ -19,12 +20,13 @@ from ethereum.forks.osaka.transactions import (
 from ethereum.forks.osaka.trie import Trie, root, trie_set
 from ethereum_rlp import rlp
 from ethereum_types.numeric import U64, U256, Uint
-from fakechain import TX_GAS, Event, FakeChain, MinedBlock, Tx, minted, staked
+from fakechain import MINT, STAKED, TX_GAS, Event, FakeChain, MinedBlock, Tx, minted, staked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.evidence import (
     Header,
+    Kind,
     Unprovable,
     Violated,
     bloom_mask,
@@ -52,6 +54,11 @@ events = st.builds(
     Event, addresses, st.lists(words, max_size=4).map(tuple), st.binary(max_size=200)
 )
 drafts = st.tuples(st.lists(events, max_size=4), st.sampled_from(range(5)), st.booleans())
+
+
+def masks_of(contracts: Iterable[bytes]) -> dict[Kind, int]:
+    """All that the tests' contracts emit."""
+    return bloom_masks(product(contracts, (STAKED, MINT)))
 
 
 def block_of(chain: FakeChain, *what: Tx | Event) -> tuple[Header, MinedBlock]:
@@ -84,8 +91,11 @@ def test_receipts_of_every_kind_are_proven_as_the_specification_encodes_them(
     txs = [chain.tx(*found, kind=kind, reverted=reverted) for found, kind, reverted in blocks]
     header, block = block_of(chain, *txs)
     assert header.receipts_root == spec_root(block.txs)
-    watched = {event.address for tx in txs for event in tx.events} | {POOL}
-    assert prove_logs(header, block.receipts_json, bloom_masks(watched)) == block.logs
+    watched = {
+        (event.address, event.topics[0]) for tx in txs for event in tx.events if event.topics
+    }
+    expected = tuple(log for log in block.logs if log.topics)
+    assert prove_logs(header, block.receipts_json, bloom_masks(watched)) == expected
 
 
 @pytest.mark.parametrize(
@@ -95,7 +105,7 @@ def test_the_trie_has_the_specified_root_at_every_width_of_its_keys(count: int) 
     chain = FakeChain()
     header, block = block_of(chain, *(staked(POOL, ANN, number) for number in range(count)))
     assert header.receipts_root == spec_root(block.txs)
-    assert len(prove_logs(header, block.receipts_json, bloom_masks([POOL]))) == count
+    assert len(prove_logs(header, block.receipts_json, masks_of([POOL]))) == count
 
 
 @given(events)
@@ -170,34 +180,57 @@ def test_receipts_without_a_type_are_legacy_ones() -> None:
     chain = FakeChain()
     header, block = block_of(chain, chain.tx(staked(POOL, ANN, 1), kind=0))
     receipts = [{name: value for name, value in block.receipts_json[0].items() if name != "type"}]
-    assert prove_logs(header, receipts, bloom_masks([POOL])) == block.logs
+    assert prove_logs(header, receipts, masks_of([POOL])) == block.logs
 
 
 def test_a_bloom_that_lacks_a_log_of_the_block_proves_nothing() -> None:
     header, block = block_of(FakeChain(), staked(POOL, ANN, 1), staked(MINE, ANN, 2))
-    bloom = bloom_mask(POOL)
+    bloom = bloom_mask(POOL) | bloom_mask(STAKED)
     lacking = Header(
         header.number, header.hash, header.parent, header.time, header.receipts_root, bloom,
         header.transactions,
     )  # fmt: skip
     with pytest.raises(Unprovable, match="bloom"):
-        prove_logs(lacking, block.receipts_json, bloom_masks([POOL, MINE]))
+        prove_logs(lacking, block.receipts_json, masks_of([POOL, MINE]))
 
 
 def test_a_bloom_excludes_who_has_no_log_and_nobody_else() -> None:
     header, _ = block_of(FakeChain(), staked(POOL, ANN, 1))
-    assert may_have_logs(header, bloom_masks([POOL]))
-    assert may_have_logs(header, bloom_masks([OTHER, POOL]))
-    assert not may_have_logs(header, bloom_masks([OTHER]))
+    assert may_have_logs(header, masks_of([POOL]))
+    assert may_have_logs(header, masks_of([OTHER, POOL]))
+    assert not may_have_logs(header, masks_of([OTHER]))
+    assert not may_have_logs(header, bloom_masks([(POOL, MINT)]))
+    assert not may_have_logs(header, bloom_masks([(OTHER, STAKED)]))
     assert not may_have_logs(header, {})
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(events, max_size=4), max_size=30),
+    st.lists(st.tuples(addresses, words), max_size=5),
+)
+def test_a_bloom_holds_every_kind_of_log_there_is_as_the_specification_has_it(
+    blocks: list[list[Event]], others: list[Kind]
+) -> None:
+    chain = FakeChain()
+    header, block = block_of(chain, *(chain.tx(*found) for found in blocks))
+    logs = [SpecLog(log.address, log.topics, log.data) for log in block.logs]  # type: ignore[arg-type]
+    bloom = int.from_bytes(logs_bloom(tuple(logs)))
+    there = {(log.address, log.topics[0]) for log in block.logs if log.topics}
+    for kind in (*there, *others, *product({address for address, _ in there}, [STAKED])):
+        items = [int.from_bytes(logs_bloom((SpecLog(kind[0], (kind[1],), b""),)))]  # type: ignore[arg-type]
+        held = header.bloom != 0 and all(bloom & item == item for item in items)
+        may = may_have_logs(header, bloom_masks([kind]))
+        assert may == (held or (header.bloom == 0 and len(blocks) > 0))
+        assert may or kind not in there
 
 
 def test_an_all_zero_bloom_over_receipts_is_looked_into() -> None:
     chain = FakeChain()
     with_tx, _ = block_of(chain, chain.tx())
     without, _ = block_of(chain)
-    assert may_have_logs(with_tx, bloom_masks([POOL]))
-    assert not may_have_logs(without, bloom_masks([POOL]))
+    assert may_have_logs(with_tx, masks_of([POOL]))
+    assert not may_have_logs(without, masks_of([POOL]))
 
 
 def test_two_transactions_of_one_hash_are_refused() -> None:
@@ -205,14 +238,14 @@ def test_two_transactions_of_one_hash_are_refused() -> None:
     tx = chain.tx(staked(POOL, ANN, 1))
     header, block = block_of(chain, tx, tx)
     with pytest.raises(Violated, match="same hash"):
-        prove_logs(header, block.receipts_json, bloom_masks([POOL]))
+        prove_logs(header, block.receipts_json, masks_of([POOL]))
 
 
 def test_more_logs_than_a_block_can_have_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.evidence.LOGS_PER_BLOCK_MAX", 1)
     header, block = block_of(FakeChain(), staked(POOL, ANN, 1), staked(POOL, ANN, 2))
     with pytest.raises(Unprovable, match="more than 1 logs"):
-        prove_logs(header, block.receipts_json, bloom_masks([POOL]))
+        prove_logs(header, block.receipts_json, masks_of([POOL]))
 
 
 @pytest.mark.parametrize("text", ["0x0", "0x7a69", "0x00ff", "0x" + "f" * 64])
@@ -266,7 +299,7 @@ def sample() -> MinedBlock:
     )
 
 
-MASKS = bloom_masks([POOL, MINE])
+MASKS = masks_of([POOL, MINE])
 HARMLESS = {
     "from",
     "to",
@@ -298,7 +331,7 @@ def test_no_change_of_a_header_passes(path: tuple[Any, ...]) -> None:
 def test_no_change_of_receipts_passes(path: tuple[Any, ...]) -> None:
     block = sample()
     header = prove_header(block.header_json, 2)
-    expected = tuple(log for log in block.logs if log.address in MASKS)
+    expected = tuple(log for log in block.logs if (log.address, log.topics[0]) in MASKS)
     for value in (*WRONG, block.header_json["parentHash"]):
         try:
             logs = prove_logs(header, changed(block.receipts_json, path, value), MASKS)
@@ -366,11 +399,11 @@ def test_what_no_receipt_can_hold_is_refused_before_its_root_is() -> None:
     header, block = block_of(FakeChain(), staked(POOL, ANN, 1))
     topics = changed(block.receipts_json, (0, "logs", 0, "topics"), ["0x" + "11" * 32] * 5)
     with pytest.raises(Violated, match="5 topics"):
-        prove_logs(header, topics, bloom_masks([POOL]))
+        prove_logs(header, topics, masks_of([POOL]))
     header, block = block_of(FakeChain(), Event(POOL, (), b"\xab\xcd"))
     spaced = changed(block.receipts_json, (0, "logs", 0, "data"), "0xab cd")
     with pytest.raises(Violated, match="data is '0xab cd'"):
-        prove_logs(header, spaced, bloom_masks([POOL]))
+        prove_logs(header, spaced, masks_of([POOL]))
 
 
 def test_a_malformed_answer_is_named_by_block_and_field() -> None:

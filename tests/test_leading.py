@@ -9,12 +9,10 @@ from books import Books
 from fakechain import FakeChain
 from scene import ALICE, BOB, CREDIT, DEPTH, MINE, Scene, mining, scene, stakes
 
-from contracts.catalogue import EVENTS
 from daemon.config import Finalized
 from daemon.follower import Follower, rule_entry
 from daemon.reading import UnsupportedTag
 from daemon.rules import Rule
-from daemon.sources import Source
 from ledger.errors import AnotherLeader, Deposed, LedgerUnavailable, RuleConflict, WrongChain
 from ledger.watching import ChainEntry, SeenBlock, Watching
 
@@ -169,7 +167,7 @@ CONFLICTS = {
     "another event": stakes(event="staking-rewards.Withdrawn"),
     "an earlier first block": stakes(from_block=2),
     "a later first block": stakes(from_block=50),
-    "a name of another source": Source("mining", MINE, EVENTS["eip918.Mint"], 4, None, RULE),
+    "a name of another source": replace(mining(), from_block=4),
 }
 
 

@@ -142,7 +142,7 @@ def older_tables(stage: Stage) -> None:
     stage.rows("drop table creditd.status_change")
     stage.rows(
         "drop table creditd.accepted_reorg, creditd.upstream_status, creditd.alarm,"
-        " creditd.rereading, creditd.audited"
+        " creditd.rereading, creditd.audited cascade"
     )
     stage.rows(
         "alter table creditd.chain drop column parted_number, drop column other_hash,"
@@ -152,6 +152,14 @@ def older_tables(stage: Stage) -> None:
     stage.rows(
         "alter table creditd.event add constraint event_earns_by_a_rule"
         " foreign key (rule_id) references creditd.rule"
+    )
+    stage.rows("drop table creditd.stake cascade")
+    stage.rows("alter table creditd.chain drop column accruing_number")
+    stage.rows(
+        "alter table creditd.rule drop column divisor cascade, drop column rates_from cascade,"
+        " drop column rates_micro cascade, drop column period_seconds cascade,"
+        " drop column hold_seconds cascade,"
+        " drop column accrued_to cascade, drop column accruing_after cascade"
     )
     stage.rows("update creditd.schema_version set version_num = '0002'")
 

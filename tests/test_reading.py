@@ -1,13 +1,25 @@
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import product
 from typing import Any
 
 import pytest
-from fakechain import FakeChain, MinedBlock, Tx, minted, staked
+from fakechain import (
+    MINT,
+    STAKED,
+    WITHDRAWN,
+    FakeChain,
+    MinedBlock,
+    Tx,
+    minted,
+    staked,
+    withdrawn,
+)
 from fakenode import Faults, Reset, Says, Status, Truncated, serve
 
-from daemon import reading, rpc
+from daemon import receipts, rpc
+from daemon.evidence import Kind
 from daemon.reading import (
     BLOCKS_PER_READ_MAX,
     Block,
@@ -26,7 +38,8 @@ from daemon.reading import (
 from daemon.rpc import ATTEMPTS_MAX, Node, NodeRefused, NodeUnavailable
 
 POOL, MINE, OTHER = b"\x01" * 20, b"\x02" * 20, b"\x03" * 20
-WATCHED = frozenset({POOL, MINE})
+EVENTS = (STAKED, WITHDRAWN, MINT)
+WATCHED = frozenset(product((POOL, MINE), EVENTS))
 ANN, BEN = b"\xa1" * 20, b"\xb1" * 20
 SEEDS = range(12)
 
@@ -45,12 +58,26 @@ def through(chain: FakeChain, faults: Faults, question: Callable[[Node], Awaitab
 
 
 def blocks(
-    chain: FakeChain, faults: Faults, first: int, last: int, watched: frozenset[bytes] = WATCHED
+    chain: FakeChain, faults: Faults, first: int, last: int, watched: frozenset[Kind] = WATCHED
 ) -> list[Block]:
     found: list[Block] = through(
         chain, faults, lambda node: read_blocks(node, first, last, watched)
     )
     return found
+
+
+def seen(blocks_mined: Iterable[MinedBlock], watched: frozenset[Kind] = WATCHED) -> list[Block]:
+    """What `read_blocks` must make of blocks."""
+    return [
+        Block(
+            each.number,
+            each.hash,
+            each.parent,
+            each.time,
+            tuple(log for log in each.logs if (log.address, log.topics[0]) in watched),
+        )
+        for each in blocks_mined
+    ]
 
 
 def busy_chain(count: int = 6) -> FakeChain:
@@ -67,7 +94,7 @@ def randomly_mined(chain: FakeChain, dice: random.Random, count: int) -> None:
         txs = [
             chain.tx(
                 *(
-                    staked(
+                    dice.choice([staked, withdrawn, minted])(
                         dice.choice([POOL, MINE, OTHER]), dice.choice([ANN, BEN]), dice.randrange(9)
                     )
                     for _ in range(dice.randrange(4))
@@ -85,7 +112,8 @@ def randomly_mined(chain: FakeChain, dice: random.Random, count: int) -> None:
 def test_what_was_mined_is_what_is_read_on_every_branch(seed: int) -> None:
     dice = random.Random(seed)
     chain = FakeChain()
-    watched = frozenset(dice.sample([POOL, MINE, OTHER], dice.randrange(4)))
+    kinds = list(product((POOL, MINE, OTHER), EVENTS))
+    watched = frozenset(dice.sample(kinds, dice.randrange(len(kinds))))
 
     async def main(node: Node) -> None:
         branches = []
@@ -97,7 +125,7 @@ def test_what_was_mined_is_what_is_read_on_every_branch(seed: int) -> None:
             chain.switch_to(dice.choice(branches))
             first = dice.randint(0, chain.head.number)
             last = dice.randint(first, chain.head.number)
-            expected = [block.seen_by(watched) for block in chain.branch.blocks[first : last + 1]]
+            expected = seen(chain.branch.blocks[first : last + 1], watched)
             assert await read_blocks(node, first, last, watched) == expected
 
     through(chain, Faults(reorder_batches=seed % 2 == 0), main)
@@ -112,11 +140,20 @@ def test_a_block_without_a_watched_log_costs_its_header_alone() -> None:
     assert faults.calls == {"eth_getBlockByNumber": 22}
 
 
+def test_an_event_of_a_watched_contract_that_is_not_followed_costs_no_receipts() -> None:
+    chain, faults = FakeChain(), Faults()
+    chain.mine(minted(POOL, ANN, 1))
+    chain.mine(staked(OTHER, ANN, 1))
+    watched = frozenset({(POOL, STAKED), (MINE, MINT)})
+    assert blocks(chain, faults, 1, 2, watched) == seen(chain.branch.blocks[1:], watched)
+    assert faults.calls == {"eth_getBlockByNumber": 2}
+
+
 @pytest.mark.parametrize(("most", "widths"), [(21, [7, 7, 1]), (20, [6, 6, 3]), (2, [1] * 15)])
 def test_receipts_are_asked_for_in_batches_of_bounded_many_transactions(
     monkeypatch: pytest.MonkeyPatch, most: int, widths: list[int]
 ) -> None:
-    monkeypatch.setattr(reading, "TRANSACTIONS_PER_BATCH_MAX", most)
+    monkeypatch.setattr(receipts, "TRANSACTIONS_PER_BATCH_MAX", most)
     chain, faults = busy_chain(15), Faults()  # of three transactions each
     assert all(block.logs for block in blocks(chain, faults, 1, chain.head.number))
     assert [len(methods) for methods in faults.requests[1:]] == widths
@@ -176,7 +213,7 @@ def test_a_read_from_a_node_that_lags_is_tried_again_by_the_caller() -> None:
             await read_blocks(node, 1, 6, WATCHED)
         return await read_blocks(node, 1, 6, WATCHED)
 
-    expected = [block.seen_by(WATCHED) for block in chain.branch.blocks[1:]]
+    expected = seen(chain.branch.blocks[1:])
     faults.lag_every = 2
     assert through(chain, faults, twice) == expected
 
@@ -209,7 +246,7 @@ def test_a_chain_that_moves_between_two_batches_of_headers_is_noticed() -> None:
 
 def test_a_chain_that_moves_before_the_receipts_are_read_gives_the_blocks_it_showed() -> None:
     chain, faults = busy_chain(), Faults()
-    expected = [block.seen_by(WATCHED) for block in chain.branch.blocks]
+    expected = seen(chain.branch.blocks)
 
     def move(methods: list[str]) -> None:
         if "eth_getBlockReceipts" in methods:
@@ -259,12 +296,12 @@ def test_a_transport_that_fails_now_and_then_changes_nothing(failure: Any) -> No
     faults.before_request = lambda _: faults.failures.extend(
         [failure] if len(faults.requests) % 2 == 0 else []
     )
-    assert blocks(chain, faults, 1, 6) == [b.seen_by(WATCHED) for b in chain.branch.blocks[1:]]
+    assert blocks(chain, faults, 1, 6) == seen(chain.branch.blocks[1:])
 
 
 def test_batch_answers_in_another_order_change_nothing() -> None:
     chain = busy_chain()
-    expected = [block.seen_by(WATCHED) for block in chain.branch.blocks]
+    expected = seen(chain.branch.blocks)
     assert blocks(chain, Faults(reorder_batches=True), 0, 6) == expected
 
 
@@ -275,7 +312,7 @@ def test_a_batch_that_lacks_an_answer_is_no_answer() -> None:
 
 def test_a_node_that_takes_no_batches_is_read_all_the_same() -> None:
     chain = busy_chain()
-    expected = [block.seen_by(WATCHED) for block in chain.branch.blocks]
+    expected = seen(chain.branch.blocks)
     assert blocks(chain, Faults(batch_calls_max=1), 0, 6) == expected
 
 
@@ -374,14 +411,14 @@ def test_a_transaction_mined_again_keeps_its_hash_and_ordinals() -> None:
     tx = chain.tx(staked(POOL, ANN, 1), staked(POOL, ANN, 2))
 
     def identities(block: MinedBlock) -> list[tuple[bytes, int]]:
-        return [(log.tx_hash, log.ordinal) for log in block.seen_by({POOL}).logs]
+        return [(log.tx_hash, log.ordinal) for log in seen([block])[0].logs]
 
     a = chain.mine(tx)
     chain.fork_from(0)
     b = chain.mine(staked(OTHER, BEN, 5), tx)
     assert a.hash != b.hash
     assert identities(a) == identities(b)
-    assert [log.log_index for log in b.seen_by({POOL}).logs] == [1, 2]
+    assert [log.log_index for log in seen([b])[0].logs] == [1, 2]
 
 
 def test_branches_differ_even_where_they_hold_the_same() -> None:

@@ -7,12 +7,13 @@ import pytest
 from ethereum.forks.osaka.trie import Trie, root, trie_set
 from ethereum_rlp import rlp
 from ethereum_types.numeric import Uint
-from fakechain import TX_GAS, Event, FakeChain, MinedBlock, Tx, staked
+from fakechain import STAKED, TX_GAS, Event, FakeChain, MinedBlock, Tx, staked
 
 from daemon.evidence import Header, Unprovable, Violated, bloom_masks, prove_header, prove_logs
 
 POOL = b"\x01" * 20
 ANN = b"\xa1" * 20
+MASKS = bloom_masks([(POOL, STAKED)])
 
 
 def block_of(chain: FakeChain, *what: Tx | Event) -> tuple[Header, MinedBlock]:
@@ -25,20 +26,20 @@ def test_a_receipt_of_an_unknown_type_without_its_root_is_unprovable(kind: str) 
     header, block = block_of(FakeChain(), staked(POOL, ANN, 1))
     receipts = [{**block.receipts_json[0], "type": kind}]
     with pytest.raises(Unprovable, match=f"unknown type {int(kind, 16)}"):
-        prove_logs(header, receipts, bloom_masks([POOL]))
+        prove_logs(header, receipts, MASKS)
 
 
 @pytest.mark.parametrize("kind", [5, 0x64, 0x6A, 0x7D])
 def test_a_receipt_of_an_unknown_type_is_proven_by_its_root(kind: int) -> None:
     chain = FakeChain()
     header, block = block_of(chain, chain.tx(staked(POOL, ANN, 1), kind=kind))
-    assert prove_logs(header, block.receipts_json, bloom_masks([POOL])) == block.logs
+    assert prove_logs(header, block.receipts_json, MASKS) == block.logs
 
 
 def test_no_receipt_has_a_type_that_no_transaction_can_have() -> None:
     header, block = block_of(FakeChain(), staked(POOL, ANN, 1))
     with pytest.raises(Violated, match="type is 255, which no transaction has"):
-        prove_logs(header, [{**block.receipts_json[0], "type": "0xff"}], bloom_masks([POOL]))
+        prove_logs(header, [{**block.receipts_json[0], "type": "0xff"}], MASKS)
 
 
 DEPOSIT = {"depositNonce": "0x9", "depositReceiptVersion": "0x1"}
@@ -69,6 +70,6 @@ def test_a_deposit_of_the_op_stack_is_proven_as_its_fork_encodes_it(since_canyon
         fields += [Uint(9), Uint(1)]
         more = DEPOSIT
     header = header_over(block, b"\x7e" + rlp.encode(fields))
-    assert prove_logs(header, [{**shown, **more}], bloom_masks([POOL])) == block.logs
+    assert prove_logs(header, [{**shown, **more}], MASKS) == block.logs
     with pytest.raises(Unprovable):
-        prove_logs(header, [{**shown, **DEPOSIT, "depositNonce": "0x8"}], bloom_masks([POOL]))
+        prove_logs(header, [{**shown, **DEPOSIT, "depositNonce": "0x8"}], MASKS)

@@ -1,4 +1,5 @@
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -9,6 +10,10 @@ from ledger.credits import MICRO_MAX
 
 UINT256_MAX = 2**256 - 1
 AMOUNTS = st.integers(0, UINT256_MAX) | st.integers(0, 10**24)
+
+
+def credits_of(rule: Rule, amount: int, time: int = 0) -> int | TooLarge:
+    return credits_for(rule, amount, time)
 
 
 def rules(*, capped: bool | None = None) -> st.SearchStrategy[Rule]:
@@ -23,7 +28,7 @@ def rules(*, capped: bool | None = None) -> st.SearchStrategy[Rule]:
 
 
 def credits_micro(rule: Rule, amount_base_units: int) -> int:
-    match credits_for(rule, amount_base_units):
+    match credits_of(rule, amount_base_units):
         case TooLarge(credits_micro=too_many):
             return too_many
         case int(granted):
@@ -32,18 +37,18 @@ def credits_micro(rule: Rule, amount_base_units: int) -> int:
 
 def test_ten_credits_per_token_are_ten_for_one_and_a_half_of_fifteen() -> None:
     rule = Rule(credits_micro=10_000_000, per_base_units=10**18)
-    assert credits_for(rule, 15 * 10**17) == 15_000_000
+    assert credits_of(rule, 15 * 10**17) == 15_000_000
 
 
 def test_an_amount_too_small_for_a_millionth_earns_nothing() -> None:
     rule = Rule(credits_micro=10_000_000, per_base_units=10**18)
-    assert credits_for(rule, 10**11 - 1) == 0
-    assert credits_for(rule, 10**11) == 1
+    assert credits_of(rule, 10**11 - 1) == 0
+    assert credits_of(rule, 10**11) == 1
 
 
 def test_one_event_earns_no_more_than_its_cap() -> None:
     rule = Rule(credits_micro=1, per_base_units=1, max_per_event_micro=100)
-    assert [credits_for(rule, amount) for amount in (99, 100, 101, UINT256_MAX)] == [
+    assert [credits_of(rule, amount) for amount in (99, 100, 101, UINT256_MAX)] == [
         99,
         100,
         100,
@@ -53,14 +58,14 @@ def test_one_event_earns_no_more_than_its_cap() -> None:
 
 def test_what_the_books_should_not_hold_is_set_aside_instead_of_granted() -> None:
     rule = Rule(credits_micro=1, per_base_units=1)
-    assert credits_for(rule, GRANT_MAX_MICRO) == GRANT_MAX_MICRO
-    assert credits_for(rule, GRANT_MAX_MICRO + 1) == TooLarge(GRANT_MAX_MICRO + 1)
+    assert credits_of(rule, GRANT_MAX_MICRO) == GRANT_MAX_MICRO
+    assert credits_of(rule, GRANT_MAX_MICRO + 1) == TooLarge(GRANT_MAX_MICRO + 1)
     assert GRANT_MAX_MICRO < MICRO_MAX
 
 
 def test_a_negative_amount_is_refused() -> None:
     with pytest.raises(ValueError, match="never negative"):
-        credits_for(Rule(credits_micro=1, per_base_units=1), -1)
+        credits_of(Rule(credits_micro=1, per_base_units=1), -1)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,7 @@ def test_a_negative_amount_is_refused() -> None:
     ],
 )
 def test_a_rule_of_zero_is_no_rule(field: str) -> None:
-    numbers = {"credits_micro": 1, "per_base_units": 1} | {field: 0}
+    numbers: dict[str, Any] = {"credits_micro": 1, "per_base_units": 1} | {field: 0}
     with pytest.raises(ValueError, match=field):
         Rule(**numbers)
 
@@ -104,14 +109,14 @@ def test_splitting_an_amount_gains_nothing_and_loses_less_than_a_micro_each(
 @given(rules(capped=True), AMOUNTS)
 def test_a_cap_is_never_passed_and_never_makes_a_grant_too_large(rule: Rule, amount: int) -> None:
     assert rule.max_per_event_micro is not None
-    granted = credits_for(rule, amount)
+    granted = credits_of(rule, amount)
     assert isinstance(granted, int)
     assert granted <= rule.max_per_event_micro
 
 
 @given(rules(), AMOUNTS)
 def test_no_grant_is_above_the_bound(rule: Rule, amount: int) -> None:
-    match credits_for(rule, amount):
+    match credits_of(rule, amount):
         case TooLarge(credits_micro=too_many):
             assert too_many > GRANT_MAX_MICRO
         case int(granted):

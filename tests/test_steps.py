@@ -29,6 +29,7 @@ READ_TO_100 = Position(
     indexed_number=100,
     indexed_hash=OURS,
     confirmed_number=97,
+    granted_number=97,
 )
 HALTED = replace(READ_TO_100, state="halted", reason="the chain left block 97")
 
@@ -163,7 +164,8 @@ def positions(draw: st.DrawFn) -> Position:
     indexed = confirmed + draw(st.integers(0, 60))
     state = draw(st.sampled_from(["syncing", "following", "halted"]))
     reason = "it parted" if state == "halted" else None
-    return Position(state, reason, indexed, OURS, confirmed)
+    granted = draw(st.integers(confirmed, min(confirmed + 1, indexed)))
+    return Position(state, reason, indexed, OURS, confirmed, granted)
 
 
 @dataclass(frozen=True)
@@ -267,17 +269,17 @@ def test_steps_along_a_still_chain_come_to_its_end_and_rest(
 
 
 @given(positions(), st.one_of(st.none(), heights), modes)
-def test_a_fork_never_drops_below_the_confirmed_block(
+def test_a_fork_never_drops_below_what_was_granted(
     position: Position, ancestor: int | None, mode: Literal["halt", "reverse"]
 ) -> None:
     step = after_fork(position, ancestor, reverses=mode == "reverse")
     match step:
         case Drop(to_number):
-            assert position.confirmed_number <= to_number == ancestor
+            assert position.granted_number <= to_number == ancestor
         case Reverse(to_number):
             assert mode == "reverse"
             assert to_number == ancestor
-            assert to_number < position.confirmed_number
+            assert to_number < position.granted_number
         case Halt(reason):
-            assert ancestor is None or (mode == "halt" and ancestor < position.confirmed_number)
+            assert ancestor is None or (mode == "halt" and ancestor < position.granted_number)
             assert reason

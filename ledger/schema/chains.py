@@ -42,6 +42,7 @@ chain = table(
     must("reorgs", BIGINT, default="0"),
     may("last_reorg_at", TIME),
     may("last_reorg_depth", BIGINT),
+    may("accruing_number", BIGINT),
     may("parted_number", BIGINT),
     may("other_hash", BYTES),
     may("indexed_at", TIME),
@@ -83,10 +84,26 @@ rule = table(
     may("cap_day", BIGINT),
     may("cap_total", BIGINT),
     may("expires_days", INT),
+    may("divisor", sa.Numeric()),
+    may("rates_from", sa.ARRAY(BIGINT)),
+    may("rates_micro", sa.ARRAY(BIGINT)),
+    may("period_seconds", INT),
+    may("hold_seconds", INT),
+    may("accrued_to", TIME),
+    may("accruing_after", BYTES),
     key("rule_pkey", "rule_id"),
     one("rule_name_is_one", "name"),
     check("rule_source_is_known", "source in ('mining', 'staking')"),
     check("rule_reversal_is_known", "on_reversal in ('debt', 'absorb', 'freeze')"),
+    check(
+        "rule_earns_by_events_or_by_time",
+        "num_nulls(divisor, rates_from, rates_micro, period_seconds, hold_seconds) in (0, 5)",
+    ),
+    check("rule_rates_are_whole", "cardinality(rates_from) = cardinality(rates_micro)"),
+    check(
+        "rule_divides_by_more_than_zero",
+        "divisor > 0 and period_seconds > 0 and hold_seconds >= 0",
+    ),
 )
 
 event = table(
@@ -137,4 +154,18 @@ set_aside = table(
     must("seen_at", TIME, default=NOW),
     key("set_aside_pkey", "chain_id, tx_hash, ordinal, rule_id"),
     index("set_aside_by_block", "chain_id, block_number"),
+)
+
+stake = table(
+    "stake",
+    must("rule_id", INT),
+    must("wallet", BYTES),
+    must("balance", sa.Numeric()),
+    must("weight", sa.Numeric()),
+    must("since", TIME),
+    must("matures_at", sa.ARRAY(TIME)),
+    must("maturing", sa.ARRAY(sa.Numeric())),
+    must("credited", sa.Numeric()),
+    key("stake_pkey", "rule_id, wallet"),
+    check("stake_matures_in_whole", "cardinality(matures_at) = cardinality(maturing)"),
 )

@@ -7,7 +7,7 @@ from alembic import op
 from ledger.laying import run_script
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 TABLES = Path(__file__).parents[2] / "sql" / "migrations" / "0007_operating_the_watcher.sql"
 

@@ -1,5 +1,5 @@
 -- promise: 2. Whatever lies at or below the last final block is confirmed, whatever lies above it is pending, and
---   both are in the blocks that we followed.
+--   both are in the blocks that we followed. Of the block that ends a period stakes are granted first.
 -- row: An event on the wrong side, or of a block that the books know otherwise.
 -- scope: books
 
@@ -12,7 +12,9 @@ from event v
   left join block b on b.chain_id = v.chain_id and b.number = v.block_number
 where v.state <> 'reversed' and (
   c.chain_id is null
-  or case v.state when 'confirmed' then v.block_number > c.confirmed_number
+  or case v.state
+     when 'confirmed' then v.block_number > c.confirmed_number
+       and (v.ordinal >= 0 or v.block_number is distinct from c.accruing_number)
      else v.block_number <= c.confirmed_number or v.block_number > c.indexed_number or b.hash is null end
   or b.hash <> v.block_hash
   or b.time <> v.block_time)

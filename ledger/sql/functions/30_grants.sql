@@ -109,7 +109,14 @@ begin
   return finish(a, v_lot, null);
 end $$;
 
--- What is told of a grant. Of a chain's event its cause begins with the chain's id and the transaction.
+-- Whether a cause is what a stake earned in a period.
+create or replace function creditd.is_accrual(p_cause bytea) returns boolean
+language sql immutable
+return substr(p_cause, 41, 4) = int4send(-1);
+
+-- What is told of a grant. Of a chain's event its cause is the chain's id, the transaction, the log's place in it
+-- and the role; of what a stake earned, that place is -1, and instead of a transaction there are the rule, the end
+-- of the period and the wallet.
 create or replace function creditd.grant_said(
   p_lot bigint, p_source text, p_amount bigint, p_cause bytea, p_expires timestamptz
 ) returns jsonb
@@ -119,7 +126,11 @@ return jsonb_strip_nulls(jsonb_build_object(
   'expires_at', case when isfinite(p_expires) then to_char(p_expires at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end,
   'chain_id', case when p_source in ('mining', 'staking')
                    then ('x' || encode(substr(p_cause, 1, 8), 'hex'))::bit(64)::bigint end,
-  'tx_hash', case when p_source in ('mining', 'staking') then '0x' || encode(substr(p_cause, 9, 32), 'hex') end));
+  'tx_hash', case when p_source in ('mining', 'staking') and not creditd.is_accrual(p_cause)
+                  then '0x' || encode(substr(p_cause, 9, 32), 'hex') end,
+  'period_end', case when p_source in ('mining', 'staking') and creditd.is_accrual(p_cause)
+                     then to_char(to_timestamp(('x' || encode(substr(p_cause, 13, 8), 'hex'))::bit(64)::bigint)
+                                    at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end));
 
 -- Grants an event's credits once per incarnation: again is a no-op. Returns the lot and what was
 -- granted after caps (no lot when that is nothing).

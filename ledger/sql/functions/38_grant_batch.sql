@@ -2,8 +2,11 @@
 -- memory in the order of its account's events, and what was decided is written in bulk. Caps, debts and
 -- whatever else a grant may meet are for `grant_event`, one by one.
 
--- Grants what is pending above block `p_after` and up to `p_to`. Returns how many events.
-create or replace function creditd.grant_events(p_chain bigint, p_after bigint, p_to bigint) returns bigint
+-- Grants what is pending above block `p_after` and up to `p_to`, or of that what stakes accrued only. Returns how
+-- many events.
+create or replace function creditd.grant_events(
+  p_chain bigint, p_after bigint, p_to bigint, p_accruals_only boolean
+) returns bigint
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
   c_null constant bytea := int8send(-1);
@@ -35,7 +38,7 @@ begin
       bool_or(x.incarnation > 1 or x.root <> x.account)
     into v_events, v_roots, v_accounts, v_rules, v_sources, v_causes, v_incarnations, v_credits, v_expires,
       v_priorities, v_keys, v_plain, v_may_go_on
-    from (select * from events_to_grant(p_chain, p_after, p_to) e
+    from (select * from events_to_grant(p_chain, p_after, p_to, p_accruals_only) e
           order by e.root, e.account, e.block_number, e.log_index, e.role) x;
   n := coalesce(cardinality(v_events), 0);
   -- What an account is granted that was linked since, or a member that has left, goes on to another one.
@@ -158,8 +161,9 @@ end $$;
 
 -- The pending events above block `p_after` and up to `p_to`, whose they are and what of. No link comes or
 -- goes while its wallet's row is held, so whose they are stays decided. What is not plain is for `grant_event`.
-create or replace function creditd.events_to_grant(p_chain bigint, p_after bigint, p_to bigint)
-returns table (
+create or replace function creditd.events_to_grant(
+  p_chain bigint, p_after bigint, p_to bigint, p_accruals_only boolean
+) returns table (
   event_no bigint, root bigint, account bigint, block_number bigint, log_index integer, role smallint,
   rule_id integer, source text, cause bytea, incarnation integer, credits bigint, expires timestamptz,
   priority smallint, plain boolean
@@ -173,5 +177,6 @@ begin atomic
   from creditd.event e join creditd.wallet w on w.chain_id = e.chain_id and w.address = e.wallet
     join creditd.rule r on r.rule_id = e.rule_id
   where e.chain_id = p_chain and e.block_number > p_after and e.block_number <= p_to and e.state = 'pending'
+    and (e.ordinal < 0 or not p_accruals_only)
   for share of w;
 end;

@@ -50,51 +50,6 @@ begin
   return v_epoch;
 end $$;
 
--- Enters a rule, or its changed terms. What it earns for (chain, contract, event) never changes under
--- one name, and a new rule starts behind the cursor's back on no account: that history was read without it.
-create or replace function creditd.enter_rule(
-  p_chain bigint, p_epoch bigint, p_name text, p_contract bytea, p_event text, p_from_block bigint,
-  p_to_block bigint, p_source text, p_on_reversal text, p_priority smallint, p_operations text[],
-  p_cap_account bigint, p_cap_account_day bigint, p_cap_day bigint, p_cap_total bigint, p_expires_days integer
-) returns integer
-language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare
-  c chain := led_chain(p_chain, p_epoch);
-  r rule;
-begin
-  select * into r from rule x where x.name = p_name for no key update;
-  if not found then
-    if p_from_block <= c.indexed_number then
-      raise exception 'source % begins at block %, and chain % has been read to block % without it (creditd backfill --source % reads what lies behind)',
-        p_name, p_from_block, p_chain, c.indexed_number, p_name using errcode = 'CD004';
-    end if;
-    insert into rule (name, chain_id, contract, event, from_block, source)
-      values (p_name, p_chain, p_contract, p_event, p_from_block, p_source) returning * into r;
-  elsif (r.chain_id, r.contract, r.event, r.from_block) <> (p_chain, p_contract, p_event, p_from_block) then
-    raise exception 'source % is in the books for event % of 0x% on chain % from block %',
-      p_name, r.event, encode(r.contract, 'hex'), r.chain_id, r.from_block using errcode = 'CD004';
-  -- What was read while nobody followed the source would never be granted.
-  elsif r.to_block < c.indexed_number and coalesce(p_to_block, c.indexed_number) > r.to_block then
-    raise exception 'source % was followed to block %, and chain % has been read to block % since without it (creditd backfill --source % reads that)',
-      p_name, r.to_block, p_chain, c.indexed_number, p_name using errcode = 'CD004';
-  end if;
-  update rule x set to_block = p_to_block, source = p_source, on_reversal = p_on_reversal, priority = p_priority,
-      operations = operation_numbers(p_operations), cap_account = p_cap_account, cap_account_day = p_cap_account_day,
-      cap_day = p_cap_day, cap_total = p_cap_total, expires_days = p_expires_days
-    where x.rule_id = r.rule_id;
-  return r.rule_id;
-end $$;
-
--- Notes how far the chain's other rules were followed: they are no longer.
-create or replace function creditd.leave_rules(p_chain bigint, p_epoch bigint, p_followed integer[]) returns void
-language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare c chain := led_chain(p_chain, p_epoch);
-begin
-  update rule x set to_block = c.indexed_number
-    where x.chain_id = p_chain and x.rule_id <> all (p_followed)
-      and (x.to_block is null or x.to_block > c.indexed_number);
-end $$;
-
 -- Appends blocks that follow the cursor; their times are unix seconds. A halted chain still shows what is
 -- pending.
 create or replace function creditd.append_blocks(
@@ -215,7 +170,8 @@ end $$;
 
 -- Confirms the pending events up to a block whose hash the caller knows to be final, and grants their
 -- credits: of more than `p_events_max` only those of the first blocks, for charges of their accounts wait
--- meanwhile; the cursor says up to where. Returns how many events, and whether anybody waited.
+-- meanwhile; the cursor says up to where. A block that ends a period is confirmed by a call of its own, after
+-- calls that grant what stakes earned before it. Returns how many events, and whether anybody waited.
 create or replace function creditd.confirm_blocks(
   p_chain bigint, p_epoch bigint, p_number bigint, p_hash bytea, p_remember bigint, p_events_max integer,
   out events bigint, out waited boolean
@@ -225,6 +181,7 @@ declare
   c chain := led_chain(p_chain, p_epoch);
   b block;
   v_number bigint;
+  v_ending bigint;
 begin
   events := 0; waited := false;
   if c.state = 'halted' or p_number <= c.confirmed_number then return; end if;
@@ -233,13 +190,21 @@ begin
     raise exception 'chain %: block % in the books is not the final one', p_chain, p_number using errcode = 'CD002';
   end if;
   v_number := confirmable(c, p_number, p_events_max);
-  if v_number < p_number then
-    select * into strict b from block x where x.chain_id = p_chain and x.number = v_number;
+  v_ending := block_that_ends_a_period(c, v_number);
+  if v_ending = c.confirmed_number + 1 then  -- what stakes earned before it comes first
+    events := accrue(c, v_ending, p_events_max);
+  else
+    v_number := least(v_number, v_ending - 1);
+    if v_number < p_number then
+      select * into strict b from block x where x.chain_id = p_chain and x.number = v_number;
+    end if;
+    events := grant_events(p_chain, c.confirmed_number, v_number, false);
+    perform move_stakes(p_chain, c.confirmed_number, v_number);
+    update chain x set confirmed_number = v_number, confirmed_hash = b.hash, confirmed_time = b.time,
+        accruing_number = null
+      where x.chain_id = p_chain;
+    delete from block x where x.chain_id = p_chain and x.number < v_number - p_remember;
   end if;
-  events := grant_events(p_chain, c.confirmed_number, v_number);
-  update chain x set confirmed_number = v_number, confirmed_hash = b.hash, confirmed_time = b.time
-    where x.chain_id = p_chain;
-  delete from block x where x.chain_id = p_chain and x.number < v_number - p_remember;
   waited := exists (
     select from pg_locks l
     where l.locktype = 'transactionid' and l.transactionid = pg_current_xact_id()::xid and not l.granted);
@@ -269,8 +234,9 @@ declare
   c chain := led_chain(p_chain, p_epoch);
   v_count bigint;
 begin
-  if p_to < c.confirmed_number then
-    raise exception 'chain %: block % is confirmed', p_chain, c.confirmed_number using errcode = 'CD002';
+  if p_to < coalesce(c.accruing_number, c.confirmed_number) then
+    raise exception 'chain %: block % is confirmed', p_chain, coalesce(c.accruing_number, c.confirmed_number)
+      using errcode = 'CD002';
   end if;
   with gone as (
     delete from event e
@@ -296,7 +262,7 @@ begin
     raise exception 'chain %: block % is not remembered', c.chain_id, p_to using errcode = 'CD002';
   end if;
   update chain x set indexed_number = p_to, indexed_hash = b.hash, indexed_time = b.time,
-      confirmed_number = least(x.confirmed_number, p_to),
+      confirmed_number = least(x.confirmed_number, p_to), accruing_number = null,
       confirmed_hash = case when x.confirmed_number > p_to then b.hash else x.confirmed_hash end,
       confirmed_time = case when x.confirmed_number > p_to then b.time else x.confirmed_time end,
       reorgs = x.reorgs + 1, last_reorg_at = clock_timestamp(), last_reorg_depth = c.indexed_number - p_to,
@@ -324,6 +290,7 @@ begin
   delete from event e where e.chain_id = p_chain and e.block_number > p_to and e.state = 'pending' and e.incarnation = 1;
   update event e set state = 'reversed', incarnation = e.incarnation - 1
     where e.chain_id = p_chain and e.block_number > p_to and e.state = 'pending';
+  perform put_stakes_back(p_chain, p_to);
   perform cut_chain(c, p_to);
   return v_count;
 end $$;

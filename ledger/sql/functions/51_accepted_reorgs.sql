@@ -14,18 +14,22 @@ declare
 begin
   select * into c from chain x where x.name = p_name for no key update;
   if not found then outcome := 'no_chain'; return; end if;
-  number := c.confirmed_number; left_hash := c.confirmed_hash; new_hash := c.other_hash;
+  -- Of the block that ends a period stakes may have been granted before it is confirmed.
+  number := coalesce(c.accruing_number, c.confirmed_number);
+  left_hash := coalesce((select b.hash from block b where b.chain_id = c.chain_id and b.number = c.accruing_number),
+                        c.confirmed_hash);
+  new_hash := c.other_hash;
   outcome := case when c.state <> 'halted' then 'not_halted' when c.other_hash is null then 'no_reorg'
-    when p_number <> c.confirmed_number then 'another_block' when p_hash <> c.other_hash then 'another_hash' end;
+    when p_number <> number then 'another_block' when p_hash <> c.other_hash then 'another_hash' end;
   if outcome is not null then return; end if;
   insert into accepted_reorg (chain_id, number, left_hash, new_hash, reorgs, accepted_by, reason, at)
-    values (c.chain_id, c.confirmed_number, c.confirmed_hash, p_hash, c.reorgs, p_by, p_reason, clock())
+    values (c.chain_id, accept_reorg.number, accept_reorg.left_hash, p_hash, c.reorgs, p_by, p_reason, clock())
     on conflict on constraint accepted_reorg_pkey do nothing returning * into v;
   outcome := case when found then 'accepted' else 'replayed' end;
   if outcome = 'replayed' then
     select * into strict v from accepted_reorg x
       where (x.chain_id, x.number, x.left_hash, x.new_hash, x.reorgs)
-        = (c.chain_id, c.confirmed_number, c.confirmed_hash, p_hash, c.reorgs);
+        = (c.chain_id, accept_reorg.number, accept_reorg.left_hash, p_hash, c.reorgs);
   end if;
   accepted_by := v.accepted_by; at := v.at;
 end $$;

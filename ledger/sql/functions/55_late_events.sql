@@ -57,6 +57,10 @@ declare
   v_count bigint;
 begin
   perform require_late_blocks(c, p_blocks, p_hashes, p_times);
+  -- What a stake has earned is granted by periods, and those are over.
+  if exists (select from unnest(p_roles) x where x <> 0) then
+    raise exception 'chain %: changes of stakes that earn by time do not come in late', c.name using errcode = 'CD005';
+  end if;
   select t.block, r.name into v
     from unnest(p_blocks, p_rules) t (block, rule) left join rule r on r.rule_id = t.rule and r.chain_id = p_chain
     where r.rule_id is null or t.block < r.from_block or t.block > r.to_block limit 1;
@@ -92,7 +96,7 @@ begin
   get diagnostics v_count = row_count;
   if v_count > 0 then
     -- Up to the last confirmed block nothing else is pending: just these are granted.
-    perform grant_events(p_chain, (select min(x) from unnest(p_blocks) x) - 1, c.confirmed_number);
+    perform grant_events(p_chain, (select min(x) from unnest(p_blocks) x) - 1, c.confirmed_number, false);
   end if;
   delete from set_aside s using unnest(p_tx_hashes, p_ordinals, p_rules) t (tx, ord, rule)
     where s.chain_id = p_chain and s.tx_hash = t.tx and s.ordinal = t.ord and s.rule_id = t.rule;
@@ -172,6 +176,9 @@ begin
   if p_to < c.confirmed_number then
     raise exception 'chain %: block % is confirmed, and nothing at or below it is read anew; `creditd verify` reads it again',
       c.name, c.confirmed_number using errcode = 'CD005';
+  elsif p_to < c.accruing_number then
+    raise exception 'chain %: stakes are being granted what they earned before block %: try again in a moment',
+      c.name, c.accruing_number using errcode = 'CD005';
   elsif p_to > c.indexed_number then
     raise exception 'chain % has been read to block % only', c.name, c.indexed_number using errcode = 'CD005';
   elsif p_to = c.indexed_number then
