@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from daemon.config import Chain, Depth
-from daemon.earning import Followed
+from daemon.earning import Followed, kinds_of
 from daemon.reading import (
     Moved,
     Unprovable,
@@ -259,7 +259,7 @@ class Follower:
             followings = Followings(self.chain, tuple(followed))
             self._leading = stack.pop_all()
         self._watching, self._followings = watching, followings
-        self._view = View(self._upstreams, self.chain, followings.kinds)
+        self._view = View(self._upstreams, self.chain, kinds_of(followings.followed))
         log.info("leading", chain=self.chain.name, epoch=watching.epoch)
         return self._view, watching, followings
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Final, TypeVar
 
 from daemon.config import Chain
-from daemon.earning import Followed, earnings_of
+from daemon.earning import Followed, earnings_of, kinds_of
 from daemon.follower import rule_entry
 from daemon.progress import Progress
 from daemon.rereading import Differences, Reread, Rereader, cause_of, seen
@@ -193,7 +193,7 @@ async def _replay_block(
     number = rows[0].block_number
     if number > place.confirmed_number:
         return 0, [(row, f"block {number} is not confirmed yet") for row in rows]
-    block = await rereader.block(number, followed)
+    block = await rereader.logs_of(number, kinds_of(followed))
     earnings = earnings_of([block], followed)
     ours = {(row.tx_hash, row.ordinal): row for row in rows if row.block_hash == block.hash}
     events = [each for each in earnings.events if (each.tx_hash, each.ordinal) in ours]
@@ -217,11 +217,6 @@ async def backfill(database_url: str, chain: Chain, source: Source) -> Backfille
     What is pending is forgotten at the end, so that the watcher reads it again with the source.
     Safe to run again: it goes on where it was.
     """
-    if source.rule.holding is not None:
-        raise NotLate(
-            f"source {source.name} earns for the time that stakes are held, and the periods that"
-            " lie behind have been granted: give it a from_block that has not been read yet"
-        )
     async with rereading(database_url, chain) as (rereader, place):
         rule_id, followed_to = await rereader.late.enter_rule(place.epoch, rule_entry(source))
         followed = [Followed(source, rule_id)]

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
+from contracts.logs import Log
 from daemon.config import Chain
-from daemon.earning import Followed, earnings_of
+from daemon.earning import Followed, earnings_of, kinds_of
 from daemon.evidence import Kind
 from daemon.mistakes import Unfit
 from daemon.reading import (
@@ -20,7 +21,6 @@ from daemon.reading import (
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.upstreams import Disagreement, TooFewAgree, Upstreams
 from daemon.view import View
-from daemon.watcher import Followings
 from ledger.late import Late, Place, RecordedEvent
 from ledger.watching import SeenBlock, SeenEvent, SetAside
 
@@ -130,8 +130,7 @@ class Rereader:
         All are below the last confirmed block. Raises CannotRead where no node proves them, or
         where another one contradicts.
         """
-        kinds = Followings(self.chain, tuple(followed)).kinds
-        node, blocks = await self._blocks(first, last, kinds)
+        node, blocks = await self._blocks(first, last, kinds_of(followed))
         await self._require_agreement(node, blocks[-1])
         earnings = earnings_of(blocks, followed)
         until = blocks[-1].number
@@ -145,9 +144,8 @@ class Rereader:
         ]
         return Reread(seen(blocks), first, until, earnings.set_aside, differences)
 
-    async def block(self, number: int, followed: Sequence[Followed]) -> Block:
-        """Return one block with its logs of some sources, proven. Raises CannotRead."""
-        kinds = Followings(self.chain, tuple(followed)).kinds
+    async def logs_of(self, number: int, kinds: frozenset[Kind]) -> Block:
+        """Return one block with its logs of some kinds, proven. Raises CannotRead."""
         node, blocks = await self._blocks(number, number, kinds)
         await self._require_agreement(node, blocks[0])
         return blocks[0]
@@ -157,7 +155,7 @@ class Rereader:
     ) -> tuple[Node, Sequence[Block]]:
         troubles = []
         until = min(last, first + BLOCKS_PER_PART - 1)
-        view = View(self._upstreams(), self._chain(), kinds)
+        view = View(self._upstreams(), self._settings(), kinds)
         for node in self.nodes:
             view.use(node)
             try:
@@ -166,7 +164,7 @@ class Rereader:
                 troubles.append(f"{node.endpoint}: {error}")
         raise CannotRead(f"no node proves blocks {first} to {until}: {'; '.join(troubles)}")
 
-    def _chain(self) -> Chain:
+    def _settings(self) -> Chain:
         """Return the settings to read by: what a node does not find is looked for all the same."""
         return replace(self.chain, verify="bloom") if self.chain.verify == "found" else self.chain
 
@@ -224,3 +222,10 @@ def seen(blocks: Sequence[Block]) -> dict[int, SeenBlock]:
         block.number: SeenBlock(block.number, block.hash, block.parent, block.time)
         for block in blocks
     }
+
+
+def has_log(block: Block, tx_hash: bytes, ordinal: int) -> Log | None:
+    """Return the log of a block that is known by these, None if it has none."""
+    return next(
+        (log for log in block.logs if (log.tx_hash, log.ordinal) == (tx_hash, ordinal)), None
+    )

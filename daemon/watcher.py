@@ -11,7 +11,6 @@ import structlog
 
 from daemon.config import Chain, Depth
 from daemon.earning import Followed, earnings_of
-from daemon.evidence import Kind
 from daemon.reading import Block, BlockRef, Moved, Violated
 from daemon.steps import (
     Confirm,
@@ -43,16 +42,6 @@ class Followings:
 
     chain: Chain
     followed: tuple[Followed, ...]
-
-    @property
-    def kinds(self) -> frozenset[Kind]:
-        """The kinds of logs that are read."""
-        return frozenset(
-            (contract, each.event.topic0)
-            for following in self.followed
-            for contract in following.source.contracts
-            for each in following.source.events
-        )
 
 
 async def advance(view: View, watching: Watching, followings: Followings) -> Step:

@@ -193,7 +193,8 @@ class Late:
         """
         rows = await self._session.rows(
             "select * from creditd.enter_late_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s,"
-            " %s::smallint, %s::text[], %s, %s, %s, %s, %s)",
+            " %s::smallint, %s::text[], %s, %s, %s, %s, %s, %s::numeric, %s::bigint[],"
+            " %s::bigint[], %s, %s)",
             (self._chain_id, epoch, *rule.terms()),
         )
         return int(rows[0][0]), int(rows[0][1])

@@ -128,9 +128,7 @@ class Watching:
         async with self._transaction() as connection:
             numbers = {
                 rule.name: await _one(
-                    connection,
-                    _ENTER_RULE,
-                    (self._chain_id, self.epoch, *rule.terms(), *_stake_terms(rule.stakes)),
+                    connection, _ENTER_RULE, (self._chain_id, self.epoch, *rule.terms())
                 )
                 for rule in rules
             }
@@ -311,18 +309,6 @@ class Watching:
                 [log.reason for log in logs],
             ),
         )
-
-
-def _stake_terms(terms: StakeTerms | None) -> tuple[object, ...]:
-    if terms is None:
-        return (None,) * 5
-    return (
-        terms.divisor,
-        [since for since, _ in terms.rates],
-        [micro for _, micro in terms.rates],
-        terms.period_seconds,
-        terms.hold_seconds,
-    )
 
 
 async def _one(

@@ -57,10 +57,6 @@ declare
   v_count bigint;
 begin
   perform require_late_blocks(c, p_blocks, p_hashes, p_times);
-  -- What a stake has earned is granted by periods, and those are over.
-  if exists (select from unnest(p_roles) x where x <> 0) then
-    raise exception 'chain %: changes of stakes that earn by time do not come in late', c.name using errcode = 'CD005';
-  end if;
   select t.block, r.name into v
     from unnest(p_blocks, p_rules) t (block, rule) left join rule r on r.rule_id = t.rule and r.chain_id = p_chain
     where r.rule_id is null or t.block < r.from_block or t.block > r.to_block limit 1;
@@ -97,6 +93,9 @@ begin
   if v_count > 0 then
     -- Up to the last confirmed block nothing else is pending: just these are granted.
     perform grant_events(p_chain, (select min(x) from unnest(p_blocks) x) - 1, c.confirmed_number, false);
+    perform change_stake_late(r, t.wallet)
+      from (select distinct x.rule, x.wallet from unnest(p_rules, p_wallets, p_roles) x (rule, wallet, role)
+            where x.role > 0) t join rule r on r.rule_id = t.rule;
   end if;
   delete from set_aside s using unnest(p_tx_hashes, p_ordinals, p_rules) t (tx, ord, rule)
     where s.chain_id = p_chain and s.tx_hash = t.tx and s.ordinal = t.ord and s.rule_id = t.rule;
@@ -129,6 +128,7 @@ create or replace function creditd.enter_late_rule(
   p_chain bigint, p_epoch bigint, p_name text, p_contract bytea, p_event text, p_from_block bigint,
   p_to_block bigint, p_source text, p_on_reversal text, p_priority smallint, p_operations text[],
   p_cap_account bigint, p_cap_account_day bigint, p_cap_day bigint, p_cap_total bigint, p_expires_days integer,
+  p_divisor numeric, p_rates_from bigint[], p_rates_micro bigint[], p_period integer, p_hold integer,
   out rule_id integer, out followed_to bigint
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
@@ -139,12 +139,16 @@ declare
 begin
   select * into r from rule x where x.name = p_name for no key update;
   if not found then
-    insert into rule (name, chain_id, contract, event, from_block, to_block, source)
-      values (p_name, p_chain, p_contract, p_event, p_from_block, p_from_block - 1, p_source) returning * into r;
-  elsif (r.chain_id, r.contract, r.event, r.from_block) <> (p_chain, p_contract, p_event, p_from_block) then
-    raise exception 'source % is in the books for event % of 0x% on chain % from block %',
-      p_name, r.event, encode(r.contract, 'hex'), r.chain_id, r.from_block using errcode = 'CD004';
-  elsif r.to_block is null then
+    insert into rule (name, chain_id, contract, event, from_block, to_block, source, divisor, rates_from, rates_micro,
+                      period_seconds, hold_seconds, accrued_to)
+      values (p_name, p_chain, p_contract, p_event, p_from_block, p_from_block - 1, p_source, p_divisor, p_rates_from,
+              p_rates_micro, p_period, p_hold, null) returning * into r;
+    -- What its stakes have earned by now is granted when the next period ends.
+    update rule x set accrued_to = period_until(r, c.confirmed_time) where x.rule_id = r.rule_id and p_divisor is not null;
+  end if;
+  perform require_same_terms(r, c, p_contract, p_event, p_from_block, p_divisor, p_rates_from, p_rates_micro, p_period,
+                             p_hold);
+  if r.to_block is null then
     raise exception 'source % has been followed all along: nothing of it is left to read', p_name using errcode = 'CD005';
   end if;
   update rule x set source = p_source, on_reversal = p_on_reversal, priority = p_priority,
@@ -176,9 +180,6 @@ begin
   if p_to < c.confirmed_number then
     raise exception 'chain %: block % is confirmed, and nothing at or below it is read anew; `creditd verify` reads it again',
       c.name, c.confirmed_number using errcode = 'CD005';
-  elsif p_to < c.accruing_number then
-    raise exception 'chain %: stakes are being granted what they earned before block %: try again in a moment',
-      c.name, c.accruing_number using errcode = 'CD005';
   elsif p_to > c.indexed_number then
     raise exception 'chain % has been read to block % only', c.name, c.indexed_number using errcode = 'CD005';
   elsif p_to = c.indexed_number then
