@@ -1,9 +1,10 @@
 """What can be typed about chains: accepting a reorg, and making good what was missed."""
 
 import argparse
+from pathlib import Path
 from typing import Final
 
-from daemon.command_parts import Commands, add, add_group, add_json
+from daemon.command_parts import Commands, account, add, add_group, add_json
 
 HASH_LENGTH: Final = 32
 
@@ -82,6 +83,17 @@ steps down for it, and leads again with its next turn.
 example:
   creditd rewind ethereum --to 21000000
 """
+_EVIDENCE: Final = """\
+Write the evidence of one grant as JSON: the header of its event's block, the way
+from that header to the event's log, what the event is, and the rule. Asks a node
+of the chain. With --check read such a file instead and recompute all of it,
+without a node, the books or a configuration: it prints what is proven, step by
+step, and what has to be believed. Exits with 1 if a step does not hold.
+
+examples:
+  creditd evidence --account acct_… --grant 3 > grant.json
+  creditd evidence --check grant.json
+"""
 
 
 def add_chain_commands(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -101,6 +113,12 @@ def add_chain_commands(commands: "Commands[argparse.ArgumentParser]") -> None:
     verify.add_argument("--repair", action="store_true", help="grant what is missing")
     add_json(verify)
     _add_source(add(commands, "backfill", "read what lies behind for a new source", _BACKFILL))
+    evidence = add(commands, "evidence", "prove a grant to anybody", _EVIDENCE)
+    evidence.add_argument("--account", type=account, metavar="acct_…", help="whose grant it is")
+    evidence.add_argument(
+        "--grant", type=int, metavar="N", help="its number: that of its entry in the account"
+    )
+    evidence.add_argument("--check", type=Path, metavar="FILE", help="check this file instead")
     rewind = add(commands, "rewind", "read pending blocks again", _REWIND)
     _add_chain(rewind)
     rewind.add_argument(

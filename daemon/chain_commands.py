@@ -5,6 +5,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -122,6 +123,35 @@ def _backfill(options: Namespace) -> int:
     return 0
 
 
+def _evidence(options: Namespace) -> int:
+    from daemon.grant_evidence import NoEvidence  # noqa: PLC0415 - as above
+
+    try:
+        return _check_evidence(options.check) if options.check else _gather_evidence(options)
+    except (NoEvidence, UnicodeDecodeError) as error:
+        raise LedgerError(str(error)) from error
+
+
+def _check_evidence(path: Path) -> int:
+    from daemon.grant_evidence import FILE_BYTES_MAX, check  # noqa: PLC0415 - as above
+
+    with path.open(encoding="utf-8") as file:
+        checked = check(file.read(FILE_BYTES_MAX))
+    print(checked.render())
+    return 0 if checked.broken is None else 1
+
+
+def _gather_evidence(options: Namespace) -> int:
+    from daemon.gathering import gather  # noqa: PLC0415 - as above
+
+    if options.account is None or options.grant is None:
+        raise LedgerError("name --account and --grant, or --check and a file")
+    config = _config(options)
+    with database(config.database, os.environ) as url:
+        print(asyncio.run(gather(url, config, options.account, options.grant)))
+    return 0
+
+
 def _rewind(options: Namespace) -> int:
     from daemon.making_good import rewind  # noqa: PLC0415 - as above
 
@@ -145,5 +175,6 @@ CHAIN_COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyTy
         "verify": _verify,
         "backfill": _backfill,
         "rewind": _rewind,
+        "evidence": _evidence,
     }
 )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from contracts.logs import Log
@@ -11,26 +11,24 @@ from daemon.earning import Followed, earnings_of, kinds_of
 from daemon.evidence import Kind
 from daemon.mistakes import Unfit
 from daemon.reading import (
-    BLOCKS_PER_READ_MAX,
     Block,
     Moved,
     Unprovable,
     Violated,
-    read_blocks,
     read_chain_id,
     read_genesis,
 )
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
-from daemon.upstreams import Disagreement, Upstreams
+from daemon.upstreams import Disagreement, TooFewAgree, Upstreams
+from daemon.view import View
 from ledger.late import Late, Place, RecordedEvent
 from ledger.watching import SeenBlock, SeenEvent, SetAside
 
 # One answer's worth: it is what is read again if its node fails in the middle of it.
 BLOCKS_PER_PART: Final = 100
-LOGS_PER_PART: Final = 2_000
 
 Cause = tuple[bytes, int, int]
-Trouble = (NodeUnavailable, NodeRefused, Violated, Unprovable, Moved)
+Trouble = (NodeUnavailable, NodeRefused, Violated, Unprovable, Moved, TooFewAgree)
 
 
 class CannotRead(Unfit):
@@ -111,7 +109,10 @@ class Rereader:
         """Require that each node that answers shows the chain of the books. Raises CannotRead."""
         for node in self.nodes:
             try:
-                found, genesis = await read_chain_id(node), await read_genesis(node)
+                found, genesis = (
+                    await read_chain_id(node),
+                    await read_genesis(node, self.chain.trust),
+                )
             except (NodeUnavailable, NodeRefused):
                 continue
             except (Violated, Unprovable) as error:
@@ -153,26 +154,30 @@ class Rereader:
         self, first: int, last: int, kinds: frozenset[Kind]
     ) -> tuple[Node, Sequence[Block]]:
         troubles = []
-        until = min(last, first + min(BLOCKS_PER_PART, BLOCKS_PER_READ_MAX) - 1)
+        until = min(last, first + BLOCKS_PER_PART - 1)
+        view = View(self._upstreams(), self._settings(), kinds)
         for node in self.nodes:
+            view.use(node)
             try:
-                return node, await read_blocks(
-                    node,
-                    first,
-                    until,
-                    kinds,
-                    verify=self.chain.verify,
-                    logs_max=LOGS_PER_PART,
-                )
+                return node, await view.proven(first, until)
             except Trouble as error:
                 troubles.append(f"{node.endpoint}: {error}")
         raise CannotRead(f"no node proves blocks {first} to {until}: {'; '.join(troubles)}")
 
+    def _settings(self) -> Chain:
+        """Return the settings to read by: what a node does not find is looked for all the same."""
+        return replace(self.chain, verify="bloom") if self.chain.verify == "found" else self.chain
+
+    def _upstreams(self) -> Upstreams:
+        return Upstreams(self.nodes, min(self.chain.agree, len(self.nodes)))
+
     async def _require_agreement(self, node: Node, block: Block) -> None:
         try:
-            await Upstreams(self.nodes).require_agreement(
+            await self._upstreams().require_agreement(
                 node, block.number, block.hash, self.chain.trust
             )
+        except TooFewAgree as error:
+            raise CannotRead(str(error)) from error
         except Disagreement as error:
             raise Contradicted(str(error)) from error
 

@@ -31,7 +31,7 @@ Rlp = bytes | list["Rlp"]
 
 __all__ = [
     "EMPTY_ROOT",
-    "Malformed",
+    "BadPath",
     "keccak",
     "ordered_proof",
     "ordered_root",
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-class Malformed(Exception):
+class BadPath(Exception):
     """Bytes that are no RLP, or no path of a trie."""
 
 
@@ -89,7 +89,7 @@ def ordered_proof(values: Sequence[bytes], position: int) -> list[bytes]:
 def proven_value(root: bytes, position: int, nodes: Sequence[bytes]) -> bytes:
     """Return the value at a position of the trie with this root, proven by the nodes on the way.
 
-    Raises Malformed where they do not lead from the root to a value.
+    Raises BadPath where they do not lead from the root to a value.
     """
     left = list(nodes)
     key = rlp_integer(position).hex()
@@ -99,23 +99,23 @@ def proven_value(root: bytes, position: int, nodes: Sequence[bytes]) -> bytes:
             case [bytes(prefix), child]:
                 nibbles, ends = _nibbles_of(prefix)
                 if not key.startswith(nibbles):
-                    raise Malformed("the path leads to another position")
+                    raise BadPath("the path leads to another position")
                 key = key[len(nibbles) :]
                 if ends:
                     if key or left or not isinstance(child, bytes):
-                        raise Malformed("the path does not end in a value")
+                        raise BadPath("the path does not end in a value")
                     return child
             case [*children] if len(children) == _BRANCH_WIDTH and key:
                 child, key = children[int(key[0], 16)], key[1:]
             case _:
-                raise Malformed("a node of the path is neither a branch nor has two parts")
+                raise BadPath("a node of the path is neither a branch nor has two parts")
         # A short one stands inside its parent.
         node = _encoded(child) if isinstance(child, list) else _named(child, left)
 
 
 def _named(digest: bytes, left: list[bytes]) -> bytes:
     if not left or keccak(left[0]) != digest:
-        raise Malformed("the path is broken: no next node has the hash that its parent names")
+        raise BadPath("the path is broken: no next node has the hash that its parent names")
     return left.pop(0)
 
 
@@ -124,7 +124,7 @@ def _nibbles_of(prefix: bytes) -> tuple[str, bool]:
     text = prefix.hex()
     flag = int(text[0], 16) if text else _BRANCH_WIDTH
     if flag > _ENDS + 1 or (flag % 2 == 0 and text[1] != "0"):
-        raise Malformed("a node of the path has no hex prefix")
+        raise BadPath("a node of the path has no hex prefix")
     return text[1 if flag % 2 else 2 :], flag >= _ENDS
 
 
@@ -135,17 +135,17 @@ def _encoded(item: Rlp) -> bytes:
 
 
 def rlp_decoded(data: bytes) -> Rlp:
-    """Return what RLP encodes: bytes, or a list of such. Raises Malformed for anything else."""
+    """Return what RLP encodes: bytes, or a list of such. Raises BadPath for anything else."""
     item, end = _decoded_at(data, 0, RLP_DEPTH_MAX)
     if end != len(data):
-        raise Malformed("more follows than one item")
+        raise BadPath("more follows than one item")
     return item
 
 
 def _decoded_at(data: bytes, start: int, depth: int) -> tuple[Rlp, int]:
     """Return the item that begins at `start`, and where it ends."""
     if depth == 0 or start >= len(data):
-        raise Malformed("lists are nested too deeply, or an item is cut off")
+        raise BadPath("lists are nested too deeply, or an item is cut off")
     first = data[start]
     if first < _STRING:
         return data[start : start + 1], start + 1
@@ -157,18 +157,18 @@ def _decoded_at(data: bytes, start: int, depth: int) -> tuple[Rlp, int]:
         size = int.from_bytes(data[start + 1 : begin])
     end = begin + size
     if end > len(data) or _rlp_head(kind, size) != data[start:begin]:
-        raise Malformed("an item is cut off, or its length is not written in the shortest way")
+        raise BadPath("an item is cut off, or its length is not written in the shortest way")
     if kind == _STRING:
         value = data[begin:end]
         if rlp_bytes(value) != data[start:end]:
-            raise Malformed("a byte is not written in the shortest way")
+            raise BadPath("a byte is not written in the shortest way")
         return value, end
     items: list[Rlp] = []
     while begin < end:
         item, begin = _decoded_at(data, begin, depth - 1)
         items.append(item)
     if begin != end:
-        raise Malformed("an item goes beyond its list")
+        raise BadPath("an item goes beyond its list")
     return items, end
 
 

@@ -65,7 +65,7 @@ class View:
         self._upstreams = upstreams
         self._chain = chain
         self._watched = watched
-        self._ahead = Ahead(self._read)
+        self._ahead = Ahead(self.proven)
         self._tip: Tip | None = None
         self._tip_until = 0.0
         self._final = -1  # what was final when the blocks ahead began to be read
@@ -111,7 +111,7 @@ class View:
 
     async def block(self, number: int) -> Block:
         """Return one block. Raises as `read_blocks` does."""
-        return (await self._read(number, number))[0]
+        return (await self.proven(number, number))[0]
 
     async def blocks(self, first: int, last: int, until: int) -> Sequence[Block]:
         """Return proven blocks from `first` to at most `last`, as many as one step may write.
@@ -160,7 +160,8 @@ class View:
             self._ahead.forget()
         self._final = number
 
-    async def _read(self, first: int, last: int) -> Sequence[Block]:
+    async def proven(self, first: int, last: int) -> Sequence[Block]:
+        """Return what `blocks` does, of the node at hand and just now."""
         node, verify = self.node, self._chain.verify
         if verify != "off":
             try:

@@ -10,9 +10,12 @@ from fakechain import FakeChain
 from fakenode import Faults, Status, serve
 from missed import omit
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene, stakes
+from test_unprovable_chains import followed, nodes, staked_deep, unhashed
+from test_unprovable_chains import settings as unproven
 
 from daemon.auditor import AUDIT_BLOCKS, Auditor
 from daemon.follower import Follower
+from daemon.known_chains import Verify
 from daemon.making_good import verify
 from ledger.alarms import Alarm
 from ledger.late import Late, Rereading
@@ -146,17 +149,19 @@ def test_it_reads_from_another_node_than_the_watcher_does(
 def test_nodes_that_disagree_about_an_old_block_are_an_alarm(database_url: str) -> None:
     async def main() -> None:
         other = FakeChain()
-        other.mine_empty(10)
         async with scene(database_url) as here, serve(other) as url:
             here.chain.mine(here.stake(ALICE, 3))
             here.chain.mine_empty(DEPTH)
             here.other_urls.append(url)
+            other.switch_to(here.chain.branch)
             async with watched(here) as at:
+                other.fork_from(0)
+                other.mine_empty(10)
                 await at.auditor.turn()
                 (alarm,) = await at.alarms()
                 assert alarm.kind == "audit"
                 assert "disagree about block 1" in alarm.said
-                other.branch = here.chain.branch
+                other.switch_to(here.chain.branch)
                 await at.auditor.turn()
                 assert await at.alarms() == []
 
@@ -193,5 +198,24 @@ def test_it_begins_where_the_first_source_does(database_url: str) -> None:
             async with Late.open(database_url, here.chain.chain_id) as late:
                 await Auditor(follower, late).turn()
                 assert await late.rereading() == Rereading(7 + AUDIT_BLOCKS, 0, None)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("verify", ["bloom", "found", "off"])
+def test_a_chain_that_cannot_be_proven_is_audited_by_nodes_that_agree(
+    database_url: str, omitting: set[bytes], verify: Verify
+) -> None:
+    async def main() -> None:
+        async with nodes(database_url) as (here, _):
+            omitting.add(BOB)
+            staked_deep(here)
+            unhashed(here.chain)
+            follower = await followed(here, unproven(here, verify))
+            async with Late.open(database_url, here.chain.chain_id) as late:
+                await Auditor(follower, late).turn()
+                kept = await late.rereading()
+            assert kept is not None
+            assert kept.found == "1 event(s) missing"
 
     asyncio.run(main())

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.trie import (
-    Malformed,
+    BadPath,
     ordered_proof,
     ordered_root,
     proven_value,
@@ -49,15 +49,15 @@ def test_integers_are_encoded_as_specified(value: int) -> None:
 )
 def test_rlp_is_decoded_as_it_was_encoded(value: Any) -> None:  # noqa: ANN401 - nested lists
     encoded = rlp.encode(value)
-    with contextlib.suppress(Malformed):  # nested more deeply than a receipt ever is
+    with contextlib.suppress(BadPath):  # nested more deeply than a receipt ever is
         assert rlp_decoded(encoded) == value
-    with pytest.raises(Malformed):
+    with pytest.raises(BadPath):
         rlp_decoded(encoded + b"\0")
 
 
 @given(st.binary(max_size=40))
 def test_bytes_decode_as_rlp_only_in_the_one_way_they_are_encoded(data: bytes) -> None:
-    with contextlib.suppress(Malformed):
+    with contextlib.suppress(BadPath):
         assert rlp.encode(rlp_decoded(data)) == data
 
 
@@ -71,10 +71,10 @@ def test_a_value_is_proven_by_its_path_alone(values: list[bytes], data: st.DataO
     assert len(proof) <= 5
     other = data.draw(st.integers(0, 2 * len(values)))
     if other != position:
-        with contextlib.suppress(Malformed):  # short nodes stand in the path of another
+        with contextlib.suppress(BadPath):  # short nodes stand in the path of another
             assert proven_value(root, other, proof) == values[other]
     for changed in (proof[:-1], [*proof, proof[-1]], proof[::-1] if len(proof) > 1 else []):
-        with pytest.raises(Malformed):
+        with pytest.raises(BadPath):
             proven_value(root, position, changed)
 
 
@@ -90,7 +90,7 @@ def test_a_path_with_a_byte_changed_proves_nothing(
     node = bytearray(proof[which])
     node[place] ^= data.draw(st.integers(1, 255))
     proof[which] = bytes(node)
-    with pytest.raises(Malformed):
+    with pytest.raises(BadPath):
         proven_value(ordered_root(values), position, proof)
 
 
