@@ -4,10 +4,10 @@ History and tip take the same path, so there is no hand-over between them to los
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 import structlog
 
@@ -190,7 +190,9 @@ async def _extend(
         remember=chain.blocks_remembered,
     )
     if is_far:
-        confirmed = await _append_and_confirm(watching, chain, append(confirm=None), confirm)
+        confirmed = await _append_and_confirm(
+            watching, chain, partial(append, confirm=None), confirm
+        )
     else:
         confirmed = await append(confirm=confirm, resume=sight.position.state == "halted")
     for aside in earnings.set_aside:
@@ -209,25 +211,42 @@ async def _extend(
 async def _append_and_confirm(
     watching: Watching,
     chain: Chain,
-    append: Coroutine[object, object, int],
+    append: Callable[[], Awaitable[int]],
     confirm: tuple[int, bytes] | None,
 ) -> int:
     """Append blocks and, beside it, confirm what the books have already: two transactions at once.
 
     Far behind the head this is what takes the time. Returns how many events were confirmed.
     """
-    appending = asyncio.ensure_future(append)
-    confirming = (
-        watching.confirm(confirm, remember=chain.blocks_remembered, until=appending.done)
-        if confirm is not None
-        else asyncio.sleep(0, 0)
-    )
-    # Neither is left behind, whichever fails; who is cancelled cancels both.
-    done = await asyncio.gather(appending, confirming, return_exceptions=True)
-    for error in done:
-        if isinstance(error, BaseException):
-            raise error
-    return cast("int", done[1])
+    appended = asyncio.Event()
+
+    async def appending() -> int:
+        try:
+            return await append()
+        finally:
+            appended.set()
+
+    async def confirming() -> int:
+        if confirm is None:
+            return 0
+        return await watching.confirm(
+            confirm, remember=chain.blocks_remembered, until=appended.is_set
+        )
+
+    return (await side_by_side(appending(), confirming()))[1]
+
+
+async def side_by_side(
+    one: Coroutine[object, object, int], other: Coroutine[object, object, int]
+) -> tuple[int, int]:
+    """Return what both return. Neither is left behind: whichever fails, the other ends first."""
+    done = await asyncio.gather(one, other, return_exceptions=True)
+    first, second = done
+    if isinstance(first, BaseException):
+        raise first
+    if isinstance(second, BaseException):
+        raise second
+    return first, second
 
 
 def _final_after(chain: Chain, sight: Sight, last: int) -> int:

@@ -22,6 +22,7 @@ BATCHES = 10
 # What a set of histories must have met to say anything.
 MET = range(500, 580)
 ON_SOCKETS = range(700, 708)
+AT_ONCE = range(800, 830)
 SOAKED = range(1_000_000, 1_010_000)
 
 # States that the chain was in, before and after a turn; how it ended; what the daemon logged.
@@ -63,6 +64,10 @@ def test_histories_meet_everything_that_can_happen(database_url: str) -> None:
 
 def test_histories_end_no_otherwise_over_real_sockets(database_url: str) -> None:
     tell_many(ON_SOCKETS, database_url, sockets=True)
+
+
+def test_histories_end_no_otherwise_where_two_things_are_done_at_once(database_url: str) -> None:
+    tell_many(AT_ONCE, database_url, at_once=True)
 
 
 @pytest.mark.skipif(SEED is None, reason="CREDITD_SIMULATION_SEED names no seed")

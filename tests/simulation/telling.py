@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Coroutine, Iterable, Iterator, MutableMapping
 from contextlib import AsyncExitStack, contextmanager
 from random import Random
 from typing import Any
@@ -39,12 +39,16 @@ def books_in_haste(database_url: str) -> Iterator[Books]:
         yield books
 
 
-def tell(seed: int, database_url: str, *, sockets: bool = False) -> History:
-    """Live through the history of a seed. What it raises says how to have it again."""
+def tell(seed: int, database_url: str, *, sockets: bool = False, at_once: bool = False) -> History:
+    """Live through the history of a seed. What it raises says how to have it again.
+
+    What the daemon does side by side is done one after the other, in an order that is drawn, which
+    is nearer to telling the same history each time; `at_once` lets it be.
+    """
     history: list[History] = []
     try:
         with books_in_haste(database_url) as books, mortal():
-            asyncio.run(_told(seed, database_url, books, sockets, history))
+            asyncio.run(_told(seed, database_url, books, history, sockets=sockets, at_once=at_once))
     except BaseException as error:
         wire = " CREDITD_SIMULATION_SOCKETS=1" if sockets else ""
         error.add_note(
@@ -58,7 +62,13 @@ def tell(seed: int, database_url: str, *, sockets: bool = False) -> History:
 
 
 async def _told(
-    seed: int, database_url: str, books: Books, sockets: bool, history: list[History]
+    seed: int,
+    database_url: str,
+    books: Books,
+    history: list[History],
+    *,
+    sockets: bool,
+    at_once: bool,
 ) -> None:
     rng = Random(seed)
     drawn = Drawn.by(rng, FIRST_CHAIN_ID + seed, sockets=sockets)
@@ -66,6 +76,8 @@ async def _told(
         made = staged(drawn, rng, books, database_url, stack=stack)
         history.append(made)
         stack.enter_context(small_limits(rng))
+        if not at_once:
+            stack.enter_context(one_after_the_other(rng))
         if sockets:
             made.addresses = tuple(
                 [await stack.enter_async_context(listen(url)) for url in made.urls]
@@ -124,11 +136,34 @@ def _on_its_clock(history: History) -> Iterator[None]:
             structlog.configure(**before)
 
 
-def tell_many(seeds: Iterable[int], database_url: str, *, sockets: bool = False) -> Counter[str]:
+@contextmanager
+def one_after_the_other(rng: Random) -> Iterator[None]:
+    """Let the daemon do what it does side by side in either order instead."""
+
+    async def either_first(
+        one: Coroutine[object, object, int], other: Coroutine[object, object, int]
+    ) -> tuple[int, int]:
+        try:
+            if rng.random() < 0.5:
+                return await one, await other
+            second = await other
+            return await one, second
+        finally:
+            one.close()
+            other.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daemon.watcher.side_by_side", either_first)
+        yield
+
+
+def tell_many(
+    seeds: Iterable[int], database_url: str, *, sockets: bool = False, at_once: bool = False
+) -> Counter[str]:
     """Live through many histories, then audit the books of all. Returns what happened, counted."""
     counted: Counter[str] = Counter()
     for seed in seeds:
-        counted.update(tell(seed, database_url, sockets=sockets).told)
+        counted.update(tell(seed, database_url, sockets=sockets, at_once=at_once).told)
     require_balance(database_url)
     return counted
 
