@@ -247,7 +247,8 @@ def prove_logs(header: Header, answer: object, masks: Mapping[Kind, int]) -> tup
             listed = ", ".join(map(str, sorted(unknown)))
             raise Unprovable(header.number, f"it has receipts of the unknown type {listed}")
         raise Violated(header.number, "its receipts do not have the root that its header names")
-    if any(excludes(header, masks[log.address, log.topics[0]]) for log in logs):
+    held = {(log.address, log.topics[0]) for log in logs}
+    if any(excludes(header, masks[kind]) for kind in held):
         raise Unprovable(header.number, "its bloom does not hold the logs of its receipts")
     return tuple(logs)
 

@@ -10,7 +10,9 @@ from typing import Final
 import structlog
 
 from daemon.config import Chain, Depth
+from daemon.contract_code import require_contracts
 from daemon.earning import Followed, kinds_of
+from daemon.mistakes import Unfit
 from daemon.reading import (
     Moved,
     Unprovable,
@@ -71,6 +73,7 @@ class Follower:
         self._stopping = False
         self._trouble = ""
         self._grew_at = monotonic()
+        self._has_contracts = False
         self._noted: tuple[int, dict[str, str | None]] | None = None
 
     async def open(self) -> None:
@@ -111,6 +114,17 @@ class Follower:
                 " where the chain has none)"
             ) from error
 
+    async def _check_contracts(self) -> None:
+        """Raise NoContract, once at the start, where a source follows an address without code."""
+        if self._has_contracts:
+            return
+
+        async def check(node: Node) -> None:
+            await require_contracts(node, self.chain.sources, self.chain.trust)
+
+        await asked_in_turn(self._upstreams, check)
+        self._has_contracts = True
+
     async def turn(self) -> bool:
         """Go along the chain, and return whether there is more to do at once.
 
@@ -129,7 +143,7 @@ class Follower:
             except (LedgerUnavailable, Deposed) as error:
                 self._over(str(error))
                 await self._step_down()
-            except UnsupportedTag as error:
+            except Unfit as error:
                 if self._watching is None:
                     raise
                 self._over(str(error))  # it was there before: the node is starting
@@ -247,6 +261,7 @@ class Follower:
         if self._view and self._watching and self._followings:
             return self._view, self._watching, self._followings
         await self.check_nodes()
+        await self._check_contracts()
         entry = await asked_in_turn(self._upstreams, self._entry)
         async with AsyncExitStack() as stack:
             watching = await stack.enter_async_context(

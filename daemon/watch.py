@@ -15,7 +15,7 @@ from daemon.alarms import ALARM_SECONDS, AlarmTeller
 from daemon.auditor import AUDIT_SECONDS, Auditor
 from daemon.config import Config
 from daemon.follower import Follower
-from daemon.reading import UnsupportedTag
+from daemon.mistakes import Unfit
 from daemon.webhooks import delivering
 from ledger.alarms import Alarms
 from ledger.errors import LedgerError
@@ -34,7 +34,8 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
     """Follow every configured chain until `stop` is set.
 
     Raises what cannot pass by itself: a node on another chain (WrongChain), a source that says
-    otherwise than the books (RuleConflict), an unsupported finalized tag, another release's books.
+    otherwise than the books (RuleConflict), a finalized tag or a contract that is not there
+    (Unfit), another release's books.
     """
     name = f"{socket.gethostname()}:{os.getpid()}"
     fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -75,7 +76,7 @@ def _add(scheduler: AsyncIOScheduler, follower: Follower, fatal: asyncio.Future[
             has_more = True
             while has_more:  # in between, jobs that wait for this chain's session have it
                 has_more = await follower.turn()
-        except (LedgerError, UnsupportedTag) as error:
+        except (LedgerError, Unfit) as error:
             if not fatal.done():
                 fatal.set_exception(error)
 

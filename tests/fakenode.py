@@ -79,6 +79,7 @@ class Faults:
     chain_id: int | None = None  # another one than the chain's
     finalized_tag: bool = True
     logs: LogFaults = field(default_factory=LogFaults)
+    no_code_at: set[bytes] = field(default_factory=set)  # addresses that are no contracts
     before_request: Callable[[list[str]], None] | None = None  # is told the methods asked for
     requests: list[list[str]] = field(default_factory=list)  # the methods of each request so far
 
@@ -177,10 +178,6 @@ class _FakeNode:
             case "eth_getBlockByNumber" | "eth_getBlockByHash", [name, False]:
                 block = self._block(name)
                 return None if block is None else self._header(block)
-            case "eth_getLogs", [asked]:
-                return self._found(asked)
-            case "eth_getTransactionReceipt", [tx_hash]:
-                return receipt_of(self._shown()[: self._head_number() + 1], tx_hash)
             case "eth_getBlockReceipts", [_] if self.faults.logs.no_block_receipts is not None:
                 refusal = self.faults.logs.no_block_receipts
                 raise _Refused(refusal.code, refusal.message)
@@ -189,6 +186,16 @@ class _FakeNode:
                 return None if block is None else self._receipts(block)
             case "eth_getBlockByNumber" | "eth_getBlockByHash" | "eth_getBlockReceipts", _:
                 raise _Refused(INVALID_PARAMS, f"invalid params {params}")
+        return self._result_beside_blocks(method, params)
+
+    def _result_beside_blocks(self, method: str, params: list[Any]) -> object:
+        match method, params:
+            case "eth_getCode", [address, "latest"]:
+                return "0x" if bytes.fromhex(address[2:]) in self.faults.no_code_at else "0x5b"
+            case "eth_getLogs", [asked]:
+                return self._found(asked)
+            case "eth_getTransactionReceipt", [tx_hash]:
+                return receipt_of(self._shown()[: self._head_number() + 1], tx_hash)
         raise _Refused(METHOD_MISSING, f"the method {method} does not exist")
 
     def _found(self, asked: dict[str, Any]) -> object:

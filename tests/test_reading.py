@@ -1,6 +1,6 @@
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from itertools import product
 from typing import Any
 
@@ -10,13 +10,13 @@ from fakechain import (
     STAKED,
     WITHDRAWN,
     FakeChain,
-    MinedBlock,
     Tx,
     minted,
     staked,
     withdrawn,
 )
 from fakenode import Faults, Reset, Says, Status, Truncated, serve
+from seen_blocks import seen
 
 from daemon import receipts, rpc
 from daemon.evidence import Kind
@@ -64,20 +64,6 @@ def blocks(
         chain, faults, lambda node: read_blocks(node, first, last, watched)
     )
     return found
-
-
-def seen(blocks_mined: Iterable[MinedBlock], watched: frozenset[Kind] = WATCHED) -> list[Block]:
-    """What `read_blocks` must make of blocks."""
-    return [
-        Block(
-            each.number,
-            each.hash,
-            each.parent,
-            each.time,
-            tuple(log for log in each.logs if (log.address, log.topics[0]) in watched),
-        )
-        for each in blocks_mined
-    ]
 
 
 def busy_chain(count: int = 6) -> FakeChain:
@@ -213,7 +199,7 @@ def test_a_read_from_a_node_that_lags_is_tried_again_by_the_caller() -> None:
             await read_blocks(node, 1, 6, WATCHED)
         return await read_blocks(node, 1, 6, WATCHED)
 
-    expected = seen(chain.branch.blocks[1:])
+    expected = seen(chain.branch.blocks[1:], WATCHED)
     faults.lag_every = 2
     assert through(chain, faults, twice) == expected
 
@@ -246,7 +232,7 @@ def test_a_chain_that_moves_between_two_batches_of_headers_is_noticed() -> None:
 
 def test_a_chain_that_moves_before_the_receipts_are_read_gives_the_blocks_it_showed() -> None:
     chain, faults = busy_chain(), Faults()
-    expected = seen(chain.branch.blocks)
+    expected = seen(chain.branch.blocks, WATCHED)
 
     def move(methods: list[str]) -> None:
         if "eth_getBlockReceipts" in methods:
@@ -296,12 +282,12 @@ def test_a_transport_that_fails_now_and_then_changes_nothing(failure: Any) -> No
     faults.before_request = lambda _: faults.failures.extend(
         [failure] if len(faults.requests) % 2 == 0 else []
     )
-    assert blocks(chain, faults, 1, 6) == seen(chain.branch.blocks[1:])
+    assert blocks(chain, faults, 1, 6) == seen(chain.branch.blocks[1:], WATCHED)
 
 
 def test_batch_answers_in_another_order_change_nothing() -> None:
     chain = busy_chain()
-    expected = seen(chain.branch.blocks)
+    expected = seen(chain.branch.blocks, WATCHED)
     assert blocks(chain, Faults(reorder_batches=True), 0, 6) == expected
 
 
@@ -312,7 +298,7 @@ def test_a_batch_that_lacks_an_answer_is_no_answer() -> None:
 
 def test_a_node_that_takes_no_batches_is_read_all_the_same() -> None:
     chain = busy_chain()
-    expected = seen(chain.branch.blocks)
+    expected = seen(chain.branch.blocks, WATCHED)
     assert blocks(chain, Faults(batch_calls_max=1), 0, 6) == expected
 
 
@@ -401,29 +387,3 @@ def test_the_hash_of_a_height_follows_the_branch_and_is_none_above_the_head() ->
 def test_no_header_is_believed_whoever_asks_for_it(read: Callable[[Node], Awaitable[Any]]) -> None:
     with pytest.raises(Violated, match="its header hashes to"):
         through(FakeChain(), Faults(wrong_root_in={0}), read)
-
-
-# --- the fake chain itself --------------------------------------------------------------------
-
-
-def test_a_transaction_mined_again_keeps_its_hash_and_ordinals() -> None:
-    chain = FakeChain()
-    tx = chain.tx(staked(POOL, ANN, 1), staked(POOL, ANN, 2))
-
-    def identities(block: MinedBlock) -> list[tuple[bytes, int]]:
-        return [(log.tx_hash, log.ordinal) for log in seen([block])[0].logs]
-
-    a = chain.mine(tx)
-    chain.fork_from(0)
-    b = chain.mine(staked(OTHER, BEN, 5), tx)
-    assert a.hash != b.hash
-    assert identities(a) == identities(b)
-    assert [log.log_index for log in seen([b])[0].logs] == [1, 2]
-
-
-def test_branches_differ_even_where_they_hold_the_same() -> None:
-    chain = FakeChain()
-    a = chain.mine().hash
-    chain.fork_from(0)
-    assert chain.mine().hash != a
-    assert chain.head.logs == ()

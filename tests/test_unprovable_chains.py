@@ -41,6 +41,13 @@ def unrooted(chain: FakeChain) -> None:
             receipt["cumulativeGasUsed"] = "0x1"
 
 
+def of_unknown_type(chain: FakeChain) -> None:
+    """Let receipts be of a type that is encoded in its own way."""
+    for block in chain.branch.blocks:
+        for receipt in block.receipts_json:
+            receipt["type"] = "0x7b"
+
+
 def staked_deep(here: Scene) -> None:
     here.chain.mine(here.stake(ALICE, 1), here.stake(BOB, 2))
     here.chain.mine_empty(DEPTH)
@@ -94,6 +101,27 @@ def test_a_node_alone_is_not_believed_and_the_chain_halts_with_the_remedy(
             await follower.turn()
             assert granted(here) == (0, 0)
             assert here.books.standing().state == "halted"
+            assert "list another one, and set agree = 2" in reason(here)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("agree", [1, AGREE])
+@pytest.mark.parametrize("verify", ["all", "bloom", "found"])
+def test_receipts_of_an_unknown_type_are_a_matter_of_agreement_too(
+    database_url: str, verify: Verify, agree: int
+) -> None:
+    async def main() -> None:
+        async with nodes(database_url) as (here, _):
+            staked_deep(here)
+            of_unknown_type(here.chain)
+            await followed(here, settings(here, verify, agree=agree))
+            if agree == AGREE:
+                assert granted(here) == (CREDIT, 2 * CREDIT)
+                return
+            assert granted(here) == (0, 0)
+            assert here.books.standing().state == "halted"
+            assert "unknown type 123" in reason(here)
             assert "list another one, and set agree = 2" in reason(here)
 
     asyncio.run(main())

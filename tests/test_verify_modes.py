@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from fakechain import MINT, STAKED, FakeChain, minted, staked
 from fakenode import Faults, serve
+from seen_blocks import seen
 
-from daemon.evidence import Kind
 from daemon.known_chains import Verify
 from daemon.reading import Block, Moved, Unprovable, Violated, read_blocks
 from daemon.rpc import Node
@@ -33,22 +33,9 @@ def read(chain: FakeChain, faults: Faults, verify: Verify) -> list[Block]:
     return asyncio.run(main())
 
 
-def is_watched(kind: Kind) -> bool:
-    return kind in WATCHED
-
-
 def mined(chain: FakeChain) -> list[Block]:
     """What must be read of the chain."""
-    return [
-        Block(
-            each.number,
-            each.hash,
-            each.parent,
-            each.time,
-            tuple(log for log in each.logs if is_watched((log.address, log.topics[0]))),
-        )
-        for each in chain.branch.blocks[1:]
-    ]
+    return seen(chain.branch.blocks[1:], WATCHED)
 
 
 def mixed_chain() -> FakeChain:
