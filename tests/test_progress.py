@@ -1,4 +1,4 @@
-"""Work that takes long says from time to time how far it is, how fast, and how long it takes yet."""
+"""Work that takes long says from time to time how far it is, and how long it takes yet."""
 
 import pytest
 from structlog.testing import capture_logs
