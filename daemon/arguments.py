@@ -50,16 +50,17 @@ transaction. Safe to run again, and beside another migration.
 _STATUS: Final = """\
 Show how far each configured chain is followed, and the alarms, each with what
 helps: a chain that is halted, never followed, not watched (not heard of for its
-poll_ms and alarm_after_seconds more) or behind; finality that stalls, a node that
-fails, logs set aside, and books that an audit found wrong or unlike the chain.
+poll_ms and alarm_after_seconds more) or behind; finality that stalls, a node
+that fails, logs set aside, and books that an audit found wrong or unlike the
+chain.
 Exits with 1 if there is any. The same alarms are in /status, in the metric
 creditd_alarm, in the log of `creditd watch`, and told to receivers of
 alarm.raised and alarm.cleared.
 """
 _AUDIT: Final = """\
 Replay the books and check every promise, beside live traffic; nothing of them
-is written but the outcome, which `creditd status` shows as an alarm if it is not
-good. Exits with 1 if a promise is broken, and shows where.
+is written but the outcome, which `creditd status` shows as an alarm if it is
+not good. Exits with 1 if a promise is broken, and shows where.
 """
 _EXPOSURE: Final = """\
 Show what would come of it if a chain left a block and all above it: what is

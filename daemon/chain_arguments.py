@@ -33,16 +33,16 @@ example:
     --by alice --reason "the fork of November 3, as its developers announced"
 """
 _SET_ASIDE: Final = """\
-List the logs that are set aside: they have the address and the first topic of an
-event that a source follows, and are not exactly that event, or would earn more
-than one grant may be. Nothing of them is guessed at, and nothing lost. Exits with
-1 if there are any.
+List the logs that are set aside: they have the address and the first topic of
+an event that a source follows, and are not exactly that event, or would earn
+more than one grant may be. Nothing of them is guessed at, and nothing lost.
+Exits with 1 if there are any.
 """
 _REPLAY: Final = """\
 Read the logs of a source that were set aside again, decode them as the
 configuration says today, and grant what matches now; what does not stays set
-aside, with the reason. Each block is proven anew. Works beside the watcher. Exits
-with 1 if something stays.
+aside, with the reason. Each block is proven anew. Works beside the watcher.
+Exits with 1 if something stays.
 
 example:
   creditd replay --source vault-stakes
@@ -51,12 +51,12 @@ _VERIFY: Final = """\
 Read confirmed blocks again, proven, from the last node under rpc_url (or --rpc)
 first, and compare what they say with the books: events that are missing, events
 that are not on the chain, events that are told otherwise, and blocks of another
-hash. Works beside the watcher; says how far it is every five seconds. Exits with
-1 if anything differs.
+hash. Works beside the watcher; says how far it is every five seconds. Exits
+with 1 if anything differs.
 
-With --repair missing events are entered and granted, as if they had been seen in
-time. What is not on the chain is only shown, with what was granted for it: look
-at the chain elsewhere, and take it back by hand if it is so.
+With --repair missing events are entered and granted, as if they had been seen
+in time. What is not on the chain is only shown, with what was granted for it:
+look at the chain elsewhere, and take it back by hand if it is so.
 
 examples:
   creditd verify --chain ethereum --from 21000000 --to 21010000
@@ -84,11 +84,11 @@ example:
   creditd rewind ethereum --to 21000000
 """
 _EVIDENCE: Final = """\
-Write the evidence of one grant as JSON: the header of its event's block, the way
-from that header to the event's log, what the event is, and the rule. Asks a node
-of the chain. With --check read such a file instead and recompute all of it,
-without a node, the books or a configuration: it prints what is proven, step by
-step, and what has to be believed. Exits with 1 if a step does not hold.
+Write the evidence of one grant as JSON: the header of its event's block, the
+way from that header to the event's log, what the event is, and the rule. Asks a
+node of the chain. With --check read such a file instead and recompute all of
+it, without a node, the books or a configuration: it prints what is proven, step
+by step, and what has to be believed. Exits with 1 if a step does not hold.
 
 examples:
   creditd evidence --account acct_… --grant 3 > grant.json

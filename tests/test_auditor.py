@@ -219,3 +219,20 @@ def test_a_chain_that_cannot_be_proven_is_audited_by_nodes_that_agree(
             assert kept.found == "1 event(s) missing"
 
     asyncio.run(main())
+
+
+def test_it_waits_for_as_many_nodes_as_are_to_agree(database_url: str) -> None:
+    async def main() -> None:
+        async with nodes(database_url) as (here, faults):
+            staked_deep(here)
+            follower = await followed(here, here.settings(agree=2))
+            async with Late.open(database_url, here.chain.chain_id) as late:
+                auditor = Auditor(follower, late)
+                faults[1].failures.extend([Status(503)] * 50)
+                await auditor.turn()
+                assert await late.rereading() is None
+                faults[1].failures.clear()
+                await auditor.turn()
+                assert await late.rereading() == Rereading(0, 0, None)
+
+    asyncio.run(main())
