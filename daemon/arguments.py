@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from daemon.chain_arguments import add_chain_commands
-from daemon.command_parts import Commands, add, add_group, add_json, options_of_all
-from ledger.ids import AccountRef, parse_account
+from daemon.command_parts import Commands, account, add, add_group, add_json, options_of_all
 from ledger.scopes import SCOPES
 
 APP_LENGTH_MAX: Final = 100  # the books allow no more
@@ -178,9 +177,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     status = add(commands, "status", "how far each chain is followed", _STATUS)
     add_json(status)
     audit = add(commands, "audit", "replay the books, check every promise", _AUDIT)
-    audit.add_argument(
-        "--account", type=_account, metavar="acct_…", help="check this account alone"
-    )
+    audit.add_argument("--account", type=account, metavar="acct_…", help="check this account alone")
     add_json(audit)
     exposure = add(commands, "exposure", "what a reorg would take back", _EXPOSURE)
     exposure.add_argument("--chain", metavar="NAME", required=True, help="its configured name")
@@ -256,7 +253,7 @@ def _add_prices(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _add_export(commands: "Commands[argparse.ArgumentParser]") -> None:
     export = add(commands, "export", "the books as a file that others can check", _EXPORT)
-    export.add_argument("--account", type=_account, metavar="acct_…", help="this account alone")
+    export.add_argument("--account", type=account, metavar="acct_…", help="this account alone")
     export.add_argument(
         "--out", type=Path, metavar="FILE", help="where to (default: the standard output)"
     )
@@ -271,15 +268,6 @@ def _add_webhooks(commands: "Commands[argparse.ArgumentParser]") -> None:
     add_json(status)
     retry = add(webhooks, "retry", "try dead messages again", _WEBHOOKS_RETRY, group="webhooks")
     retry.add_argument("name", metavar="NAME", help="the receiver's name")
-
-
-def _account(text: str) -> AccountRef:
-    try:
-        return parse_account(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{error}: give it as the API did, acct_ and 13 or 26 letters and digits"
-        ) from error
 
 
 def _app(text: str) -> str:

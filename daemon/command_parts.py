@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from ledger.ids import AccountRef, parse_account
+
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse names the type of it nowhere else
 
 
@@ -55,3 +57,13 @@ def add_group(
 def add_json(command: argparse.ArgumentParser) -> None:
     """Let a command print JSON."""
     command.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def account(text: str) -> AccountRef:
+    """Return the account that an argument names."""
+    try:
+        return parse_account(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{error}: give it as the API did, acct_ and 13 or 26 letters and digits"
+        ) from error

@@ -1,7 +1,7 @@
 """What the logs of proven blocks earn. Pure: the rules are data, the chain is only read here."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -9,6 +9,7 @@ from typing import Final
 from contracts.events import Decoded, Mismatch
 from contracts.logs import Log
 from contracts.presets import Role
+from daemon.evidence import Kind
 from daemon.followed_events import FollowedEvent
 from daemon.reading import Block
 from daemon.rules import TooLarge, credits_for
@@ -25,6 +26,16 @@ class Followed:
 
     source: Source
     rule_id: int
+
+
+def kinds_of(followed: Iterable[Followed]) -> frozenset[Kind]:
+    """Return the kinds of logs that sources are about."""
+    return frozenset(
+        (contract, each.event.topic0)
+        for following in followed
+        for contract in following.source.contracts
+        for each in following.source.events
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,7 +237,7 @@ def prove_logs(header: Header, answer: object, masks: Mapping[Kind, int]) -> tup
                 raise Unprovable(header.number, f"it has more than {LOGS_PER_BLOCK_MAX} logs")
             kind = integer(receipt, "type") if receipt.get("type") is not None else 0
             types.add(kind)
-            encoded.append(_receipt_rlp(receipt, kind, encoded_logs))
+            encoded.append(receipt_rlp(receipt, kind, encoded_logs))
         except Malformed as error:
             raise Violated(header.number, f"receipt {position}: {error}") from None
     if len(tx_hashes) != len(encoded):
@@ -251,6 +251,25 @@ def prove_logs(header: Header, answer: object, masks: Mapping[Kind, int]) -> tup
     if any(excludes(header, masks[kind]) for kind in held):
         raise Unprovable(header.number, "its bloom does not hold the logs of its receipts")
     return tuple(logs)
+
+
+def encoded_receipts(answer: object, header: Header) -> list[bytes]:
+    """Return a block's receipts, answered as JSON, as its trie holds them. Raises Violated."""
+    encoded: list[bytes] = []
+    log_count = 0
+    for position, value in enumerate(_receipts(answer, header)):
+        try:
+            receipt = record_of(value)
+            logs = [
+                rlp_log(*placed_log(log, receipt, log_count + ordinal))
+                for ordinal, log in enumerate(items(receipt, "logs"))
+            ]
+            log_count += len(logs)
+            kind = integer(receipt, "type") if receipt.get("type") is not None else 0
+            encoded.append(receipt_rlp(receipt, kind, logs))
+        except Malformed as error:
+            raise Violated(header.number, f"receipt {position}: {error}") from None
+    return encoded
 
 
 def listed_receipts(answer: object, header: Header) -> list[object]:
@@ -310,7 +329,7 @@ def placed_log(
     )
 
 
-def _receipt_rlp(receipt: Mapping[str, object], kind: int, encoded_logs: Iterable[bytes]) -> bytes:
+def receipt_rlp(receipt: Mapping[str, object], kind: int, encoded_logs: Iterable[bytes]) -> bytes:
     """Return the receipt as its trie holds it: the type's byte, unless legacy, and the payload."""
     if kind > TYPE_MAX:
         raise Malformed(f"type is {kind}, which no transaction has")

@@ -1,7 +1,7 @@
 """Following a chain for good: leading it or standing by, turn after turn."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from itertools import zip_longest
 from time import monotonic
@@ -11,7 +11,7 @@ import structlog
 
 from daemon.config import Chain, Depth
 from daemon.contract_code import require_contracts
-from daemon.earning import Followed
+from daemon.earning import Followed, kinds_of
 from daemon.mistakes import Unfit
 from daemon.reading import (
     Moved,
@@ -24,6 +24,7 @@ from daemon.reading import (
     read_head,
     read_header,
 )
+from daemon.rereading import Rereader
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.rules import Rule
 from daemon.sources import Source
@@ -39,6 +40,7 @@ from ledger.errors import (
     LedgerUnavailable,
     WrongChain,
 )
+from ledger.late import Late
 from ledger.watching import GENESIS_PARENT, ChainEntry, RuleEntry, StakeTerms, Watching
 
 # A turn that goes on for ever would keep the jobs of a stopping program waiting.
@@ -196,6 +198,14 @@ class Follower:
             return
         self._noted = noted
 
+    def rereader(self, late: Late) -> tuple[Rereader, Sequence[Followed]] | None:
+        """Return what reads final blocks again, the node read now last; None: this leads not."""
+        if self._view is None or self._followings is None:
+            return None
+        now = self._view.node
+        nodes = sorted(self._upstreams.nodes, key=lambda node: node is now)
+        return Rereader(self.chain, nodes, late), self._followings.followed
+
     async def close(self) -> None:
         """End the turn in hand and give up the lead."""
         self._stopping = True
@@ -258,13 +268,13 @@ class Follower:
                 Watching.lead(self._database_url, entry, self._name)
             )
             rule_ids = await watching.enter_rules(
-                [_rule_entry(source) for source in self.chain.sources]
+                [rule_entry(source) for source in self.chain.sources]
             )
             followed = [Followed(each, rule_ids[each.name]) for each in self.chain.sources]
             followings = Followings(self.chain, tuple(followed))
             self._leading = stack.pop_all()
         self._watching, self._followings = watching, followings
-        self._view = View(self._upstreams, self.chain, followings.kinds)
+        self._view = View(self._upstreams, self.chain, kinds_of(followings.followed))
         log.info("leading", chain=self.chain.name, epoch=watching.epoch)
         return self._view, watching, followings
 
@@ -326,7 +336,8 @@ class Follower:
         self._trouble = trouble
 
 
-def _rule_entry(source: Source) -> RuleEntry:
+def rule_entry(source: Source) -> RuleEntry:
+    """Return a source as the books know it."""
     return RuleEntry(
         name=source.name,
         contract=source.contracts[0],

@@ -65,7 +65,7 @@ class View:
         self._upstreams = upstreams
         self._chain = chain
         self._watched = watched
-        self._ahead = Ahead(self._read)
+        self._ahead = Ahead(self.proven)
         self._tip: Tip | None = None
         self._tip_until = 0.0
         self._told_unproven = False
@@ -109,7 +109,7 @@ class View:
 
     async def block(self, number: int) -> Block:
         """Return one block. Raises as `read_blocks` does."""
-        return (await self._read(number, number))[0]
+        return (await self.proven(number, number))[0]
 
     async def blocks(self, first: int, last: int, until: int) -> Sequence[Block]:
         """Return proven blocks from `first` to at most `last`, as many as one step may write.
@@ -146,7 +146,8 @@ class View:
         """Stop reading ahead."""
         await self._ahead.close()
 
-    async def _read(self, first: int, last: int) -> Sequence[Block]:
+    async def proven(self, first: int, last: int) -> Sequence[Block]:
+        """Return what `blocks` does, of the node at hand and just now."""
         node, verify = self.node, self._chain.verify
         if verify != "off":
             try:

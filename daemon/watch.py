@@ -13,6 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from daemon.alarms import ALARM_SECONDS, AlarmTeller
+from daemon.auditor import AUDIT_SECONDS, Auditor
 from daemon.config import Config
 from daemon.follower import Follower
 from daemon.mistakes import Unfit
@@ -20,6 +21,7 @@ from daemon.waking import waking
 from daemon.webhooks import delivering
 from ledger.alarms import Alarms
 from ledger.errors import LedgerError
+from ledger.late import Late
 
 EXPIRY_SECONDS: Final = 30  # expiry is exact when spending; this only tidies up idle accounts
 EXPIRY_ACCOUNTS_MAX: Final = 500  # each holds its lock until the job's one transaction commits
@@ -56,6 +58,9 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
             _add_expiries(scheduler, follower)
             if chain.wake_url is not None:
                 await stack.enter_async_context(waking(chain.wake_url, wake))
+            late = await stack.enter_async_context(Late.open(database_url, chain.chain_id))
+            auditor = Auditor(follower, late)
+            scheduler.add_job(auditor.turn, IntervalTrigger(seconds=AUDIT_SECONDS))
             followers.append(follower)
         alarms = await stack.enter_async_context(Alarms.open(database_url))
         teller = AlarmTeller(alarms, followers)

@@ -3,15 +3,16 @@
 History and tip take the same path, so there is no hand-over between them to lose an event in.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 import structlog
 
 from daemon.config import Chain, Depth
 from daemon.earning import Followed, earnings_of
-from daemon.evidence import Kind
 from daemon.reading import Block, BlockRef, Moved, Violated
 from daemon.steps import (
     Confirm,
@@ -43,16 +44,6 @@ class Followings:
 
     chain: Chain
     followed: tuple[Followed, ...]
-
-    @property
-    def kinds(self) -> frozenset[Kind]:
-        """The kinds of logs that are read."""
-        return frozenset(
-            (contract, each.event.topic0)
-            for following in self.followed
-            for contract in following.source.contracts
-            for each in following.source.events
-        )
 
 
 async def advance(view: View, watching: Watching, followings: Followings) -> Step:
@@ -184,16 +175,24 @@ async def _extend(
         raise Moved(f"block {sight.position.indexed_number} has another block on top now")
     chain, last = followings.chain, blocks[-1].number
     earnings = earnings_of(blocks, followings.followed)
-    confirm = await _to_confirm(view, watching, sight, _final_after(chain, sight, last), blocks)
-    confirmed = await watching.append(
+    is_far = last < sight.head.number and sight.position.state != "halted"
+    known = () if is_far else blocks
+    number = _final_after(chain, sight, last)
+    if is_far:  # these blocks are on top of those in the books, but not among them yet
+        number = min(number, sight.position.indexed_number)
+    confirm = await _to_confirm(view, watching, sight, number, known)
+    append = partial(
+        watching.append,
         head_number=sight.head.number,
         blocks=[SeenBlock(block.number, block.hash, block.parent, block.time) for block in blocks],
         events=earnings.events,
         set_aside=earnings.set_aside,
-        confirm=confirm,
         remember=chain.blocks_remembered,
-        resume=sight.position.state == "halted",
     )
+    if is_far:
+        confirmed = await _append_and_confirm(watching, chain, append(confirm=None), confirm)
+    else:
+        confirmed = await append(confirm=confirm, resume=sight.position.state == "halted")
     for aside in earnings.set_aside:
         log.error("log set aside", chain=chain.name, block=aside.block_number, reason=aside.reason)
     log.info(
@@ -205,6 +204,30 @@ async def _extend(
         events=len(earnings.events),
         confirmed=confirmed,
     )
+
+
+async def _append_and_confirm(
+    watching: Watching,
+    chain: Chain,
+    append: Coroutine[object, object, int],
+    confirm: tuple[int, bytes] | None,
+) -> int:
+    """Append blocks and, beside it, confirm what the books have already: two transactions at once.
+
+    Far behind the head this is what takes the time. Returns how many events were confirmed.
+    """
+    appending = asyncio.ensure_future(append)
+    confirming = (
+        watching.confirm(confirm, remember=chain.blocks_remembered, until=appending.done)
+        if confirm is not None
+        else asyncio.sleep(0, 0)
+    )
+    # Neither is left behind, whichever fails; who is cancelled cancels both.
+    done = await asyncio.gather(appending, confirming, return_exceptions=True)
+    for error in done:
+        if isinstance(error, BaseException):
+            raise error
+    return cast("int", done[1])
 
 
 def _final_after(chain: Chain, sight: Sight, last: int) -> int:

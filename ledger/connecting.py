@@ -35,6 +35,7 @@ _OURS: Final[dict[str, type[errors.LedgerError]]] = {
     "CD002": errors.BrokenLink,
     "CD003": errors.WrongChain,
     "CD004": errors.RuleConflict,
+    "CD005": errors.NotLate,
 }
 
 

@@ -37,6 +37,10 @@ class RuleConflict(LedgerError):
     """A source in the configuration says otherwise than the books do under its name."""
 
 
+class NotLate(LedgerError):
+    """What is to come in late may not: the books say otherwise, or it is not time for it yet."""
+
+
 class BadDatabaseUrl(LedgerError, ValueError):
     """The address of the database is none of PostgreSQL's."""
 

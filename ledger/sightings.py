@@ -24,6 +24,19 @@ class StakeTerms:
     period_seconds: int
     hold_seconds: int = 0
 
+    def terms(self) -> tuple[object, ...]:
+        """Return what the books are told of them, in their order."""
+        return (
+            self.divisor,
+            [since for since, _ in self.rates],
+            [micro for _, micro in self.rates],
+            self.period_seconds,
+            self.hold_seconds,
+        )
+
+
+_NO_STAKES: Final = (None,) * 5
+
 
 @dataclass(frozen=True, slots=True)
 class RuleEntry:
@@ -50,6 +63,17 @@ class RuleEntry:
     cap_day: int | None = None
     cap_total: int | None = None
     stakes: StakeTerms | None = None
+
+    def terms(self) -> tuple[object, ...]:
+        """Return what the books are told of it, in their order."""
+        return (
+            *(self.name, self.contract, self.event, self.from_block, self.to_block, self.source),
+            *(self.on_reversal, self.priority),
+            None if self.operations is None else list(self.operations),
+            *(self.cap_account, self.cap_account_day, self.cap_day, self.cap_total),
+            self.expires_days,
+            *(_NO_STAKES if self.stakes is None else self.stakes.terms()),
+        )
 
 
 @dataclass(frozen=True, slots=True)

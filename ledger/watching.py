@@ -4,7 +4,7 @@ Blocks, events, grants and the cursor move in one transaction; the functions che
 epoch in the cursor's row, so that a watcher that was cut off for a while cannot write any more.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from time import monotonic
@@ -80,13 +80,14 @@ where c.chain_id = %s"""
 class Watching:
     """The writes of the watcher that leads one chain. Made by `Watching.lead`."""
 
-    def __init__(self, session: Session, chain_id: int, epoch: int) -> None:
+    def __init__(self, session: Session, granting: Session, chain_id: int, epoch: int) -> None:
         self._session = session
+        self._granting = granting
         self._chain_id = chain_id
         self.epoch = epoch
         self._at_once = EVENTS_AT_ONCE_MIN
         self._rises_at = monotonic() + RISE_SECONDS
-        self._planned_at = -PLANS_KEPT_SECONDS
+        self._planned_at: dict[Session, float] = {}
 
     @classmethod
     @asynccontextmanager
@@ -98,7 +99,7 @@ class Watching:
         Raises AnotherLeader while another watcher leads it, WrongChain if the books follow a chain
         of the same id with another genesis, SchemaMismatch, LedgerUnavailable.
         """
-        session = Session(database_url, "creditd_watcher")
+        session, granting = (Session(database_url, "creditd_watcher") for _ in range(2))
         try:
             await session.require_release()
             rows = await session.rows(
@@ -116,8 +117,9 @@ class Watching:
             )
             if rows[0][0] is None:
                 raise AnotherLeader(f"another watcher leads chain {chain.chain_id}")
-            yield cls(session, chain.chain_id, rows[0][0])
+            yield cls(session, granting, chain.chain_id, rows[0][0])
         finally:
+            await granting.close()
             await session.close()
 
     async def enter_rules(self, rules: Sequence[RuleEntry]) -> dict[str, int]:
@@ -127,34 +129,16 @@ class Watching:
         """
         async with self._transaction() as connection:
             numbers = {
-                rule.name: await _one(connection, _ENTER_RULE, self._terms(rule)) for rule in rules
+                rule.name: await _one(
+                    connection, _ENTER_RULE, (self._chain_id, self.epoch, *rule.terms())
+                )
+                for rule in rules
             }
             await connection.execute(
                 "select creditd.leave_rules(%s, %s, %s::integer[])",
                 (self._chain_id, self.epoch, list(numbers.values())),
             )
             return numbers
-
-    def _terms(self, rule: RuleEntry) -> tuple[object, ...]:
-        return (
-            self._chain_id,
-            self.epoch,
-            rule.name,
-            rule.contract,
-            rule.event,
-            rule.from_block,
-            rule.to_block,
-            rule.source,
-            rule.on_reversal,
-            rule.priority,
-            None if rule.operations is None else list(rule.operations),
-            rule.cap_account,
-            rule.cap_account_day,
-            rule.cap_day,
-            rule.cap_total,
-            rule.expires_days,
-            *_stake_terms(rule.stakes),
-        )
 
     async def position(self) -> Position:
         """Return where the books stand."""
@@ -201,41 +185,62 @@ class Watching:
                 await connection.execute(
                     "select creditd.resume_chain(%s, %s)", (self._chain_id, self.epoch)
                 )
-            await connection.execute(
-                "select creditd.append_blocks(%s, %s, %s, %s, %s, %s, %s)",
-                (
-                    self._chain_id,
-                    self.epoch,
-                    head_number,
-                    bigints([block.number for block in blocks]),
-                    byteas([block.hash for block in blocks]),
-                    byteas([block.parent for block in blocks]),
-                    bigints([block.time for block in blocks]),
-                ),
+            columns = (
+                bigints([block.number for block in blocks]),
+                byteas([block.hash for block in blocks]),
+                byteas([block.parent for block in blocks]),
+                bigints([block.time for block in blocks]),
             )
+            if blocks:
+                await connection.execute(
+                    "select creditd.enter_blocks(%s, %s, %s, %s, %s, %s)",
+                    (self._chain_id, self.epoch, *columns),
+                )
             if events:
                 await self._see(connection, events)
             if set_aside:
                 await self._set_aside(connection, set_aside)
+            await connection.execute(
+                "select creditd.append_blocks(%s, %s, %s, %s, %s, %s, %s)",
+                (self._chain_id, self.epoch, head_number, *columns),
+            )
             if confirm is None:
                 return 0
-            return await self._confirm(connection, confirm, remember)
+            return (await self._confirm(connection, confirm, remember))[0]
+
+    async def confirm(
+        self, block: tuple[int, bytes], *, remember: int, until: Callable[[], bool]
+    ) -> int:
+        """Confirm up to a final block that the books have, while `append` may go on beside it.
+
+        In as many transactions as it takes, until all is done, or `until` says so after one.
+        Returns how many events. Raises as `append` does.
+        """
+        count, number = 0, -1
+        while number < block[0]:
+            async with self._transaction(self._granting) as connection:
+                events, number = await self._confirm(connection, block, remember)
+            count += events
+            if until():
+                break
+        return count
 
     async def _confirm(
         self, connection: AsyncConnection[TupleRow], confirm: tuple[int, bytes], remember: int
-    ) -> int:
+    ) -> tuple[int, int]:
+        """Return how many events were confirmed, and the last block that is."""
         cursor = await connection.execute(
             "select * from creditd.confirm_blocks(%s, %s, %s, %s, %s, %s)",
             (self._chain_id, self.epoch, *confirm, remember, self._at_once),
         )
-        events, waited = (await cursor.fetchall())[0]
+        events, waited, number = (await cursor.fetchall())[0]
         now = monotonic()
         if waited:
             self._at_once, self._rises_at = EVENTS_AT_ONCE_MIN, now + CALM_SECONDS
         elif now >= self._rises_at:
             self._at_once = min(2 * self._at_once, EVENTS_AT_ONCE_MAX)
             self._rises_at = now + RISE_SECONDS
-        return int(events)
+        return int(events), int(number)
 
     async def drop(self, to_number: int) -> int:
         """Forget the pending blocks above a height. Returns how many events went with them."""
@@ -278,12 +283,16 @@ class Watching:
         return int(rows[0][0] or 0)
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
-        connection = await self._session.connection()
+    async def _transaction(
+        self, session: Session | None = None
+    ) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        session = session or self._session
+        connection = await session.connection()
         with translating():
-            if (now := monotonic()) - self._planned_at >= PLANS_KEPT_SECONDS:
+            now = monotonic()
+            if now - self._planned_at.get(session, -PLANS_KEPT_SECONDS) >= PLANS_KEPT_SECONDS:
                 await connection.execute("discard plans")
-                self._planned_at = now
+                self._planned_at[session] = now
             async with connection.transaction():
                 yield connection
 
@@ -327,18 +336,6 @@ class Watching:
                 [log.reason for log in logs],
             ),
         )
-
-
-def _stake_terms(terms: StakeTerms | None) -> tuple[object, ...]:
-    if terms is None:
-        return (None,) * 5
-    return (
-        terms.divisor,
-        [since for since, _ in terms.rates],
-        [micro for _, micro in terms.rates],
-        terms.period_seconds,
-        terms.hold_seconds,
-    )
 
 
 async def _one(

@@ -44,8 +44,9 @@ def source(
 
 
 class FollowedChain:
-    def __init__(self, watching: Watching, rule_id: int) -> None:
+    def __init__(self, database_url: str, watching: Watching, rule_id: int) -> None:
         self.watching = watching
+        self.database_url = database_url
         self.blocks: list[SeenBlock] = []
         self.rule_id = rule_id
 
@@ -70,7 +71,7 @@ class FollowedChain:
         )
         rule = source() if rule is None else rule
         async with Watching.lead(database_url, chain, "test") as watching:
-            yield cls(watching, (await watching.enter_rules([rule]))[rule.name])
+            yield cls(database_url, watching, (await watching.enter_rules([rule]))[rule.name])
 
     async def grow(
         self, *events: Earned, fork: str = "a", time: int | None = None, head_number: int = 0

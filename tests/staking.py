@@ -98,3 +98,13 @@ def accruals(database_url: str) -> list[tuple[int, bytes, int]]:
                 " where ordinal < 0 and state = 'confirmed' order by tx_hash"
             )
         ]
+
+
+def granted(database_url: str, wallet: bytes) -> int:
+    with Books.open(database_url) as books:
+        ((granted,),) = books.rows(
+            "select coalesce(sum(granted), 0)::bigint from creditd.event"
+            " where wallet = %s and state = 'confirmed'",
+            wallet,
+        )
+        return int(granted)

@@ -41,9 +41,9 @@ def test_a_right_file_becomes_values(tmp_path: Path) -> None:
         on_deep_reorg="reverse",
         poll_ms=2000,
         span_max=500,
-        finality_alarm_seconds=1_320,
         blocks_remembered=10000,
         sources=config.chains[0].sources,
+        finality_alarm_seconds=600 + 60 * 12,
     )
     assert config.chains[0].sources[0] == Source(
         name="stakes",

@@ -10,7 +10,7 @@ from fakechain import FakeChain
 from scene import ALICE, BOB, CREDIT, DEPTH, MINE, Scene, mining, scene, stakes
 
 from daemon.config import Finalized
-from daemon.follower import Follower, _rule_entry
+from daemon.follower import Follower, rule_entry
 from daemon.reading import UnsupportedTag
 from daemon.rules import Rule
 from ledger.errors import AnotherLeader, Deposed, LedgerUnavailable, RuleConflict, WrongChain
@@ -33,7 +33,7 @@ def append_a_block(watching: Watching, here: Scene) -> Awaitable[object]:
 
 WRITES: dict[str, Write] = {
     "append": append_a_block,
-    "enter_rules": lambda watching, _: watching.enter_rules([_rule_entry(stakes())]),
+    "enter_rules": lambda watching, _: watching.enter_rules([rule_entry(stakes())]),
     "drop": lambda watching, here: watching.drop(here.chain.head.number - 1),
     "reverse": lambda watching, _: watching.reverse(0),
     "halt": lambda watching, _: watching.halt("no reason"),

@@ -24,10 +24,13 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
     "creditd_watcher": frozenset(
         {
             *("lead_chain", "enter_rule", "leave_rules", "append_blocks", "see_events"),
+            "enter_blocks",
             *("set_logs_aside", "confirm_blocks", "drop_blocks", "reverse_blocks", "halt_chain"),
             *("resume_chain", "see_head", "expire_idle", "expire_reservations", "release_digest"),
             *("enter_receivers", "lead_receiver", "due_messages", "next_message_in"),
             *("end_messages", "tidy_messages", "alarms", "tell_alarms", "note_watch"),
+            *("admit_late", "set_late_aside", "enter_late_rule", "follow_late_to", "rewind_chain"),
+            "note_reread",
         }
     ),
     "creditd_api": frozenset(

@@ -24,6 +24,7 @@ from staking import (
     Staking,
     accruals,
     follow,
+    granted,
     has,
     render,
     staking,
@@ -140,8 +141,8 @@ def test_the_books_say_what_the_definition_says(database_url: str, seed: int) ->
                     await stakes.confirm(blocks[confirmed])
             if confirmed >= 0:
                 for wallet in WALLETS:
-                    granted = _granted(database_url, wallet)
-                    assert granted == stakes.expected(wallet, blocks[confirmed]), (turn, wallet)
+                    expected = stakes.expected(wallet, blocks[confirmed])
+                    assert granted(database_url, wallet) == expected, (turn, wallet)
 
     follow(database_url, story, terms)
 
@@ -149,16 +150,6 @@ def test_the_books_say_what_the_definition_says(database_url: str, seed: int) ->
 def _change(stakes: Staking, rng: Random, wallet: bytes) -> tuple[bytes, int]:
     staked = sum(change.amount for _, who, change in stakes.changes if who == wallet)
     return wallet, rng.choice((rng.randrange(1, 50), -rng.randint(0, staked)))
-
-
-def _granted(database_url: str, wallet: bytes) -> int:
-    with Books.open(database_url) as books:
-        ((granted,),) = books.rows(
-            "select coalesce(sum(granted), 0)::bigint from creditd.event"
-            " where wallet = %s and state = 'confirmed'",
-            wallet,
-        )
-        return int(granted)
 
 
 def test_many_stakes_are_granted_in_parts_and_a_fork_between_them_takes_all_back(
@@ -189,7 +180,7 @@ def test_many_stakes_are_granted_in_parts_and_a_fork_between_them_takes_all_back
     follow(database_url, story)
 
 
-def test_pending_blocks_cannot_be_dropped_from_under_what_they_were_granted(
+def test_pending_blocks_cannot_be_dropped_from_under_what_they_weregranted(
     database_url: str,
 ) -> None:
     crowd = [each.to_bytes(20) for each in range(1, 121)]

@@ -166,6 +166,7 @@ stake = table(
     must("matures_at", sa.ARRAY(TIME)),
     must("maturing", sa.ARRAY(sa.Numeric())),
     must("credited", sa.Numeric()),
+    must("is_behind", sa.Boolean(), default="false"),
     key("stake_pkey", "rule_id, wallet"),
     check("stake_matures_in_whole", "cardinality(matures_at) = cardinality(maturing)"),
 )

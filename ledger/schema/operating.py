@@ -44,7 +44,8 @@ rereading = table(
     must("next_number", BIGINT),
     must("rounds", BIGINT, default="0"),
     may("found", TEXT),
-    may("found_at", TIME),
+    may("found_first", BIGINT),
+    may("found_last", BIGINT),
     key("rereading_pkey", "chain_id"),
 )
 

@@ -1,7 +1,7 @@
 -- promise: 2. What a wallet has staked is what its confirmed events added and took, and it was granted what that
 --   earned, second by second, up to the last period that ended: no fraction more, none less.
 -- row: A stake that is another one than its events make it, or earned something else. What is held for some time
---   before it earns, or went below zero, is only held against what was granted for it.
+--   before it earns, or went below zero, or changed late, is only held against what was granted for it.
 -- scope: books
 
 select count(*) from stake;
@@ -41,4 +41,4 @@ from stake s
 where b.staked is null
   or s.balance + coalesce((select sum(x) from unnest(s.maturing) x), 0) is distinct from b.staked
   or (a.wallet is null and s.credited <> coalesce(c.credited, 0))
-  or (r.hold_seconds = 0 and b.lowest >= 0 and s.credited <> b.earned)
+  or (r.hold_seconds = 0 and b.lowest >= 0 and not s.is_behind and s.credited <> b.earned)

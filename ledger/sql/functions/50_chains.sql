@@ -50,8 +50,34 @@ begin
   return v_epoch;
 end $$;
 
--- Appends blocks that follow the cursor; their times are unix seconds. A halted chain still shows what is
--- pending.
+-- The chain, not held: for who holds it, by `led_chain`, before the transaction ends.
+create or replace function creditd.chain_led(p_chain bigint, p_epoch bigint) returns creditd.chain
+language plpgsql stable set search_path = creditd, pg_temp as $$
+declare c chain;
+begin
+  select * into c from chain x where x.chain_id = p_chain;
+  if c.epoch is distinct from p_epoch then
+    raise exception 'chain %: this watcher leads epoch %, the books are at epoch %', p_chain, p_epoch, c.epoch
+      using errcode = 'CD001';
+  end if;
+  return c;
+end $$;
+
+-- Writes blocks down that are about to be appended; their times are unix seconds. With their events they are
+-- written while another transaction of the same leader grants what is older: only `append_blocks`, which
+-- comes last, holds the chain.
+create or replace function creditd.enter_blocks(
+  p_chain bigint, p_epoch bigint, p_numbers bigint[], p_hashes bytea[], p_parents bytea[], p_times bigint[]
+) returns void
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+begin
+  perform chain_led(p_chain, p_epoch);
+  insert into block (chain_id, number, hash, parent, time)
+    select p_chain, t.number, t.hash, t.parent, to_timestamp(t.time)
+    from unnest(p_numbers, p_hashes, p_parents, p_times) as t (number, hash, parent, time);
+end $$;
+
+-- Appends blocks that have been entered and follow the cursor. A halted chain still shows what is pending.
 create or replace function creditd.append_blocks(
   p_chain bigint, p_epoch bigint, p_head bigint,
   p_numbers bigint[], p_hashes bytea[], p_parents bytea[], p_times bigint[]
@@ -67,9 +93,6 @@ begin
     end if;
     c.indexed_number := p_numbers[k]; c.indexed_hash := p_hashes[k]; c.indexed_time := to_timestamp(p_times[k]);
   end loop;
-  insert into block (chain_id, number, hash, parent, time)
-    select p_chain, t.number, t.hash, t.parent, to_timestamp(t.time)
-    from unnest(p_numbers, p_hashes, p_parents, p_times) as t (number, hash, parent, time);
   update chain x set indexed_number = c.indexed_number, indexed_hash = c.indexed_hash,
       indexed_time = c.indexed_time, head_number = greatest(p_head, c.indexed_number),
       leader_seen_at = clock_timestamp(),
@@ -118,9 +141,9 @@ create or replace function creditd.see_events(
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
-  c chain := led_chain(p_chain, p_epoch);
   v_seen bigint;
 begin
+  perform chain_led(p_chain, p_epoch);
   if exists (
     select from (select distinct unnest(p_rules) as rule_id) t
     where not exists (select from rule r where r.rule_id = t.rule_id and r.chain_id = p_chain)
@@ -156,8 +179,8 @@ create or replace function creditd.set_logs_aside(
   p_log_indexes integer[], p_rules integer[], p_addresses bytea[], p_topics text[], p_data bytea[], p_reasons text[]
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare c chain := led_chain(p_chain, p_epoch);
 begin
+  perform chain_led(p_chain, p_epoch);
   insert into set_aside (chain_id, tx_hash, ordinal, block_number, block_hash, log_index, rule_id,
                          address, topics, data, reason)
     select p_chain, t.tx, t.ord, t.block, b.hash, t.log, t.rule, t.address,
@@ -171,10 +194,10 @@ end $$;
 -- Confirms the pending events up to a block whose hash the caller knows to be final, and grants their
 -- credits: of more than `p_events_max` only those of the first blocks, for charges of their accounts wait
 -- meanwhile; the cursor says up to where. A block that ends a period is confirmed by a call of its own, after
--- calls that grant what stakes earned before it. Returns how many events, and whether anybody waited.
+-- calls that grant what stakes earned before it. Returns how many events, whether anybody waited, and up to where.
 create or replace function creditd.confirm_blocks(
   p_chain bigint, p_epoch bigint, p_number bigint, p_hash bytea, p_remember bigint, p_events_max integer,
-  out events bigint, out waited boolean
+  out events bigint, out waited boolean, out number bigint
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
@@ -183,7 +206,7 @@ declare
   v_number bigint;
   v_ending bigint;
 begin
-  events := 0; waited := false;
+  events := 0; waited := false; number := c.confirmed_number;
   if c.state = 'halted' or p_number <= c.confirmed_number then return; end if;
   select * into b from block x where x.chain_id = p_chain and x.number = p_number;
   if b.hash is null or b.hash is distinct from p_hash then
@@ -204,6 +227,7 @@ begin
         accruing_number = null
       where x.chain_id = p_chain;
     delete from block x where x.chain_id = p_chain and x.number < v_number - p_remember;
+    number := v_number;
   end if;
   waited := exists (
     select from pg_locks l

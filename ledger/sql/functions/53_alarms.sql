@@ -55,8 +55,10 @@ begin atomic
     from creditd.set_aside s join creditd.chain c using (chain_id) join creditd.rule r using (rule_id)
     group by s.chain_id, c.name
     union all
-    select y.chain_id, c.name, 'audit', 'read again, the chain says otherwise than the books: ' || y.found,
-      'creditd verify --chain ' || c.name || ' shows the differences, and with --repair enters what is missing'
+    select y.chain_id, c.name, 'audit', 'blocks ' || y.found_first || ' to ' || y.found_last || ', read again, say otherwise than the books: '
+        || y.found,
+      'creditd verify --chain ' || c.name || ' --from ' || y.found_first || ' --to ' || y.found_last
+        || ' shows the differences, and with --repair enters what is missing'
     from creditd.rereading y join creditd.chain c using (chain_id) where y.found is not null
     union all
     select 0, null, 'books', 'the audit of ' || to_char(d.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC found '

@@ -79,7 +79,7 @@ end $$;
 -- What a stake of nothing is, at its first event.
 create or replace function creditd.first_stake(p_rule integer, p_wallet bytea, p_at timestamptz) returns creditd.stake
 language sql immutable
-return row(p_rule, p_wallet, 0, 0, p_at, '{}'::timestamptz[], '{}'::numeric[], 0)::creditd.stake;
+return row(p_rule, p_wallet, 0, 0, p_at, '{}'::timestamptz[], '{}'::numeric[], 0, false)::creditd.stake;
 
 -- The end of the period before or at a moment. Periods are counted from 1970, UTC.
 create or replace function creditd.period_until(r creditd.rule, p_at timestamptz) returns timestamptz
@@ -118,11 +118,12 @@ create or replace function creditd.keep_stake(s creditd.stake) returns void
 language plpgsql set search_path = creditd, pg_temp as $$
 begin
   if s.wallet is null then return; end if;
-  insert into stake as x (rule_id, wallet, balance, weight, since, matures_at, maturing, credited)
-    values (s.rule_id, s.wallet, s.balance, s.weight, s.since, s.matures_at, s.maturing, s.credited)
+  insert into stake as x (rule_id, wallet, balance, weight, since, matures_at, maturing, credited, is_behind)
+    values (s.rule_id, s.wallet, s.balance, s.weight, s.since, s.matures_at, s.maturing, s.credited, s.is_behind)
     on conflict on constraint stake_pkey do update
       set balance = excluded.balance, weight = excluded.weight, since = excluded.since,
-          matures_at = excluded.matures_at, maturing = excluded.maturing, credited = excluded.credited;
+          matures_at = excluded.matures_at, maturing = excluded.maturing, credited = excluded.credited,
+          is_behind = excluded.is_behind;
 end $$;
 
 -- The end of the period before the first one that a rule's stakes can earn in, by its events above block
@@ -164,13 +165,14 @@ begin
     where x.chain_id = c.chain_id and x.accrued_to + x.period_seconds * interval '1 second' <= b.time
     order by x.accrued_to + x.period_seconds * interval '1 second', x.rule_id limit 1;
   v_end := r.accrued_to + r.period_seconds * interval '1 second';
+  perform take_back_accruals(r, v_end, p_most);
   with page as materialized (
     select s from stake s
     where s.rule_id = r.rule_id and s.wallet > coalesce(r.accruing_after, '')
-      and (s.balance > 0 or s.maturing <> '{}' or s.since > r.accrued_to)
+      and (s.balance > 0 or s.maturing <> '{}' or s.since > r.accrued_to or s.is_behind)
     order by s.wallet limit p_most
   ), told as (
-    update stake x set credited = t.earned
+    update stake x set credited = t.earned, is_behind = false
     from (select (s).wallet, (s).credited, (w).balance, div((w).weight, r.divisor) as earned
           from page cross join lateral weighed(s, r, v_end) w) t
     where x.rule_id = r.rule_id and x.wallet = t.wallet
@@ -235,6 +237,49 @@ begin
     loop
       perform rebuild_stake(r, v_wallet);
     end loop;
+  end loop;
+end $$;
+
+-- Changes a stake by events that came late. What it should have been granted until now is made up for when the
+-- next period ends.
+create or replace function creditd.change_stake_late(r creditd.rule, p_wallet bytea) returns void
+language plpgsql set search_path = creditd, pg_temp as $$
+declare v_credited numeric := (select s.credited from stake s where s.rule_id = r.rule_id and s.wallet = p_wallet);
+begin
+  perform rebuild_stake(r, p_wallet);
+  update stake s set credited = coalesce(v_credited, 0), is_behind = true
+    where s.rule_id = r.rule_id and s.wallet = p_wallet;
+end $$;
+
+-- Takes back, the newest first, what stakes were granted that had earned less, as late events have shown: until
+-- it is no more than what they will have earned by the end of a period. The next `p_most` stakes.
+create or replace function creditd.take_back_accruals(r creditd.rule, p_end timestamptz, p_most integer) returns void
+language plpgsql set search_path = creditd, pg_temp as $$
+declare
+  s stake;
+  e event;
+  v_earned numeric;
+begin
+  for s in
+    select * from stake x where x.rule_id = r.rule_id and x.is_behind and x.wallet > coalesce(r.accruing_after, '')
+    order by x.wallet limit p_most
+  loop
+    v_earned := div((weighed(s, r, p_end)).weight, r.divisor);
+    for e in
+      select * from event x
+      where x.wallet = s.wallet and x.rule_id = r.rule_id and x.ordinal < 0 and x.state = 'confirmed'
+      order by x.block_number desc
+    loop
+      exit when s.credited <= v_earned;
+      if e.lot_no is not null then
+        perform lock_with_links(array_agg(l.root_id), array_agg(l.account_id))
+          from lots_of(e.root_id, e.account_id, e.lot_no) l;
+        perform reverse_grant(e.root_id, e.account_id, e.lot_no);
+      end if;
+      update event x set state = 'reversed' where x.event_no = e.event_no;
+      s.credited := s.credited - e.credits;
+    end loop;
+    update stake x set credited = s.credited where x.rule_id = s.rule_id and x.wallet = s.wallet;
   end loop;
 end $$;
 

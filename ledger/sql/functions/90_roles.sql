@@ -29,7 +29,7 @@ grant execute on function creditd.release_digest to creditd_watcher, creditd_api
 -- An audit recomputes; these read nothing and write nothing.
 grant execute on function creditd.first_hash, creditd.entry_hash, creditd.event_cause to creditd_operator, creditd_reader;
 grant execute on function
-  creditd.lead_chain, creditd.enter_rule, creditd.leave_rules, creditd.append_blocks, creditd.see_events, creditd.set_logs_aside,
+  creditd.lead_chain, creditd.enter_rule, creditd.leave_rules, creditd.enter_blocks, creditd.append_blocks, creditd.see_events, creditd.set_logs_aside,
   creditd.confirm_blocks, creditd.drop_blocks, creditd.reverse_blocks, creditd.halt_chain, creditd.resume_chain,
   creditd.see_head, creditd.expire_idle
   to creditd_watcher;
@@ -49,6 +49,10 @@ grant execute on function
 grant execute on function creditd.retry_dead, creditd.accept_reorg, creditd.note_audit to creditd_operator;
 grant execute on function creditd.alarms to creditd_watcher, creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.tell_alarms, creditd.note_watch to creditd_watcher;
+grant execute on function
+  creditd.admit_late, creditd.set_late_aside, creditd.enter_late_rule, creditd.follow_late_to, creditd.rewind_chain,
+  creditd.note_reread
+  to creditd_watcher;
 grant execute on function creditd.set_alert to creditd_api, creditd_operator;
 grant execute on function creditd.balance_as_of, creditd.budgets_of to creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.grant_credits to creditd_operator;

@@ -27,6 +27,7 @@ create table creditd.stake (
   matures_at timestamptz[] not null,   -- base units that do not earn yet, oldest first: from when on they do …
   maturing   numeric[] not null,       -- … and how many
   credited   numeric not null,      -- what it had earned by the end of the last period, in micro-credits
+  is_behind  boolean not null default false,   -- a late event changed that: the next period's end makes up for it
   constraint stake_pkey primary key (rule_id, wallet),
   constraint stake_matures_in_whole check (cardinality(matures_at) = cardinality(maturing))
 );

@@ -46,7 +46,8 @@ create table creditd.rereading (
   next_number bigint not null,
   rounds      bigint not null default 0,
   found       text,                -- null: what was read is what the books say
-  found_at    timestamptz
+  found_first bigint,              -- what differs lies in these blocks, until they are read again and do not
+  found_last  bigint
 );
 
 -- What the last audit of the books found.

@@ -1,0 +1,90 @@
+"""The auditor: it reads final blocks again, round and round, and holds them against the books.
+
+What the watcher missed by a defect, or what a node that nobody could contradict withheld, is found
+by another node later, and is an alarm with its remedy. The auditor itself enters nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from daemon.follower import Follower
+from daemon.rereading import CannotRead, Contradicted
+from ledger.errors import Deposed, LedgerError
+from ledger.late import Late
+
+# Sixty times what Ethereum makes, and some thousandths of a core's time.
+AUDIT_BLOCKS_PER_MINUTE: Final = 300
+AUDIT_SECONDS: Final = 10
+AUDIT_BLOCKS: Final = AUDIT_BLOCKS_PER_MINUTE * AUDIT_SECONDS // 60
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Auditor:
+    """The auditor of one chain, at work while its follower leads and has read all there is."""
+
+    follower: Follower
+    late: Late
+    _trouble: str = ""
+
+    async def turn(self) -> None:
+        """Read some blocks again, where the last turn of whichever leader ended."""
+        try:
+            await self._turn()
+            self._over("")
+        except Deposed:  # whoever leads now goes on
+            self._over("")
+        except (CannotRead, LedgerError) as error:  # the next turn tries again
+            self._over(str(error))
+
+    async def _turn(self) -> None:
+        reading, place = self.follower.rereader(self.late), await self.late.place()
+        if reading is None or place is None or place.state != "following":
+            return
+        rereader, followed = reading
+        if not followed:
+            return
+        begin = min(each.source.from_block for each in followed)
+        kept = await self.late.rereading()
+        first = begin if kept is None else max(kept.next_number, begin)
+        if first > place.confirmed_number:
+            first = begin
+        last = min(first + AUDIT_BLOCKS - 1, place.confirmed_number)
+        if first > last:
+            return
+        try:
+            reread = await rereader.read(first, last, followed)
+        except Contradicted as error:
+            await self.late.note_reread(place.epoch, first, last, str(error))
+            return
+        found = reread.differences.said() if reread.differences.any else None
+        # After the last final block it begins anew: a later turn has more of them.
+        is_round = reread.last == place.confirmed_number
+        await self.late.note_reread(
+            place.epoch,
+            reread.first,
+            reread.last,
+            found,
+            next_number=begin if is_round else reread.last + 1,
+        )
+        if found is not None:
+            log.error(
+                "audit found",
+                chain=self.follower.chain.name,
+                first=reread.first,
+                last=reread.last,
+                found=found,
+            )
+
+    def _over(self, trouble: str) -> None:
+        """Log a trouble when it begins or changes, and its end; not once a turn."""
+        if trouble == self._trouble:
+            return
+        if trouble:
+            log.warning("audit waits", chain=self.follower.chain.name, trouble=trouble)
+        else:
+            log.info("audit goes on", chain=self.follower.chain.name, after=self._trouble)
+        self._trouble = trouble
