@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from contracts.events import EventType
-from daemon.addresses import read_rpc_urls
+from daemon.addresses import read_rpc_urls, read_url
 from daemon.known_chains import (
     VERIFY_USUAL,
     Confirmation,
@@ -66,7 +66,8 @@ class Chain:
     a node says. `requests_per_second` is what each of the first nodes is asked at most, None and
     what is missing: as much as there is. It is an alarm if nothing is read for
     `alarm_after_seconds`, or if the last confirmed block is `finality_alarm_seconds` older than the
-    last one read.
+    last one read. `wake_url` is a WebSocket that tells of new blocks: it shortens the wait for the
+    next look, and nothing of it is believed.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Chain:
     requests_per_second: tuple[int | None, ...] = ()
     alarm_after_seconds: int = 120
     finality_alarm_seconds: int = 3_600
+    wake_url: SecretUrl | None = None
 
     @property
     def trust(self) -> Trust:
@@ -145,6 +147,7 @@ def read_chain(
         sources=tuple(source for _, source in sources),
         verify=_read_verify(table, known),
         requests_per_second=_read_rates(table, len(rpc_urls)),
+        wake_url=_read_wake_url(table, environ),
         alarm_after_seconds=table.integer(
             "alarm_after_seconds",
             at_least=ALARM_SECONDS_MIN,
@@ -235,6 +238,12 @@ def _read_verify(table: Table, known: KnownChain | None) -> Verify:
     if choice:
         table.mistake("verify", f"must be {_VERIFY_WANTED} (got {shown(choice)})")
     return usual
+
+
+def _read_wake_url(table: Table, environ: Mapping[str, str]) -> SecretUrl | None:
+    if table.value("wake_url") is None:
+        return None
+    return read_url(table, "wake_url", ("wss", "ws"), environ)
 
 
 def _read_rates(table: Table, nodes: int) -> tuple[int | None, ...]:

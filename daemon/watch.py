@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Final
@@ -16,6 +17,7 @@ from daemon.auditor import AUDIT_SECONDS, Auditor
 from daemon.config import Config
 from daemon.follower import Follower
 from daemon.mistakes import Unfit
+from daemon.waking import waking
 from daemon.webhooks import delivering
 from ledger.alarms import Alarms
 from ledger.errors import LedgerError
@@ -52,7 +54,10 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
             follower = Follower(chain, database_url, name)
             await follower.open()
             stack.push_async_callback(follower.close)
-            _add(scheduler, follower, fatal)
+            wake = _add(scheduler, follower, fatal)
+            _add_expiries(scheduler, follower)
+            if chain.wake_url is not None:
+                await stack.enter_async_context(waking(chain.wake_url, wake))
             late = await stack.enter_async_context(Late.open(database_url, chain.chain_id))
             auditor = Auditor(follower, late)
             scheduler.add_job(auditor.turn, IntervalTrigger(seconds=AUDIT_SECONDS))
@@ -70,16 +75,41 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
         fatal.result()
 
 
-def _add(scheduler: AsyncIOScheduler, follower: Follower, fatal: asyncio.Future[None]) -> None:
+def _add(
+    scheduler: AsyncIOScheduler, follower: Follower, fatal: asyncio.Future[None]
+) -> Callable[[], None]:
+    """Let a chain be looked at as often as it is polled; what is returned lets it be at once."""
+    turning = woken = False
+
     async def turn() -> None:
+        nonlocal turning, woken
+        turning = has_more = True
         try:
-            has_more = True
             while has_more:  # in between, jobs that wait for this chain's session have it
-                has_more = await follower.turn()
+                woken = False
+                has_more = await follower.turn() or woken
         except (LedgerError, Unfit) as error:
             if not fatal.done():
                 fatal.set_exception(error)
+        finally:
+            turning = False
 
+    polling = scheduler.add_job(
+        turn,
+        IntervalTrigger(seconds=follower.chain.poll_ms / 1000),
+        next_run_time=datetime.now(UTC),
+    )
+
+    def wake() -> None:
+        nonlocal woken
+        woken = True
+        if not turning:
+            polling.modify(next_run_time=datetime.now(UTC))
+
+    return wake
+
+
+def _add_expiries(scheduler: AsyncIOScheduler, follower: Follower) -> None:
     async def expire() -> None:
         try:
             await follower.expire(EXPIRY_ACCOUNTS_MAX)
@@ -92,9 +122,5 @@ def _add(scheduler: AsyncIOScheduler, follower: Follower, fatal: asyncio.Future[
         except LedgerError as error:
             log.warning("expiry postponed", chain=follower.chain.name, trouble=str(error))
 
-    now = datetime.now(UTC)
-    scheduler.add_job(
-        turn, IntervalTrigger(seconds=follower.chain.poll_ms / 1000), next_run_time=now
-    )
     scheduler.add_job(expire, IntervalTrigger(seconds=EXPIRY_SECONDS))
     scheduler.add_job(expire_reservations, IntervalTrigger(seconds=RESERVATION_SECONDS))
