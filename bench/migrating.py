@@ -42,7 +42,7 @@ _CHANGES: Final[dict[str, LiteralString]] = {
         " alter table creditd.rule drop column divisor cascade, drop column rates_from cascade,"
         " drop column rates_micro cascade, drop column period_seconds cascade,"
         " drop column hold_seconds cascade, drop column accrued_to cascade,"
-        " drop column accruing_after cascade;"
+        " drop column accruing_after cascade, drop column total_said cascade;"
         " update creditd.schema_version set version_num = '0002'"
     ),
 }

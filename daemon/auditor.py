@@ -9,10 +9,14 @@ from typing import Final
 
 import structlog
 
+from daemon.contract_totals import read_total
 from daemon.follower import Follower
-from daemon.rereading import CannotRead, Contradicted
+from daemon.reading import Violated
+from daemon.rereading import CannotRead, Contradicted, Rereader
+from daemon.rpc import NodeRefused, NodeUnavailable
+from daemon.sources import Source
 from ledger.errors import Deposed, LedgerError
-from ledger.late import Late
+from ledger.late import Late, Place
 
 # Sixty times what Ethereum makes, and some thousandths of a core's time.
 AUDIT_BLOCKS_PER_MINUTE: Final = 300
@@ -47,6 +51,9 @@ class Auditor:
         rereader, followed = reading
         if not followed:
             return
+        for each in followed:
+            if each.source.total is not None:
+                await self._compare_total(rereader, place, each.source, each.rule_id)
         begin = min(each.source.from_block for each in followed)
         kept = await self.late.rereading()
         first = begin if kept is None else max(kept.next_number, begin)
@@ -78,6 +85,25 @@ class Auditor:
                 last=reread.last,
                 found=found,
             )
+
+    async def _compare_total(
+        self, rereader: Rereader, place: Place, source: Source, rule_id: int
+    ) -> None:
+        """Hold what a source's contracts say is staked against the books, at one final block."""
+        number, signature = place.confirmed_number, source.total
+        block = await self.late.hash_of(number)
+        if signature is None or block is None or not source.covers(number):
+            return
+        for node in rereader.nodes:
+            try:
+                total = await read_total(node, source.contracts, signature, block)
+            except (NodeUnavailable, NodeRefused, Violated) as error:
+                log.info(
+                    "total not compared", source=source.name, node=node.endpoint, why=str(error)
+                )
+                continue
+            await self.late.note_total(place.epoch, rule_id, number, total)
+            return
 
     def _over(self, trouble: str) -> None:
         """Log a trouble when it begins or changes, and its end; not once a turn."""

@@ -31,6 +31,7 @@ OPERATIONS_MAX: Final = 100
 OPERATION_LENGTH_MAX: Final = 100  # the books allow no more
 
 _CONTRACT: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+_TOTAL: Final = re.compile(r"[A-Za-z_$][\w$]{0,63}\(\)", re.ASCII)
 _CONTRACT_WANTED: Final = "a contract's address, 0x and 40 hexadecimal digits"
 
 
@@ -42,6 +43,7 @@ class Source:
     grants is burned by `priority`, lower ones first, and only for `operations` (None: for all).
     `on_reversal` says what becomes of what was spent of it if its block leaves the chain: a debt
     of the account, which may be frozen until it is paid, or a loss that the operator absorbs.
+    `total` is the function by which its contracts say how much is staked in all, if they do.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Source:
     priority: int = PRIORITY_USUAL
     operations: tuple[str, ...] | None = None
     kind: Kind = "staking"
+    total: str | None = None
 
     @property
     def followed(self) -> str:
@@ -87,6 +90,7 @@ def read_source(table: Table, *, events: Mapping[str, EventType]) -> Source:
         ),
         operations=_read_operations(table),
         kind=_read_kind(table, followed),
+        total=_read_total(table) if earns_by_time else None,
     )
     if (
         source.to_block is not None
@@ -158,6 +162,16 @@ def _read_contract(table: Table, key: Key) -> bytes:
     if fails_checksum(text):
         table.mistake(key, CHECKSUM_WANTED)
     return contract
+
+
+def _read_total(table: Table) -> str | None:
+    wanted = 'a function without arguments such as "totalSupply()"'
+    if table.value("total") is None:
+        return None
+    text = table.text("total", wanted=wanted)
+    if text and _TOTAL.fullmatch(text) is None:
+        table.mistake("total", f"must be {wanted} (got {shown(text)})")
+    return text
 
 
 def _read_on_reversal(table: Table) -> OnReversal:

@@ -9,7 +9,10 @@ from typing import Final
 from ledger.findings import AuditReport
 from ledger.session import Session
 
-KINDS: Final = ("halted", "unwatched", "behind", "finality", "node", "set_aside", "audit", "books")
+KINDS: Final = (
+    *("halted", "unwatched", "behind", "finality", "node", "set_aside", "audit", "stakes"),
+    "books",
+)
 """What an alarm can be about; all but the last one are about a chain."""
 
 

@@ -185,6 +185,21 @@ class Late:
             (self._chain_id, epoch, first, last, found, next_number),
         )
 
+    async def hash_of(self, number: int) -> bytes | None:
+        """Return the hash that the books remember of a block, None if they remember none."""
+        return (await self.hashes(number, number)).get(number)
+
+    async def note_total(self, epoch: int, rule_id: int, number: int, total: int) -> bool:
+        """Hold what a source's contracts say is staked, in base units, against the books.
+
+        Returns False if the books have confirmed more than block `number` since: it says nothing.
+        """
+        rows = await self._session.rows(
+            "select creditd.note_total(%s, %s, %s, %s, %s::numeric)",
+            (self._chain_id, epoch, rule_id, number, total),
+        )
+        return bool(rows[0][0])
+
     async def enter_rule(self, epoch: int, rule: RuleEntry) -> tuple[int, int]:
         """Enter a source that begins behind the cursor, or goes on with one that was left.
 

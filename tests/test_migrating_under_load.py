@@ -159,7 +159,8 @@ def older_tables(stage: Stage) -> None:
         "alter table creditd.rule drop column divisor cascade, drop column rates_from cascade,"
         " drop column rates_micro cascade, drop column period_seconds cascade,"
         " drop column hold_seconds cascade,"
-        " drop column accrued_to cascade, drop column accruing_after cascade"
+        " drop column accrued_to cascade, drop column accruing_after cascade,"
+        " drop column total_said cascade"
     )
     stage.rows("update creditd.schema_version set version_num = '0002'")
 

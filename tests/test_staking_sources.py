@@ -232,6 +232,18 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "rule.max_per_event",
         "is not a setting here",
     ),
+    "a total": (
+        {"preset": "ve-lock", "total": "supply"},
+        {},
+        "total",
+        'a function without arguments such as "totalSupply()"',
+    ),
+    "a total of events": (
+        {"event": "eip918.Mint", "total": "x()"},
+        {},
+        "total",
+        "is not a setting",
+    ),
     "a span": ({"stakes": STAKES}, {"every": "month"}, "rule.every", "one of hour, day, week"),
     "time for an event": ({"event": "eip918.Mint"}, {"hold_hours": 5}, "rule.hold_hours", "not a"),
     "a local time": (

@@ -91,6 +91,7 @@ rule = table(
     may("hold_seconds", INT),
     may("accrued_to", TIME),
     may("accruing_after", BYTES),
+    may("total_said", TEXT),
     key("rule_pkey", "rule_id"),
     one("rule_name_is_one", "name"),
     check("rule_source_is_known", "source in ('mining', 'staking')"),
@@ -169,4 +170,5 @@ stake = table(
     must("is_behind", sa.Boolean(), default="false"),
     key("stake_pkey", "rule_id, wallet"),
     check("stake_matures_in_whole", "cardinality(matures_at) = cardinality(maturing)"),
+    index("stake_below_zero", "rule_id", where="balance < 0"),
 )

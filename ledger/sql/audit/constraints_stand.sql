@@ -144,6 +144,13 @@ from (values
   ('wallet_address_is_20_bytes', 'CHECK ((octet_length(address) = 20))'),
   ('wallet_by_account', 'CREATE UNIQUE INDEX wallet_by_account ON creditd.wallet USING btree (root_id, account_id)'),
   ('wallet_is_linked_whole', 'CHECK ((num_nulls(linked_root, linked_account, linked_at) = ANY (ARRAY[0, 3])))'),
+  ('rule_divides_by_more_than_zero',
+    'CHECK (((divisor > (0)::numeric) AND (period_seconds > 0) AND (hold_seconds >= 0)))'),
+  ('rule_earns_by_events_or_by_time',
+    'CHECK ((num_nulls(divisor, rates_from, rates_micro, period_seconds, hold_seconds) = ANY (ARRAY[0, 5])))'),
+  ('rule_rates_are_whole', 'CHECK ((cardinality(rates_from) = cardinality(rates_micro)))'),
+  ('stake_matures_in_whole', 'CHECK ((cardinality(matures_at) = cardinality(maturing)))'),
+  ('stake_pkey', 'PRIMARY KEY (rule_id, wallet)'),
   ('wallet_pkey', 'PRIMARY KEY (chain_id, address)'),
   ('wallet_link_address_is_20_bytes', 'CHECK ((octet_length(address) = 20))'),
   ('wallet_link_pkey', 'PRIMARY KEY (address)')

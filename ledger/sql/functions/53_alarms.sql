@@ -61,6 +61,17 @@ begin atomic
         || ' shows the differences, and with --repair enters what is missing'
     from creditd.rereading y join creditd.chain c using (chain_id) where y.found is not null
     union all
+    select d.chain_id, c.name, 'stakes', string_agg(d.said, '; ' order by d.said),
+      'events are missing, or a token changes balances without any: look at from_block and the contract''s events;'
+        || ' creditd verify --chain ' || c.name || ' reads what is there again'
+    from (
+      select r.chain_id, r.total_said as said from creditd.rule r where r.total_said is not null
+      union all
+      select r.chain_id, r.name || ': from ' || count(*) || ' stake(s) more was taken than was seen to come in'
+      from creditd.stake s join creditd.rule r using (rule_id) where s.balance < 0 group by r.chain_id, r.name
+    ) d join creditd.chain c using (chain_id)
+    group by d.chain_id, c.name
+    union all
     select 0, null, 'books', 'the audit of ' || to_char(d.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC found '
         || d.breaches || ' breach(es): ' || d.said,
       'creditd audit shows them: stop charging, and find out who wrote to the database'

@@ -50,6 +50,10 @@ create table creditd.rereading (
   found_last  bigint
 );
 
+-- How what a source's contract says is staked differed from the books, when it was asked last; null: not at all.
+alter table creditd.rule add column total_said text;
+create index stake_below_zero on creditd.stake (rule_id) where balance < 0;
+
 -- What the last audit of the books found.
 create table creditd.audited (
   one_row  boolean not null default true constraint audited_pkey primary key,
