@@ -218,20 +218,25 @@ class Watching:
         """
         count, number = 0, -1
         while number < block[0]:
+            beside = (await self._session.connection()).info.backend_pid
             async with self._transaction(self._granting) as connection:
-                events, number = await self._confirm(connection, block, remember)
+                events, number = await self._confirm(connection, block, remember, beside)
             count += events
             if until():
                 break
         return count
 
     async def _confirm(
-        self, connection: AsyncConnection[TupleRow], confirm: tuple[int, bytes], remember: int
+        self,
+        connection: AsyncConnection[TupleRow],
+        confirm: tuple[int, bytes],
+        remember: int,
+        beside: int | None = None,
     ) -> tuple[int, int]:
         """Return how many events were confirmed, and the last block that is."""
         cursor = await connection.execute(
-            "select * from creditd.confirm_blocks(%s, %s, %s, %s, %s, %s)",
-            (self._chain_id, self.epoch, *confirm, remember, self._at_once),
+            "select * from creditd.confirm_blocks(%s, %s, %s, %s, %s, %s, %s)",
+            (self._chain_id, self.epoch, *confirm, remember, self._at_once, beside),
         )
         events, waited, number = (await cursor.fetchall())[0]
         now = monotonic()

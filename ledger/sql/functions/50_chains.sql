@@ -194,10 +194,11 @@ end $$;
 -- Confirms the pending events up to a block whose hash the caller knows to be final, and grants their
 -- credits: of more than `p_events_max` only those of the first blocks, for charges of their accounts wait
 -- meanwhile; the cursor says up to where. A block that ends a period is confirmed by a call of its own, after
--- calls that grant what stakes earned before it. Returns how many events, whether anybody waited, and up to where.
+-- calls that grant what stakes earned before it. Returns how many events, whether anybody waited (but the session
+-- `p_beside`, which appends blocks meanwhile), and up to where.
 create or replace function creditd.confirm_blocks(
   p_chain bigint, p_epoch bigint, p_number bigint, p_hash bytea, p_remember bigint, p_events_max integer,
-  out events bigint, out waited boolean, out number bigint
+  p_beside integer, out events bigint, out waited boolean, out number bigint
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
@@ -231,7 +232,8 @@ begin
   end if;
   waited := exists (
     select from pg_locks l
-    where l.locktype = 'transactionid' and l.transactionid = pg_current_xact_id()::xid and not l.granted);
+    where l.locktype = 'transactionid' and l.transactionid = pg_current_xact_id()::xid and not l.granted
+      and l.pid is distinct from p_beside);
 end $$;
 
 -- Up to which block, `p_number` at most, events are confirmed in one transaction: whole blocks, one at
