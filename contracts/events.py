@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Self, cast
 
-from eth_abi.abi import decode as abi_decode
-from eth_abi.abi import encode as abi_encode
-from eth_abi.exceptions import DecodingError, EncodingError
 from eth_hash.auto import keccak
 
 from contracts.logs import ADDRESS_LENGTH, TOPICS_MAX, WORD_LENGTH, Log
@@ -164,9 +161,12 @@ class EventType:
 
     def _is_clean(self, data: bytes) -> bool:
         """Return whether the data is what its values encode to, without a byte more."""
+        from eth_abi.abi import decode, encode  # noqa: PLC0415 - half a second that few need
+        from eth_abi.exceptions import DecodingError, EncodingError  # noqa: PLC0415 - as above
+
         types = [each.abi_type for each in self.parameters if not each.indexed]
         try:
-            return abi_encode(types, abi_decode(types, data)) == data
+            return encode(types, decode(types, data)) == data
         except (DecodingError, EncodingError, UnicodeDecodeError, OverflowError):
             return False
 

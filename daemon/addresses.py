@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from eth_utils.address import is_checksum_address
-
 from daemon.secret_url import SecretUrl, fill_in
 from daemon.toml_reader import Table
+from daemon.trie import keccak
 
 # Each final block is compared across all of them: more would cost more than they tell.
 NODES_MAX: Final = 8
@@ -15,6 +14,9 @@ CHECKSUM_WANTED: Final = (
     "fails its checksum, so a digit or a capital is wrong: copy it again from where it was"
     " published, or, if every digit is right, write it all in small letters"
 )
+
+# EIP-55: a letter is a capital where its digit of the hash is 8 or more.
+_UPPER_FROM: Final = 8
 
 _STAND_IN: Final = SecretUrl("stand-in://nowhere")
 
@@ -52,7 +54,13 @@ def fails_checksum(text: str) -> bool:
     Without capitals, or without small letters, there is no checksum.
     """
     digits = text.removeprefix("0x")
-    return digits not in (digits.lower(), digits.upper()) and not is_checksum_address(text)
+    if digits in {digits.lower(), digits.upper()}:
+        return False
+    hashed = keccak(digits.lower().encode("ascii")).hex()
+    return any(
+        digit.isalpha() and digit.isupper() != (int(of_hash, 16) >= _UPPER_FROM)
+        for digit, of_hash in zip(digits, hashed, strict=False)
+    )
 
 
 def _url_of(

@@ -38,7 +38,6 @@ from ledger.audit import as_json, audit, render
 from ledger.errors import LedgerError, LedgerUnavailable, RuleConflict
 from ledger.export import verifier
 from ledger.exposure import exposure
-from ledger.migrate import migrate
 from ledger.operating import Operating, PriceChange, PriceRow
 from ledger.outbox import receiver_rows, retry_dead
 from ledger.scopes import SCOPES
@@ -103,6 +102,8 @@ def _config(options: Namespace) -> Config:
 
 
 def _up(options: Namespace) -> int:
+    from ledger.migrate import migrate  # noqa: PLC0415 - half a second that most commands save
+
     config = _config(options)
     path = config.api.prices
     prices = read_prices(path) if path.exists() else []
@@ -158,6 +159,8 @@ def _serve(options: Namespace) -> int:
 
 
 def _migrate(options: Namespace) -> int:
+    from ledger.migrate import migrate  # noqa: PLC0415 - as above
+
     with database(_config(options).database, os.environ, make=True) as url:
         before, after = migrate(url)
     came = "" if before == after else f" (were at {before})" if before else " (they are new)"

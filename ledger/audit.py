@@ -22,8 +22,8 @@ from ledger.errors import LedgerError, SchemaMismatch, UnknownAccount
 from ledger.findings import BREACHES_LISTED_MAX, AuditReport, Breach, CheckResult, Fact
 from ledger.ids import AccountRef, format_account
 from ledger.looking import Role, View, looking, set_up
-from ledger.migrate import functions_digest, newest_version
 from ledger.release import laid_functions, laid_grants
+from ledger.versions import functions_digest, newest_version
 
 Progress = Callable[[str, int, int], None]
 

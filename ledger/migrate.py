@@ -5,7 +5,6 @@ anew each time, together with who may call them. All of it is one transaction un
 database is at a version or at the one before, and two migrations at once are one after the other.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from ledger.connecting import CONNECT_TIMEOUT_SECONDS, sqlalchemy_url
 from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
 from ledger.laying import lay_functions
+from ledger.versions import function_files, functions_digest, newest_version
 
 _HERE: Final = Path(__file__).parent
 _MIGRATION_LOCK: Final = 4_021_337  # any number, as long as every migration takes the same
@@ -29,27 +29,6 @@ TABLE_WAIT_MS: Final = 50
 PAUSE_SECONDS: Final = 0.5
 TRIES_MAX: Final = 120  # about a minute
 POSTGRES_OLDEST: Final = 150_000  # server_version_num of 15, the oldest release we support
-
-
-def function_files() -> list[Path]:
-    """Return the files that hold the books' functions, in the order they are laid."""
-    return sorted((_HERE / "sql" / "functions").glob("*.sql"))
-
-
-def functions_digest() -> str:
-    """Return the SHA-256 of this release's functions, in hex."""
-    digest = hashlib.sha256()
-    for file in function_files():
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def newest_version() -> str:
-    """Return the newest version of the tables that this release knows."""
-    head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
-    if head is None:
-        raise SchemaMismatch("this installation of creditd has no migrations: install it anew")
-    return head
 
 
 def migrate(database_url: str) -> tuple[str | None, str]:

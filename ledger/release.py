@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ledger.migrate import function_files
+from ledger.versions import function_files
 
 _FUNCTION = re.compile(r"^create or replace function creditd\.(\w+)", re.MULTILINE)
 _BODY = re.compile(r"\bas \$\$(.*?)\$\$", re.DOTALL)

@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 
 from ledger.connecting import Role, connect, translated
 from ledger.errors import SchemaMismatch
-from ledger.migrate import functions_digest, newest_version
+from ledger.versions import functions_digest, newest_version
 
 # 40001 and 40P01 undo the statement and say nothing about the books: it may run again. XX000: a
 # migration laid anew what the statement was running.

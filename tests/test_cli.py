@@ -29,7 +29,7 @@ from fakechain import FakeChain
 from fakenode import Failure, Faults, Says, Status
 
 from daemon.arguments import parser
-from ledger.migrate import newest_version
+from ledger.versions import newest_version
 
 TERMINAL_WIDTH = 80
 TURNS = 3

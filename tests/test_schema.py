@@ -2,20 +2,25 @@
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import psycopg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from conftest import earn, fresh_database, run
 from psycopg import errors as postgres
 from psycopg import sql
 from sqlalchemy import create_engine
 
+import ledger
 from ledger.connecting import Role, session_options, sqlalchemy_url
 from ledger.errors import LedgerUnavailable, SchemaMismatch
 from ledger.kinds import EntryKind
-from ledger.migrate import migrate, newest_version
+from ledger.migrate import migrate
 from ledger.schema import metadata
+from ledger.versions import newest_version
 
 Facts = Mapping[str, str]
 
@@ -306,3 +311,9 @@ def test_not_even_the_owner_changes_an_entry(books_url: str) -> None:
                 connection.execute(attempt)
             assert refused.value.sqlstate == "CD000"
         assert connection.execute(entries).fetchall() == before
+
+
+def test_the_newest_version_is_the_last_migration_of_all() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(ledger.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == newest_version()
