@@ -301,23 +301,22 @@ def test_it_is_told_when_a_charge_has_waited(database_url: str) -> None:
         async with lead(database_url) as watching, SellingApp.open(database_url) as app:
             chain = await follow(watching)
             account = await app.account_of(wallet(1))
-            await chain.see([[(wallet(1), "plain", 5, f"tx {n}")] for n in range(2)], "a")
+            await chain.see([[(wallet(1), "plain", 5, f"tx {n}")] for n in range(3)], "a")
             with psycopg.connect(database_url) as connection:
 
-                def waits() -> bool:
-                    return connection.execute("select from pg_locks where not granted").rowcount > 0
+                def waiting() -> list[tuple[int]]:
+                    return list(connection.execute("select pid from pg_locks where not granted"))
 
-                def confirm(number: int) -> tuple[int, bool]:
-                    (answer,) = connection.execute(
-                        "select * from creditd.confirm_blocks(%s, %s, %s, %s, 100, 100)",
-                        (CHAIN_ID, watching.epoch, number, chain.blocks[number].hash),
-                    ).fetchall()
-                    return answer[0], answer[1]
+                def confirm(number: int, beside: int | None = None) -> tuple[int, bool, int]:
+                    block = CHAIN_ID, watching.epoch, number, chain.blocks[number].hash
+                    ask = "select * from creditd.confirm_blocks(%s, %s, %s, %s, 100, 100, %s)"
+                    return connection.execute(ask, (*block, beside)).fetchall()[0]
 
-                assert confirm(0) == (1, False)
+                assert confirm(0) == (1, False, 0)
                 charge = asyncio.create_task(app.sell(account, 1, "k"))
-                await until("the charge waits", waits, 20)
-                assert confirm(1) == (1, True)
+                await until("the charge waits", lambda: waiting() != [], 20)
+                assert confirm(1, beside=waiting()[0][0]) == (1, False, 1)  # who goes on beside
+                assert confirm(2) == (1, True, 2)
                 connection.commit()
                 await charge
         assert await promises_broken(database_url) == []
