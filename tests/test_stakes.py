@@ -331,3 +331,18 @@ def test_who_listens_is_told_the_period_of_a_grant(database_url: str) -> None:
         "chain_id": 7,
         "period_end": end,
     }
+
+
+def test_a_period_in_which_the_source_ends_is_not_granted(database_url: str) -> None:
+    async def main() -> None:
+        rule = replace(staking(), to_block=2)
+        async with FollowedChain.lead(database_url, rule=rule) as chain:
+            stakes = Staking(chain, DAILY)
+            await stakes.block(MIDNIGHT, (ALICE, TOKEN))
+            for days in range(1, 6):
+                await stakes.block(MIDNIGHT + days * DAY)
+            await stakes.confirm()
+
+    asyncio.run(main())
+    # Block 3 ends the third day, and all blocks before it were followed.
+    assert [day for day, _, _ in accruals(database_url)] == [1, 2, 3]

@@ -135,18 +135,26 @@ return creditd.period_until(r, (
   where e.chain_id = (r).chain_id and e.block_number > p_after and e.block_number <= p_to
     and e.rule_id = (r).rule_id and e.role in (1, 2) and e.state <> 'reversed'));
 
+-- Whether stakes are granted what they earned before a block that ends their period: if their rule was followed
+-- in all the blocks before it.
+create or replace function creditd.is_followed_before(r creditd.rule, p_number bigint) returns boolean
+language sql immutable
+return (r).to_block is null or p_number <= (r).to_block + 1;
+
 -- The first block above the confirmed one, `p_to` at most, that ends a period of a rule; null if none does.
 create or replace function creditd.block_that_ends_a_period(c creditd.chain, p_to bigint) returns bigint
-language plpgsql stable set search_path = creditd, pg_temp as $$
-declare v_due timestamptz;
-begin
-  select min(coalesce(r.accrued_to, accrues_from(r, c.confirmed_number, p_to)) + r.period_seconds * interval '1 second')
-    into v_due from rule r where r.chain_id = c.chain_id and r.divisor is not null;
-  if v_due is null then return null; end if;
-  return (select b.number from block b
-          where b.chain_id = c.chain_id and b.number > c.confirmed_number and b.number <= p_to and b.time >= v_due
-          order by b.number limit 1);
-end $$;
+language sql stable
+return (
+  select min(e.number)
+  from creditd.rule r
+    cross join lateral (
+      select coalesce(r.accrued_to, creditd.accrues_from(r, (c).confirmed_number, p_to))
+        + r.period_seconds * interval '1 second' as at) due
+    cross join lateral (
+      select b.number from creditd.block b
+      where b.chain_id = (c).chain_id and b.number > (c).confirmed_number and b.number <= p_to and b.time >= due.at
+      order by b.number limit 1) e
+  where r.chain_id = (c).chain_id and r.divisor is not null and creditd.is_followed_before(r, e.number));
 
 -- Grants stakes what they earned in the first period that ends at a block, the next one to be confirmed: at
 -- most `p_most` wallets of one rule, and the next call goes on. Returns how many were granted something.
@@ -163,6 +171,7 @@ begin
   select * into strict b from block x where x.chain_id = c.chain_id and x.number = p_number;
   select * into strict r from rule x
     where x.chain_id = c.chain_id and x.accrued_to + x.period_seconds * interval '1 second' <= b.time
+      and is_followed_before(x, p_number)
     order by x.accrued_to + x.period_seconds * interval '1 second', x.rule_id limit 1;
   v_end := r.accrued_to + r.period_seconds * interval '1 second';
   perform take_back_accruals(r, v_end, p_most);
