@@ -293,14 +293,18 @@ class Follower:
         confirmation, trust = self.chain.confirmation, self.chain.trust
         head = await read_head(node, trust)
         finalized = None if isinstance(confirmation, Depth) else await read_finalized(node, trust)
-        final = final_block(self.chain, head, finalized).number
-        first = min((source.from_block for source in self.chain.sources), default=final + 1)
-        number = max(min(first - 1, final), -1)
+        final = final_block(self.chain, head, finalized)
+        first = min((source.from_block for source in self.chain.sources), default=final.number + 1)
+        number = max(min(first - 1, final.number), -1)
         anchor_hash, anchor_time = GENESIS_PARENT, 0
         if number >= 0:
             anchor = await read_header(node, number, trust)
             if anchor is None:
                 raise Moved(f"the node has no block {number}")
+            if number == final.number and final.hash not in (None, anchor.hash):
+                raise Violated(
+                    number, "the node calls another block final than its chain has there"
+                )
             anchor_hash, anchor_time = anchor.hash, anchor.time
         return ChainEntry(
             chain_id=self.chain.chain_id,

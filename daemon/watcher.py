@@ -176,11 +176,10 @@ async def _extend(
     chain, last = followings.chain, blocks[-1].number
     earnings = earnings_of(blocks, followings.followed)
     is_far = last < sight.head.number and sight.position.state != "halted"
-    known = () if is_far else blocks
     number = _final_after(chain, sight, last)
     if is_far:  # these blocks are on top of those in the books, but not among them yet
         number = min(number, sight.position.indexed_number)
-    confirm = await _to_confirm(view, watching, sight, number, known)
+    confirm = await _to_confirm(view, watching, sight, number, blocks)
     append = partial(
         watching.append,
         head_number=sight.head.number,
