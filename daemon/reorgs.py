@@ -8,6 +8,7 @@ from typing import Any
 
 from daemon.config import Chain
 from daemon.exposure_report import exposure_as_text, total_as_json
+from daemon.known_chains import Trust
 from daemon.reading import Unprovable, Violated, read_hash
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from ledger.exposure import ExposureReport, exposure
@@ -45,8 +46,8 @@ class ReorgReport:
             "chain": self.chain,
             "state": row.state,
             "reason": row.reason,
-            "block": row.confirmed_number,
-            "left_hash": _hex(row.confirmed_hash),
+            "block": row.granted_number,
+            "left_hash": _hex(row.granted_hash),
             "new_hash": _hex(row.other_hash),
             "last_in_common": row.ancestor,
             "accepted": None
@@ -70,8 +71,8 @@ class ReorgReport:
         if not self.is_halted:
             return f"{self.chain} is {row.state}: there is nothing to accept"
         lines = [f"{self.chain} is halted: {row.reason}", ""]
-        lines.append(f"block {row.confirmed_number}, the last one whose events are granted:")
-        lines.append(f"  the books      {_hex(row.confirmed_hash)}")
+        lines.append(f"block {row.granted_number}, the last one whose events are granted:")
+        lines.append(f"  the books      {_hex(row.granted_hash)}")
         lines += [
             f"  {each.node}  {_hex(each.hash) or each.trouble or 'no such block yet'}"
             for each in self.shown
@@ -97,7 +98,7 @@ class ReorgReport:
             return "The new history does not reach that block yet: wait, then look again."
         return (
             "If the new history is true:\n"
-            f"  creditd reorg accept {self.chain} --block {row.confirmed_number}"
+            f"  creditd reorg accept {self.chain} --block {row.granted_number}"
             f" --hash {_hex(row.other_hash)} --by WHO --reason WHY"
         )
 
@@ -111,17 +112,17 @@ async def read_report(database_url: str, chain: Chain) -> ReorgReport | None:
     if row is None:
         return None
     urls = [url.reveal() for url in chain.rpc_urls] if row.state == "halted" else []
-    shown = await asyncio.gather(*(_shown(url, row.confirmed_number) for url in urls))
+    shown = await asyncio.gather(*(_shown(url, row.granted_number, chain.trust) for url in urls))
     report = None
     if row.ancestor is not None:
         report = await exposure(database_url, chain.name, row.ancestor + 1, role="creditd_reader")
     return ReorgReport(chain.name, row, shown, report)
 
 
-async def _shown(url: str, number: int) -> Shown:
+async def _shown(url: str, number: int, trust: Trust) -> Shown:
     async with Node(url) as node:
         try:
-            return Shown(node.endpoint, await read_hash(node, max(number, 0)))
+            return Shown(node.endpoint, await read_hash(node, max(number, 0), trust))
         except (NodeUnavailable, NodeRefused, Violated, Unprovable) as error:
             return Shown(node.endpoint, None, str(error))
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
-from contracts.logs import Log
 from daemon.config import Chain
 from daemon.earning import Followed, earnings_of, kinds_of
 from daemon.evidence import Kind
@@ -222,10 +221,3 @@ def seen(blocks: Sequence[Block]) -> dict[int, SeenBlock]:
         block.number: SeenBlock(block.number, block.hash, block.parent, block.time)
         for block in blocks
     }
-
-
-def has_log(block: Block, tx_hash: bytes, ordinal: int) -> Log | None:
-    """Return the log of a block that is known by these, None if it has none."""
-    return next(
-        (log for log in block.logs if (log.tx_hash, log.ordinal) == (tx_hash, ordinal)), None
-    )

@@ -14,6 +14,7 @@ from daemon.config import Finalized
 from daemon.follower import Follower
 from ledger.errors import LedgerError
 from ledger.operating import Operating, ReorgDecision
+from ledger.reorgs import read_reorg
 
 LEFT = 2  # the confirmed block that the chain leaves
 
@@ -279,5 +280,25 @@ def test_the_command_shows_the_halt_and_accepts_it(database_url: str, tmp_path: 
             assert (over.code, over.out) == (0, "town is following: there is nothing to accept\n")
             (await said("show", "city")).refused("city", "town")
             assert (await said("accept", "town", "--hash", "0x12")).code == 2
+
+    asyncio.run(main())
+
+
+def test_while_stakes_are_granted_it_is_shown_about_the_block_that_is_to_be_accepted(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            await halted(here)
+            # As a step leaves it that has granted a part of what stakes earned before block 3.
+            here.books.rows("update creditd.chain set accruing_number = 3 returning chain_id")
+            row = await read_reorg(database_url, "town")
+            assert row is not None
+            assert (row.granted_number, row.granted_hash) == (3, here.books.block_hashes()[3])
+            decision = await accept(here, row.other_hash or b"", number=row.granted_number)
+            assert (decision.outcome, decision.left_hash) == ("accepted", row.granted_hash)
+            row = await read_reorg(database_url, "town")
+            assert row is not None
+            assert row.accepted_by == "olga"
 
     asyncio.run(main())
