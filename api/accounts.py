@@ -8,6 +8,7 @@ from api.callers import require_scope
 from api.calls import Answer, Call, Parts
 from api.cursors import format_cursor, parse_cursor
 from api.refusals import Invalid, Refused
+from ledger.causes import RewardOrigin
 from ledger.credits import format_credits
 from ledger.ids import AccountRef, format_account, parse_account
 from ledger.outcomes import AccountOpened, NoSuchAccount
@@ -140,11 +141,18 @@ def _origin(grant: GrantOrigin) -> wire.Origin:
         tx_hash=_hash(grant.tx_hash),
         ordinal=grant.ordinal,
         period_end=grant.period_end,
+        reward=_reward(grant.reward),
     )
 
 
-def _hash(transaction: bytes | None) -> str | None:
-    return None if transaction is None else f"0x{transaction.hex()}"
+def _reward(reward: RewardOrigin | None) -> wire.Reward | None:
+    if reward is None:
+        return None
+    return wire.Reward(kind=reward.kind, hash=_hash(reward.hash), index=reward.index)
+
+
+def _hash(value: bytes | None) -> str | None:
+    return None if value is None else f"0x{value.hex()}"
 
 
 def _earning(row: EarningRow, wallet: str) -> wire.Earning:
@@ -160,6 +168,7 @@ def _earning(row: EarningRow, wallet: str) -> wire.Earning:
         tx_hash=_hash(row.tx_hash),
         ordinal=row.ordinal,
         period_end=row.period_end,
+        reward=_reward(row.reward),
         block_number=row.block_number,
         block_hash=f"0x{row.block_hash.hex()}",
         block_time=row.block_time,

@@ -163,10 +163,18 @@ class Balance(Struct, frozen=True):
     frozen: bool
 
 
+class Reward(Struct, frozen=True):
+    """What the protocol itself gave: a block or an uncle by its hash, a withdrawal by its index."""
+
+    kind: Literal["block", "uncle", "withdrawal"]
+    hash: Hash | None
+    index: int | None
+
+
 class Origin(Struct, frozen=True):
     """The chain event a grant was made for, by its place among the logs of its transaction.
 
-    What a stake earned by time has no transaction, but the end of the period it earned in.
+    What a stake earned by time has the end of its period instead, and some have a reward.
     """
 
     source: str
@@ -174,6 +182,7 @@ class Origin(Struct, frozen=True):
     tx_hash: Hash | None
     ordinal: int | None
     period_end: Utc | None
+    reward: Reward | None
 
 
 class Entry(Struct, frozen=True):
@@ -210,8 +219,8 @@ class Earning(Struct, frozen=True):
 
     An event earns by itself, adds to a stake or takes from it; what a stake earned in a period
     accrues, without a transaction: `amount` is then what earned at the period's end. `ordinal` is
-    the event's place among the logs of its transaction. `confirmations_needed` is null where the
-    chain's own finality decides.
+    the event's place among the logs of its transaction. A `reward` has neither; its `amount` is 1,
+    or a withdrawal's gwei. `confirmations_needed` is null where the chain's own finality decides.
     """
 
     state: Literal["pending", "confirmed", "reversed"]
@@ -225,6 +234,7 @@ class Earning(Struct, frozen=True):
     tx_hash: Hash | None
     ordinal: int | None
     period_end: Utc | None
+    reward: Reward | None
     block_number: int
     block_hash: Hash
     block_time: Utc

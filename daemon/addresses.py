@@ -1,10 +1,11 @@
 """Addresses in the configuration: of databases, of the nodes of a chain, and of accounts on it."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from daemon.secret_url import SecretUrl, fill_in
-from daemon.toml_reader import Table
+from daemon.toml_reader import Key, Table
 from daemon.trie import keccak
 
 # Each final block is compared across all of them: more would cost more than they tell.
@@ -14,6 +15,8 @@ CHECKSUM_WANTED: Final = (
     "fails its checksum, so a digit or a capital is wrong: copy it again from where it was"
     " published, or, if every digit is right, write it all in small letters"
 )
+
+_ACCOUNT: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
 # EIP-55: a letter is a capital where its digit of the hash is 8 or more.
 _UPPER_FROM: Final = 8
@@ -46,6 +49,40 @@ def read_rpc_urls(table: Table, environ: Mapping[str, str]) -> tuple[SecretUrl, 
     if table.sound(key) and len(set(urls)) < len(urls):
         table.mistake(key, "has an address twice: a node that agrees with itself proves nothing")
     return urls
+
+
+def read_accounts(table: Table, key: str, what: str, at_most: int) -> tuple[bytes, ...]:
+    """Return accounts of a chain, 20 bytes each: one, or a list of 1 to `at_most` of them.
+
+    `what` says what they are the addresses of.
+    """
+    value = table.value(key)
+    if not isinstance(value, list):
+        return (_read_account(table, key, what),)
+    if not 1 <= len(value) <= at_most:
+        table.mistake(key, f"must be 1 to {at_most} addresses (got {len(value)})")
+        return (b"",)
+    items = table.array(key)
+    accounts = tuple(_read_account(items, index, what) for index in range(len(value)))
+    if len(set(accounts)) < len(accounts) and items.sound(*range(len(value))):
+        table.mistake(key, "has an address twice")
+    return accounts
+
+
+def _read_account(table: Table, key: Key, what: str) -> bytes:
+    wanted = f"{what}'s address, 0x and 40 hexadecimal digits"
+    text = table.text(key, wanted=wanted)
+    if not text:
+        return b""
+    if _ACCOUNT.fullmatch(text) is None:
+        table.mistake(key, f"must be {wanted} (got {len(text)} characters)")
+        return b""
+    account = bytes.fromhex(text.removeprefix("0x"))
+    if not any(account):
+        table.mistake(key, f"is the zero address, which is no {what.rpartition(' ')[2]}'s")
+    if fails_checksum(text):
+        table.mistake(key, CHECKSUM_WANTED)
+    return account
 
 
 def fails_checksum(text: str) -> bool:

@@ -93,7 +93,7 @@ class Ahead:
         return not failed and part.result()[0].parent == self._ready[-1].hash
 
     def _logs_ready(self) -> int:
-        return sum(len(block.logs) for block in self._ready)
+        return sum(block.size for block in self._ready)
 
     def _reach(self, until: int) -> None:
         """Begin to read parts up to `until`, as far as they may be ahead."""
@@ -119,7 +119,7 @@ class Ahead:
             self._width = min(BLOCKS_PER_PART_MAX, 2 * self._width)
 
     def _is_light(self, blocks: Sequence[Block]) -> bool:
-        return 2 * sum(len(block.logs) for block in blocks) <= LOGS_PER_PART_MAX
+        return 2 * sum(block.size for block in blocks) <= LOGS_PER_PART_MAX
 
     def _stop_reading(self) -> None:
         for part, _ in self._parts:
@@ -129,7 +129,7 @@ class Ahead:
 
 def _fitting(blocks: Sequence[Block] | deque[Block]) -> int:
     """Return how many of the blocks, one at least, have no more logs than one step may write."""
-    logs = accumulate(len(block.logs) for block in blocks)
+    logs = accumulate(block.size for block in blocks)
     return max(1, sum(so_far <= LOGS_PER_STEP_MAX for so_far in logs))
 
 

@@ -114,6 +114,14 @@ class Chain:
                 f'verify = "{self.verify}": an event that a node leaves out of its answer is not'
                 " noticed"
             )
+        found += [
+            f"{source.name}: whoever owns a validator may take out what was staked in small parts,"
+            " and they earn like rewards: name addresses, or bound them by max_per_account_day"
+            for source in self.sources
+            if source.produced is not None
+            and source.produced.is_open
+            and source.rule.max_per_account_day_micro is None
+        ]
         return tuple(found)
 
 

@@ -1,23 +1,37 @@
 """What the logs of proven blocks earn. Pure: the rules are data, the chain is only read here."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from types import MappingProxyType
 from typing import Final
 
 from contracts.events import Decoded, Mismatch
 from contracts.logs import Log
 from contracts.presets import Role
-from daemon.evidence import Kind
+from contracts.rewards import REWARD_KINDS, Reward, RewardKind
+from daemon.evidence import LOGS_PER_BLOCK_MAX, Kind, Watched
 from daemon.followed_events import FollowedEvent
 from daemon.reading import Block
+from daemon.rewards import WITHDRAWALS_MAX, withdrawal_rlp
 from daemon.rules import TooLarge, credits_for
 from daemon.sources import Source
 from ledger.credits import format_credits
+from ledger.sightings import BLOCK, UNCLE, WITHDRAWAL
 from ledger.watching import ADDS, EARNS, TAKES, SeenEvent, SetAside
 
 _ROLES: Final[Mapping[Role, int]] = MappingProxyType({"earns": EARNS, "adds": ADDS, "takes": TAKES})
+_ORDINALS: Final[Mapping[RewardKind, int]] = MappingProxyType(
+    {"block": BLOCK, "uncle": UNCLE, "withdrawal": WITHDRAWAL}
+)
+# What the protocol gives comes after all logs of its block, kind by kind.
+_PLACES: Final[Mapping[RewardKind, int]] = MappingProxyType(
+    {
+        kind: LOGS_PER_BLOCK_MAX + number * WITHDRAWALS_MAX
+        for number, kind in enumerate(REWARD_KINDS)
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +42,38 @@ class Followed:
     rule_id: int
 
 
-def kinds_of(followed: Iterable[Followed]) -> frozenset[Kind]:
-    """Return the kinds of logs that sources are about."""
-    return frozenset(
+def kinds_of(followed: Sequence[Followed]) -> Watched:
+    """Return the kinds of logs and of rewards that sources are about."""
+    kinds: frozenset[Kind] = frozenset(
         (contract, each.event.topic0)
         for following in followed
         for contract in following.source.contracts
         for each in following.source.events
     )
+    return kinds.union(
+        following.source.produced.reward
+        for following in followed
+        if following.source.produced is not None
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Earnings:
-    """What was found in some blocks: events that earn, and logs nobody may guess at."""
+    """What was found in some blocks: events that earn, and what nobody may guess at."""
 
     events: tuple[SeenEvent, ...]
     set_aside: tuple[SetAside, ...]
 
 
 def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnings:
-    """Return what the blocks' logs earn or stake, in chain order.
+    """Return what the blocks' logs and rewards earn or stake, in chain order.
 
     A log belongs to a source by emitter, first topic and block. If it then decodes exactly as none
-    of the source's events, or would earn more than a grant may be, it is set aside with the reason.
+    of the source's events, or would earn more than a grant may be, it is set aside with the reason;
+    so is a withdrawal that may be of what was staked.
     """
     candidates = _candidates(followed)
+    producing = [each for each in followed if each.source.produced is not None]
     events: list[SeenEvent] = []
     set_aside: list[SetAside] = []
     for block in blocks:
@@ -66,6 +87,12 @@ def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnin
                         events.append(sighting)
                     else:
                         set_aside.append(sighting)
+        for reward, following in product(block.rewards, producing):
+            match _rewarded(block, reward, following):
+                case SeenEvent() as event:
+                    events.append(event)
+                case SetAside() as aside:
+                    set_aside.append(aside)
     return Earnings(tuple(events), tuple(set_aside))
 
 
@@ -113,15 +140,9 @@ def _sighting(
 ) -> SeenEvent | SetAside | None:
     credits_micro = 0
     if form.role == "earns":
-        earned = credits_for(following.source.rule, said.amount, block.time)
-        if isinstance(earned, TooLarge):
-            return _set_aside(
-                block,
-                log,
-                following,
-                f"it would earn {format_credits(earned.credits_micro)} credits:"
-                " more than one grant may be",
-            )
+        earned = _earned(block, following, said.amount)
+        if isinstance(earned, str):
+            return _set_aside(block, log, following, earned)
         credits_micro = earned
     elif said.amount == 0:
         return None
@@ -135,6 +156,55 @@ def _sighting(
         wallet=said.wallet,
         amount=said.amount,
         credits=credits_micro,
+    )
+
+
+def _earned(block: Block, following: Followed, amount: int) -> int | str:
+    """Return the micro-credits that an amount earns, or why nobody gets them by themselves."""
+    earned = credits_for(following.source.rule, amount, block.time)
+    if isinstance(earned, TooLarge):
+        said = format_credits(earned.credits_micro)
+        return f"it would earn {said} credits: more than one grant may be"
+    return earned
+
+
+def _rewarded(block: Block, reward: Reward, following: Followed) -> SeenEvent | SetAside | None:
+    """Return what a reward is to a source, None if it is none of its own."""
+    source = following.source
+    if source.produced is None or not (
+        source.covers(block.number) and source.produced.wants(reward)
+    ):
+        return None
+    earned = source.produced.doubt(reward) or _earned(block, following, reward.amount)
+    if isinstance(earned, str):
+        return _reward_set_aside(block, reward, following, earned)
+    return SeenEvent(
+        block_number=block.number,
+        tx_hash=reward.identity,
+        ordinal=_ORDINALS[reward.kind],
+        role=EARNS,
+        log_index=_PLACES[reward.kind] + reward.position,
+        rule_id=following.rule_id,
+        wallet=reward.wallet,
+        amount=reward.amount,
+        credits=earned,
+    )
+
+
+def _reward_set_aside(block: Block, reward: Reward, following: Followed, reason: str) -> SetAside:
+    index = int.from_bytes(reward.identity)
+    return SetAside(
+        block_number=block.number,
+        tx_hash=reward.identity,
+        ordinal=_ORDINALS[reward.kind],
+        log_index=_PLACES[reward.kind] + reward.position,
+        rule_id=following.rule_id,
+        address=reward.wallet,
+        topics=(),
+        data=b""
+        if reward.validator is None
+        else withdrawal_rlp(index, reward.validator, reward.wallet, reward.amount),
+        reason=f"{reward.said}: {reason}",
     )
 
 

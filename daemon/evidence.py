@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.logs import TOPICS_MAX, Log
+from contracts.rewards import RewardKind
 from daemon.node_json import (
     ADDRESS,
     ANY_LENGTH,
@@ -83,6 +84,8 @@ _KNOWN: Final = frozenset({*dict(_HEADER), *dict(_HEADER_TAIL), *_BESIDE_HEADER}
 
 # A contract, and the first topic of an event of it.
 Kind = tuple[bytes, bytes]
+# What is looked for in blocks: kinds of logs, and of what the protocol gives.
+Watched = frozenset[Kind | RewardKind]
 
 
 class Violated(Exception):
@@ -144,7 +147,7 @@ def prove_header(answer: object, asked_number: int | None) -> Header:
     try:
         block = record_of(answer)
         strange = _strange_fields(block)
-        recomputed = keccak(_header_rlp(block))
+        recomputed = keccak(header_rlp(block))
         header = Header(
             number=integer(block, "number"),
             hash=octets(block, "hash", HASH),
@@ -170,6 +173,16 @@ def quantity(answer: object, name: str) -> int:
         return integer({name: answer}, name)
     except Malformed as error:
         raise Violated(None, str(error)) from None
+
+
+def log_kinds(watched: Watched) -> frozenset[Kind]:
+    """Return the kinds of logs among what is looked for."""
+    return frozenset(kind for kind in watched if isinstance(kind, tuple))
+
+
+def reward_kinds(watched: Watched) -> frozenset[RewardKind]:
+    """Return what is looked for of what the protocol gives."""
+    return frozenset(kind for kind in watched if not isinstance(kind, tuple))
 
 
 def bloom_masks(kinds: Iterable[Kind]) -> dict[Kind, int]:
@@ -356,7 +369,8 @@ def _strange_fields(block: Mapping[str, object]) -> list[str]:
     return [name[:SHOWN_LENGTH_MAX] for name in sorted(block.keys() - _KNOWN)] + gaps
 
 
-def _header_rlp(block: Mapping[str, object]) -> bytes:
+def header_rlp(block: Mapping[str, object]) -> bytes:
+    """Return a header, answered as JSON, as it is hashed. Raises Malformed."""
     present = (pair for pair in _HEADER_TAIL if block.get(pair[0]) is not None)
     return rlp_list(
         rlp_integer(integer(block, name))

@@ -11,6 +11,7 @@ from contracts.logs import WORD_LENGTH
 from contracts.presets import PRESETS, Role
 from daemon.addresses import CHECKSUM_WANTED, fails_checksum
 from daemon.mistakes import nearest, shown
+from daemon.produced import BLOCK_PRODUCER
 from daemon.toml_reader import Table
 
 # A block number must fit a bigint.
@@ -110,7 +111,9 @@ def _preset(table: Table) -> tuple[FollowedEvent, ...]:
     preset = PRESETS.get(name)
     if preset is None:
         if name:
-            table.mistake("preset", f"{shown(name)} is no preset: {nearest(name, PRESETS)}")
+            table.mistake(
+                "preset", f"{shown(name)} is no preset: {nearest(name, (*PRESETS, BLOCK_PRODUCER))}"
+            )
         return (FollowedEvent(_NO_EVENT),)
     where = table.value("where")
     lacking = [

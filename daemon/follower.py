@@ -344,7 +344,7 @@ def rule_entry(source: Source) -> RuleEntry:
     """Return a source as the books know it."""
     return RuleEntry(
         name=source.name,
-        contract=source.contracts[0],
+        contract=source.contract,
         event=source.followed,
         from_block=source.from_block,
         to_block=source.to_block,

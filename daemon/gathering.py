@@ -6,14 +6,15 @@ from contracts.events import Decoded
 from contracts.logs import Log
 from daemon.config import Chain, Config
 from daemon.evidence import Violated, prove_header
-from daemon.grant_evidence import Declared, NoEvidence, evidence_of
+from daemon.grant_evidence import Declared, NoEvidence, evidence_of, evidence_of_reward
 from daemon.reading import Moved, Unprovable
 from daemon.receipts import read_receipts
+from daemon.rewards import read_uncles
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.sources import Source
 from ledger.ids import AccountRef, format_account
 from ledger.provenance import GrantEvent, event_of_grant
-from ledger.watching import EARNS
+from ledger.sightings import ACCRUAL, EARNS, UNCLE
 
 
 async def gather(database_url: str, config: Config, account: AccountRef, number: int) -> str:
@@ -24,23 +25,20 @@ async def gather(database_url: str, config: Config, account: AccountRef, number:
             f"grant {number} of {format_account(account)} was not made for an event of a chain:"
             " `GET /v1/accounts/{account}/entries` says which grants were"
         )
-    if event.role != EARNS or event.ordinal < 0:
+    if event.role != EARNS or event.ordinal == ACCRUAL:
         raise NoEvidence(
             "the grant is for stakes held over a period: every event of the wallet belongs to it,"
             " and no single block proves it"
         )
     chain, source = _configured(config, event)
+    gathered = _of_log if event.ordinal >= 0 else _of_reward
     troubles = []
     for url in chain.rpc_urls:
         async with Node(url.reveal()) as node:
             try:
-                block, receipts = await _read(node, event)
+                return await gathered(node, (format_account(account), number), event, source)
             except (NodeUnavailable, NodeRefused, Violated, Unprovable, Moved) as error:
                 troubles.append(f"{node.endpoint}: {error}")
-                continue
-        declared = _declared(source, event, receipts)
-        grant = (format_account(account), number)
-        return evidence_of(grant, event, declared, block, receipts)
     raise NoEvidence(
         f"no node has block {event.block_number} with its receipts: {'; '.join(troubles)}"
     )
@@ -57,17 +55,29 @@ def _configured(config: Config, event: GrantEvent) -> tuple[Chain, Source]:
     )
 
 
-async def _read(node: Node, event: GrantEvent) -> tuple[dict[str, Any], list[Any]]:
-    """Return the event's block and its receipts as the node answers them."""
-    block = await node.call("eth_getBlockByHash", f"0x{event.block_hash.hex()}", False)
-    if block is None:
-        raise Moved("it has no block of that hash")
-    header = prove_header(block, event.block_number)
-    answers = await read_receipts(node, [header])
+async def _of_log(node: Node, grant: tuple[str, int], event: GrantEvent, source: Source) -> str:
+    block = await _read_block(node, event)
+    answers = await read_receipts(node, [prove_header(block, event.block_number)])
     receipts = answers[0]
-    if not isinstance(block, dict) or not isinstance(receipts, list):
+    if not isinstance(receipts, list):
         raise Moved("it answers with something else")
-    return block, receipts
+    return evidence_of(grant, event, _declared(source, event, receipts), block, receipts)
+
+
+async def _of_reward(node: Node, grant: tuple[str, int], event: GrantEvent, source: Source) -> str:
+    block = await _read_block(node, event)
+    uncles: list[Any] = []
+    if event.ordinal == UNCLE:
+        uncles = await read_uncles(node, prove_header(block, event.block_number), block)
+    return evidence_of_reward(grant, event, source.rule, block, uncles)
+
+
+async def _read_block(node: Node, event: GrantEvent) -> dict[str, Any]:
+    """Return the event's block as the node answers it."""
+    block = await node.call("eth_getBlockByHash", f"0x{event.block_hash.hex()}", False)
+    if not isinstance(block, dict):
+        raise Moved("it has no block of that hash")
+    return block
 
 
 def _declared(source: Source, event: GrantEvent, receipts: list[Any]) -> Declared:

@@ -1,16 +1,18 @@
 """The evidence of a grant: a file that anybody can check, without a node and without the books.
 
 It holds the header of the event's block, the way from the receipts root in it to the receipt, the
-event's declaration and the rule. Checking recomputes all of it.
+event's declaration and the rule; of a reward of the protocol, what leads from the header to it
+instead. Checking recomputes all of it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from contracts.events import Decoded, EventType, Mismatch
 from contracts.logs import Log
+from contracts.rewards import GENERATED, Reward
 from daemon.evidence import (
     Header,
     Unprovable,
@@ -18,8 +20,11 @@ from daemon.evidence import (
     encoded_receipts,
     prove_header,
 )
+from daemon.node_json import Malformed
+from daemon.rewards import uncles_of, withdrawal_of_rlp, withdrawal_path
 from daemon.rules import Rule, TooLarge, credits_for
 from daemon.trie import BadPath, ordered_proof, ordered_root, proven_value, rlp_decoded
+from ledger.causes import EventIdentity
 from ledger.credits import format_credits
 from ledger.provenance import GrantEvent
 
@@ -85,6 +90,57 @@ def evidence_of(
     index = hashes.index(_hex(event.tx_hash)) if _hex(event.tx_hash) in hashes else None
     if index is None:
         raise NoEvidence(f"block {event.block_number} of the node does not have the transaction")
+    source = {
+        "name": declared.source,
+        "contract": _hex(_contract(encoded[index], event.ordinal)),
+        "signature": declared.event.signature,
+        "wallet": declared.event.wallet,
+        "amount": declared.event.amount,
+        "where": {
+            name: _hex(value) if isinstance(value, bytes) else value
+            for name, value in declared.where.items()
+        },
+    }
+    path = [_hex(node) for node in ordered_proof(encoded, index)]
+    way = {"source": source, "receipt": {"index": index, "path": path}}
+    return _written(grant, event, declared.rule, block, way)
+
+
+def evidence_of_reward(
+    grant: tuple[str, int],
+    event: GrantEvent,
+    rule: Rule,
+    block: Mapping[str, Any],
+    uncles: Sequence[object],
+) -> str:
+    """Return the file for a grant that a reward of the protocol was the cause of, as above.
+
+    `uncles` are the headers of the block's, as JSON, if the reward is for one of them.
+    """
+    identity = EventIdentity(event.chain_id, event.tx_hash, event.ordinal, event.role)
+    if identity.reward is None:
+        raise NoEvidence("the grant is for no reward of the protocol")
+    kind = identity.reward.kind
+    way: dict[str, Any] = {"kind": kind}
+    try:
+        match kind:
+            case "uncle":
+                way["uncles"] = list(uncles)
+            case "withdrawal":
+                way |= withdrawal_path(block, event.tx_hash)
+    except (Malformed, LookupError) as error:
+        raise NoEvidence(f"block {event.block_number} does not have the reward: {error}") from error
+    return _written(grant, event, rule, block, {"source": {"name": event.source}, "reward": way})
+
+
+def _written(
+    grant: tuple[str, int],
+    event: GrantEvent,
+    rule: Rule,
+    block: Mapping[str, Any],
+    way: Mapping[str, Any],
+) -> str:
+    """Return the file, once it has been checked. `way` leads from the header to the event."""
     document = {
         "kind": KIND,
         "version": VERSION,
@@ -104,27 +160,13 @@ def evidence_of(
             "wallet": _hex(event.wallet),
             "amount": str(event.amount),
         },
-        "source": {
-            "name": declared.source,
-            "contract": _hex(_contract(encoded[index], event.ordinal)),
-            "signature": declared.event.signature,
-            "wallet": declared.event.wallet,
-            "amount": declared.event.amount,
-            "where": {
-                name: _hex(value) if isinstance(value, bytes) else value
-                for name, value in declared.where.items()
-            },
-        },
         "rule": {
-            "credits_micro": declared.rule.credits_micro_at(header.time),
-            "per_base_units": str(declared.rule.per_base_units),
-            "max_per_event_micro": declared.rule.max_per_event_micro,
+            "credits_micro": rule.credits_micro_at(int(str(block["timestamp"]), 16)),
+            "per_base_units": str(rule.per_base_units),
+            "max_per_event_micro": rule.max_per_event_micro,
         },
         "header": {**block, "transactions": [], "withdrawals": [], "uncles": []},
-        "receipt": {
-            "index": index,
-            "path": [_hex(node) for node in ordered_proof(encoded, index)],
-        },
+        **way,
     }
     text = json.dumps(document, indent=2)
     if (broken := check(text).broken) is not None:
@@ -145,9 +187,9 @@ def check(text: str) -> Checked:
     checked = Checked()
     try:
         _check(document, checked)
-    except (_BrokenError, BadPath, Violated, Unprovable) as error:
+    except (_BrokenError, BadPath, Malformed, Violated, Unprovable) as error:
         checked.broken = str(error)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         checked.broken = f"a part of the file is missing or not what it should be: {error!r}"
     return checked
 
@@ -159,6 +201,29 @@ class _BrokenError(Exception):
 def _check(document: Mapping[str, Any], checked: Checked) -> None:
     event, source, grant = document["event"], document["source"], document["grant"]
     header = _check_header(document, event, checked)
+    if "reward" in document:
+        amount = _check_reward(document, header, checked)
+    else:
+        amount = _check_log(document, header, checked)
+    _check_rule(document["rule"], amount, header.time, grant, checked)
+    number, chain_id = event["block_number"], event["chain_id"]
+    checked.believed.append(
+        f"that block {number} is of chain {chain_id}, and final: ask any node for its hash"
+    )
+    if "receipt" in document:
+        checked.believed.append(
+            f"that receipt {document['receipt']['index']} is that of transaction"
+            f" {event['tx_hash']}: none names its own"
+        )
+    checked.believed.append(
+        f"that source {source['name']} had this rule then, and that {event['wallet']} earns for"
+        f" account {grant['account']}: the books say so"
+    )
+
+
+def _check_log(document: Mapping[str, Any], header: Header, checked: Checked) -> int:
+    """Return the amount of the log that the receipt of the file proves."""
+    event, source = document["event"], document["source"]
     index, path = document["receipt"]["index"], document["receipt"]["path"]
     receipt = proven_value(header.receipts_root, index, [_bytes(node) for node in path])
     checked.proven.append(f"receipt {index} is in the receipts root of that header")
@@ -176,18 +241,30 @@ def _check(document: Mapping[str, Any], checked: Checked) -> None:
     checked.proven.append(
         f"as {source['signature']} it says {decoded.amount} base units for {event['wallet']}"
     )
-    _check_rule(document["rule"], decoded.amount, header.time, grant, checked)
-    number, chain_id = event["block_number"], event["chain_id"]
-    checked.believed.append(
-        f"that block {number} is of chain {chain_id}, and final: ask any node for its hash"
-    )
-    checked.believed.append(
-        f"that receipt {index} is that of transaction {event['tx_hash']}: none names its own"
-    )
-    checked.believed.append(
-        f"that source {source['name']} had this rule then, and that {event['wallet']} earns for"
-        f" account {grant['account']}: the books say so"
-    )
+    return decoded.amount
+
+
+def _check_reward(document: Mapping[str, Any], header: Header, checked: Checked) -> int:
+    """Return the amount of the reward that the header of the file proves."""
+    event, way = document["event"], document["reward"]
+    match way["kind"]:
+        case "block":
+            miner = _bytes(document["header"]["miner"])
+            reward = Reward("block", header.hash, miner, GENERATED)
+        case "uncle":
+            uncles = uncles_of(document["header"], way["uncles"])
+            reward = next(each for each in uncles if _hex(each.identity) == event["tx_hash"])
+        case "withdrawal":
+            root = _bytes(document["header"]["withdrawalsRoot"])
+            path = [_bytes(node) for node in way["path"]]
+            reward = withdrawal_of_rlp(proven_value(root, way["position"], path))
+        case other:
+            raise _BrokenError(f"{other!r} is no reward")
+    said = (_hex(reward.identity), _hex(reward.wallet), reward.amount)
+    if said != (event["tx_hash"], event["wallet"], int(event["amount"])):
+        raise _BrokenError(f"the header commits to {said}, which is not what the file says")
+    checked.proven.append(f"it commits to {reward.said}, {reward.amount} for {event['wallet']}")
+    return reward.amount
 
 
 def _check_header(

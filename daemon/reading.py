@@ -12,24 +12,29 @@ from itertools import pairwise
 from typing import Final
 
 from contracts.logs import Log
+from contracts.rewards import Reward
 from daemon.evidence import (
     Header,
     Kind,
     Moved,
     Unprovable,
     Violated,
+    Watched,
     bloom_masks,
     has_receipts,
+    log_kinds,
     may_have_logs,
     prove_header,
     prove_logs,
     quantity,
+    reward_kinds,
 )
 from daemon.found_logs import Found, find_logs
 from daemon.hearsay import believe_header, believe_logs
 from daemon.known_chains import VERIFY_USUAL, Trust, Verify
 from daemon.mistakes import Unfit
 from daemon.receipts import read_receipts, receipts_batches
+from daemon.rewards import read_rewards
 from daemon.rpc import RATE_LIMITED_CODES, Node, NodeRefused
 
 __all__ = [
@@ -81,7 +86,7 @@ class BlockRef:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A proven block: `logs` are all its logs of the watched kinds, in order.
+    """A proven block: all its logs and rewards of the watched kinds, in order.
 
     `time` is in unix seconds.
     """
@@ -91,6 +96,12 @@ class Block:
     parent: bytes
     time: int
     logs: tuple[Log, ...]
+    rewards: tuple[Reward, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many logs and rewards it has."""
+        return len(self.logs) + len(self.rewards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +210,7 @@ async def read_blocks(
     node: Node,
     first: int,
     last: int,
-    watched: frozenset[Kind],
+    watched: Watched,
     *,
     verify: Verify = VERIFY_USUAL,
     logs_max: int | None = None,
@@ -211,8 +222,8 @@ async def read_blocks(
     Every block comes with as much evidence as `verify` asks for: its header hashes to its hash
     (not with "off"), and all its receipts were read and have the root that the header names, or
     - with "bloom" - its bloom excludes every watched kind of log, or - with "found" - the node
-    finds no such log in it. With "off" nothing is proven. Whether these blocks are the canonical
-    ones, only the node says.
+    finds no such log in it. Rewards are those that the header commits to. With "off" nothing is
+    proven. Whether these blocks are the canonical ones, only the node says.
 
     Raises Violated where something does not recompute or contradicts itself, Unprovable where it
     cannot be recomputed, Moved where blocks are missing or do not link, and ValueError for an
@@ -222,8 +233,34 @@ async def read_blocks(
         raise ValueError(
             f"blocks {first} to {last} are not a range of 1 to {BLOCKS_PER_READ_MAX} blocks"
         )
-    masks = bloom_masks(watched)
-    headers = await _read_headers(node, first, last, "word" if verify == "off" else "proof")
+    proven = verify != "off"
+    shown = await _read_headers(node, first, last, "proof" if proven else "word")
+    rewards = await read_rewards(node, shown, reward_kinds(watched), proven=proven)
+    headers = [header for header, _ in shown]
+    del shown  # megabytes of JSON
+    read = await _read_logs(node, headers, log_kinds(watched), verify, logs_max)
+    return [
+        Block(
+            header.number,
+            header.hash,
+            header.parent,
+            header.time,
+            logs,
+            rewards.get(header.hash, ()),
+        )
+        for header, logs in read
+    ]
+
+
+async def _read_logs(
+    node: Node,
+    headers: Sequence[Header],
+    kinds: frozenset[Kind],
+    verify: Verify,
+    logs_max: int | None,
+) -> list[tuple[Header, tuple[Log, ...]]]:
+    """Return blocks with their logs of some kinds, as many of the first of them as are to be."""
+    masks = bloom_masks(kinds)
     suspects, found = await _suspects(node, headers, masks, verify)
     logs: dict[bytes, tuple[Log, ...]] = {}
     count = 0
@@ -233,17 +270,14 @@ async def read_blocks(
             break
         for header, receipts in zip(part, await read_receipts(node, part), strict=True):
             if verify == "off":
-                logs[header.hash] = believe_logs(header, receipts, watched)
+                logs[header.hash] = believe_logs(header, receipts, kinds)
             else:
                 logs[header.hash] = prove_logs(header, receipts, masks)
             found.require_all_in(header, logs[header.hash])
             count += len(logs[header.hash])
             if len(logs) % PROOFS_PER_TURN == 0:
                 await asyncio.sleep(0)
-    return [
-        Block(header.number, header.hash, header.parent, header.time, logs.get(header.hash, ()))
-        for header in headers
-    ]
+    return [(header, logs.get(header.hash, ())) for header in headers]
 
 
 async def _suspects(
@@ -271,7 +305,7 @@ async def require_linked(
     last = ancestor.hash
     for first in range(ancestor.number + 1, block.number + 1, BLOCKS_PER_READ_MAX):
         until = min(block.number, first + BLOCKS_PER_READ_MAX - 1)
-        headers = await _read_headers(node, first, until, trust)
+        headers = [header for header, _ in await _read_headers(node, first, until, trust)]
         if headers[0].parent != last:
             raise Moved(f"block {first} does not follow the block {first - 1} of the books")
         last = headers[-1].hash
@@ -291,7 +325,10 @@ def header_of(answer: object, asked_number: int | None, trust: Trust) -> Header:
         return believe_header(answer, asked_number)
 
 
-async def _read_headers(node: Node, first: int, last: int, trust: Trust = "proof") -> list[Header]:
+async def _read_headers(
+    node: Node, first: int, last: int, trust: Trust = "proof"
+) -> list[tuple[Header, object]]:
+    """Return the headers of linked blocks, each with the JSON that it was read from."""
     numbers = range(first, last + 1)
     answers = await node.batch(
         [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
@@ -306,7 +343,7 @@ async def _read_headers(node: Node, first: int, last: int, trust: Trust = "proof
             raise Moved(
                 f"block {header.number} does not follow the block {before.number} just read"
             )
-    return headers
+    return list(zip(headers, answers, strict=True))
 
 
 def _latest(answer: object, trust: Trust) -> BlockRef:

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from daemon.config import Chain
 from daemon.earning import Followed, earnings_of, kinds_of
-from daemon.evidence import Kind
+from daemon.evidence import Watched
 from daemon.mistakes import Unfit
 from daemon.reading import (
     Block,
@@ -143,15 +143,13 @@ class Rereader:
         ]
         return Reread(seen(blocks), first, until, earnings.set_aside, differences)
 
-    async def logs_of(self, number: int, kinds: frozenset[Kind]) -> Block:
+    async def logs_of(self, number: int, kinds: Watched) -> Block:
         """Return one block with its logs of some kinds, proven. Raises CannotRead."""
         node, blocks = await self._blocks(number, number, kinds)
         await self._require_agreement(node, blocks[0])
         return blocks[0]
 
-    async def _blocks(
-        self, first: int, last: int, kinds: frozenset[Kind]
-    ) -> tuple[Node, Sequence[Block]]:
+    async def _blocks(self, first: int, last: int, kinds: Watched) -> tuple[Node, Sequence[Block]]:
         troubles = []
         until = min(last, first + BLOCKS_PER_PART - 1)
         view = View(self._upstreams(), self._settings(), kinds)

@@ -26,12 +26,16 @@ _TOKENS_WANTED: Final = 'a decimal string of tokens such as "1" or "0.5"'
 _UINT256_MAX: Final = 2**256 - 1
 
 
-def read_rule(table: Table, *, earns_by_time: bool) -> Rule:
-    """Return the rule a table describes; what earns by time has other settings than an event."""
-    decimals = table.integer("decimals", at_least=0, at_most=DECIMALS_MAX)
+def read_rule(table: Table, *, earns_by_time: bool, decimals: int | None = None) -> Rule:
+    """Return the rule a table describes; what earns by time has other settings than an event.
+
+    `decimals` are those of the amounts where they are no token's, which the table has to say.
+    """
+    if decimals is None:
+        decimals = table.integer("decimals", at_least=0, at_most=DECIMALS_MAX)
     rule = Rule(
         credits_micro=_read_credits(table, "credits", GRANT_MAX_MICRO, required=True) or 1,
-        per_base_units=_read_per(table, decimals) or 1,
+        per_base_units=read_tokens(table, "per", decimals) or 1,
         max_per_event_micro=None
         if earns_by_time
         else _read_credits(table, "max_per_event", GRANT_MAX_MICRO),
@@ -110,28 +114,26 @@ def _read_moment(table: Table, key: str) -> int | None:
     return int(value.timestamp())
 
 
-def _read_per(table: Table, decimals: int) -> int | None:
-    """Return how many base units `per` tokens are."""
-    text = table.decimal("per", wanted=_TOKENS_WANTED)
+def read_tokens(table: Table, key: str, decimals: int) -> int | None:
+    """Return how many base units some tokens are, None if the key is missing or wrong."""
+    text = table.decimal(key, wanted=_TOKENS_WANTED)
     if text is None:
-        if table.sound("per"):
-            table.missing("per", _TOKENS_WANTED)
+        if table.sound(key):
+            table.missing(key, _TOKENS_WANTED)
         return None
     match = _TOKENS.fullmatch(text)
     if match is None:
-        table.mistake("per", f"must be {_TOKENS_WANTED} (got {shown(text)})")
+        table.mistake(key, f"must be {_TOKENS_WANTED} (got {shown(text)})")
         return None
     if not table.sound("decimals"):
         return None
     whole, part = match[1], (match[2] or "").rstrip("0")
     if len(part) > decimals:
-        table.mistake("per", f"has {len(part)} decimals, but the token has {decimals}")
+        table.mistake(key, f"has {len(part)} decimals, but the token has {decimals}")
         return None
     base_units = int(whole + part.ljust(decimals, "0"))
     if not 1 <= base_units <= _UINT256_MAX:
-        table.mistake(
-            "per", f"must be more than 0 and at most 2^256 base units (got {shown(text)})"
-        )
+        table.mistake(key, f"must be more than 0 and at most 2^256 base units (got {shown(text)})")
         return None
     return base_units
 

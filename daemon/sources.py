@@ -9,12 +9,14 @@ from typing import Final, Literal
 
 from contracts.catalogue import MINING_EVENTS
 from contracts.events import EventType
-from daemon.addresses import CHECKSUM_WANTED, fails_checksum
+from contracts.logs import ADDRESS_LENGTH
+from daemon.addresses import read_accounts
 from daemon.followed_events import BLOCK_MAX, FollowedEvent, read_followed
 from daemon.mistakes import shown
+from daemon.produced import BLOCK_PRODUCER, DECIMALS, Produced, read_produced
 from daemon.rule_reader import read_rule
 from daemon.rules import Rule
-from daemon.toml_reader import Key, Table
+from daemon.toml_reader import Table
 from ledger.granting import PRIORITY_MAX, PRIORITY_USUAL
 
 OnReversal = Literal["debt", "absorb", "freeze"]
@@ -30,16 +32,20 @@ NAME_WANTED: Final = 'a name of at most 64 of a-z 0-9 . _ -, such as "vault-stak
 OPERATIONS_MAX: Final = 100
 OPERATION_LENGTH_MAX: Final = 100  # the books allow no more
 
-_CONTRACT: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+# The settings that say what earns.
+_SAYS_WHAT: Final = (
+    *("contract", "event", "stakes", "preset", "where", "reward", "addresses"),
+    *("from_block", "to_block"),
+)
 _TOTAL: Final = re.compile(r"[A-Za-z_$][\w$]{0,63}\(\)", re.ASCII)
-_CONTRACT_WANTED: Final = "a contract's address, 0x and 40 hexadecimal digits"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Events of contracts that earn, in the blocks `from_block`..`to_block`, both included.
+    """What earns, in the blocks `from_block`..`to_block`, both included.
 
-    `contracts` are the emitters' 20 bytes; `to_block` is None while the source has no end. What it
+    It is events of contracts, whose 20 bytes are `contracts`, or, with `produced`, what the
+    protocol gives: then there are neither. `to_block` is None while the source has no end. What it
     grants is burned by `priority`, lower ones first, and only for `operations` (None: for all).
     `on_reversal` says what becomes of what was spent of it if its block leaves the chain: a debt
     of the account, which may be frozen until it is paid, or a loss that the operator absorbs.
@@ -57,10 +63,18 @@ class Source:
     operations: tuple[str, ...] | None = None
     kind: Kind = "staking"
     total: str | None = None
+    produced: Produced | None = None
+
+    @property
+    def contract(self) -> bytes:
+        """Its first contract; the zero address for what the protocol gives."""
+        return self.contracts[0] if self.contracts else bytes(ADDRESS_LENGTH)
 
     @property
     def followed(self) -> str:
-        """What it follows of its contracts, as the books keep it, a line for each event."""
+        """What it follows, as the books keep it, a line for each event."""
+        if self.produced is not None:
+            return self.produced.text
         others = [f"0x{contract.hex()}" for contract in self.contracts[1:]]
         also = [f"also of {' '.join(others)}"] if others else []
         return "\n".join([*(each.text for each in self.events), *also])
@@ -72,25 +86,28 @@ class Source:
 
 def read_source(table: Table, *, events: Mapping[str, EventType]) -> Source:
     """Return the source a table describes; named events are those of `events`."""
-    followed = read_followed(table, events)
+    produced = read_produced(table) if table.value("preset") == BLOCK_PRODUCER else None
+    followed = () if produced else read_followed(table, events)
     earns_by_time = any(each.role != "earns" for each in followed)
     source = Source(
         name=read_name(table),
-        contracts=_read_contracts(table),
+        contracts=() if produced else read_accounts(table, "contract", "a contract", CONTRACTS_MAX),
         events=followed,
         from_block=table.integer("from_block", at_least=0, at_most=BLOCK_MAX),
         to_block=table.optional_integer("to_block", at_least=0, at_most=BLOCK_MAX),
         rule=read_rule(
             table.table("rule", wanted='a table such as { credits = "10", … }', required=True),
             earns_by_time=earns_by_time,
+            decimals=DECIMALS[produced.reward] if produced else None,
         ),
         on_reversal=_read_on_reversal(table),
         priority=table.integer(
             "priority", at_least=0, at_most=PRIORITY_MAX, default=PRIORITY_USUAL
         ),
         operations=_read_operations(table),
-        kind=_read_kind(table, followed),
+        kind=_read_kind(table, followed, produced),
         total=_read_total(table) if earns_by_time else None,
+        produced=produced,
     )
     if (
         source.to_block is not None
@@ -114,54 +131,27 @@ def refuse_double_pay(read: Sequence[tuple[Table, Source]]) -> None:
     """Note the sources of one chain that would earn twice from the same event of a block."""
     claims: dict[bytes, list[tuple[Table, Source]]] = defaultdict(list)
     for table, source in read:
-        if table.sound("contract", "event", "stakes", "preset", "where", "from_block", "to_block"):
-            for contract in source.contracts:
+        if table.sound(*_SAYS_WHAT):
+            for contract in source.contracts or (source.contract,):
                 claims[contract].append((table, source))
     for rivals in claims.values():
         rivals.sort(key=lambda rival: rival[1].from_block)
         for (earlier_table, earlier), (table, source) in combinations(rivals, 2):
             is_over = earlier.to_block is not None and earlier.to_block < source.from_block
             if not is_over and _clash(earlier, source) and table.sound("from_block"):
+                what = "reward" if source.produced else "event of the same contract"
                 table.mistake(
                     "from_block",
-                    f"overlaps {earlier_table.place('from_block')}, which follows the same event"
-                    " of the same contract: each event would earn twice."
+                    f"overlaps {earlier_table.place('from_block')}, which follows the same"
+                    f" {what}: each {what.partition(' ')[0]} would earn twice."
                     " End one with to_block before the other begins, or remove one",
                 )
 
 
 def _clash(one: Source, other: Source) -> bool:
+    if one.produced is not None and other.produced is not None:
+        return one.produced.clashes(other.produced)
     return any(each.clashes(rival) for each in one.events for rival in other.events)
-
-
-def _read_contracts(table: Table) -> tuple[bytes, ...]:
-    value = table.value("contract")
-    if not isinstance(value, list):
-        return (_read_contract(table, "contract"),)
-    if not 1 <= len(value) <= CONTRACTS_MAX:
-        table.mistake("contract", f"must be 1 to {CONTRACTS_MAX} addresses (got {len(value)})")
-        return (b"",)
-    items = table.array("contract")
-    contracts = tuple(_read_contract(items, index) for index in range(len(value)))
-    if len(set(contracts)) < len(contracts) and items.sound(*range(len(value))):
-        table.mistake("contract", "has an address twice")
-    return contracts
-
-
-def _read_contract(table: Table, key: Key) -> bytes:
-    text = table.text(key, wanted=_CONTRACT_WANTED)
-    if not text:
-        return b""
-    if _CONTRACT.fullmatch(text) is None:
-        table.mistake(key, f"must be {_CONTRACT_WANTED} (got {len(text)} characters)")
-        return b""
-    digits = text.removeprefix("0x")
-    contract = bytes.fromhex(digits)
-    if not any(contract):
-        table.mistake(key, "is the zero address, where no contract lives")
-    if fails_checksum(text):
-        table.mistake(key, CHECKSUM_WANTED)
-    return contract
 
 
 def _read_total(table: Table) -> str | None:
@@ -191,9 +181,12 @@ def _read_on_reversal(table: Table) -> OnReversal:
             return "debt"
 
 
-def _read_kind(table: Table, followed: Sequence[FollowedEvent]) -> Kind:
+def _read_kind(table: Table, followed: Sequence[FollowedEvent], produced: Produced | None) -> Kind:
     wanted = '"mining" (credits for work) or "staking"'
-    is_mining = all(each.event.name in MINING_EVENTS for each in followed)
+    if produced is not None:
+        is_mining = produced.reward != "withdrawal"
+    else:
+        is_mining = all(each.event.name in MINING_EVENTS for each in followed)
     usual = "mining" if is_mining else "staking"
     choice = table.text("kind", wanted=wanted, default=usual)
     if choice == "mining":

@@ -9,7 +9,7 @@ import structlog
 
 from daemon.ahead import LOGS_PER_PART_MAX, Ahead
 from daemon.config import Chain, Depth
-from daemon.evidence import Kind
+from daemon.evidence import Watched
 from daemon.reading import (
     Block,
     BlockRef,
@@ -60,7 +60,7 @@ class Sight:
 class View:
     """One chain, as a node shows it. Another node can take its place between two steps."""
 
-    def __init__(self, upstreams: Upstreams, chain: Chain, watched: frozenset[Kind]) -> None:
+    def __init__(self, upstreams: Upstreams, chain: Chain, watched: Watched) -> None:
         self.node = upstreams.nodes[0]
         self._upstreams = upstreams
         self._chain = chain

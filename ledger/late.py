@@ -99,7 +99,7 @@ select e.block_number, e.block_hash, e.tx_hash, e.ordinal, e.role, e.rule_id, r.
   e.amount, coalesce(e.granted, 0), e.root_id, e.account_id, e.lot_no
 from creditd.event e join creditd.rule r using (rule_id)
 where e.chain_id = %s and e.block_number between %s and %s and e.state = 'confirmed'
-  and e.ordinal >= 0
+  and e.ordinal <> -1
 order by e.block_number, e.log_index, e.role"""
 
 

@@ -1,16 +1,13 @@
 """Where a grant comes from: the event that it was made for."""
 
-import struct
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from ledger.causes import EventIdentity
 from ledger.connecting import Role
 from ledger.ids import AccountRef
 from ledger.session import Session
-
-# The identity of an event: chain, transaction, ordinal of the log in it, role.
-_CAUSE: Final = struct.Struct(">q32sih")
 
 _LOT: Final = (
     "select l.cause, l.amount, l.origin_root, l.origin_account, l.origin_lot from creditd.lot l"
@@ -30,6 +27,7 @@ class GrantEvent:
 
     `amount` is base units, `credits` what the rule gives for it and `granted` what caps left of
     that, both in micro-credits. `state` is "confirmed", or "reversed" if its block left the chain.
+    Of what the protocol gave `tx_hash` and `ordinal` are as `SeenEvent` has them.
     """
 
     chain: str
@@ -62,9 +60,10 @@ async def event_of_grant(
         rows = await session.rows(_LOT, (*account, number))
         if rows and rows[0][4] is not None:
             rows = await session.rows(_LOT, rows[0][2:])
-        if not rows or rows[0][0] is None or len(rows[0][0]) != _CAUSE.size:
+        identity = EventIdentity.of_cause(rows[0][0]) if rows and rows[0][0] is not None else None
+        if identity is None:
             return None
-        events = await session.rows(_EVENT, _CAUSE.unpack(rows[0][0]))
+        events = await session.rows(_EVENT, identity)
     finally:
         await session.close()
     if not events:

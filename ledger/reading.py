@@ -3,10 +3,9 @@
 Every answer is one statement, so all of it is of one moment. Nothing here writes.
 """
 
-import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ledger import questions, sharing_questions
 from ledger.alarms import Alarm
+from ledger.causes import EventIdentity
 from ledger.connecting import (
     CONNECT_TIMEOUT_SECONDS,
     Role,
@@ -50,7 +50,7 @@ from ledger.rows import (
     StatusChangeRow,
 )
 from ledger.session import RELEASE, require_same_release
-from ledger.sightings import ACCRUAL, ADDS, EARNS, TAKES
+from ledger.sightings import ADDS, EARNS, TAKES
 
 __all__ = [
     "PAGE_MAX",
@@ -89,10 +89,6 @@ _OTHER_BOOKS: Final = (
     postgres.InsufficientPrivilege,
 )
 
-# The identity of a log: chain, transaction, ordinal in it, role; as `creditd.event_cause` makes it.
-_CAUSE: Final = struct.Struct(">q32sih")
-# What stands for an accrual's transaction: rule, the period's end and wallet.
-_ACCRUED: Final = struct.Struct(">iq20s")
 _ROLES: Final[Mapping[int, EventRole]] = MappingProxyType(
     {EARNS: "earns", ADDS: "adds", TAKES: "takes"}
 )
@@ -354,30 +350,33 @@ def _entry(row: Row[Any]) -> EntryRow:
     )
 
 
-def _origin(row: Row[Any]) -> GrantOrigin:
-    chain_id, identity, ordinal, _role = _CAUSE.unpack(row.cause)
-    if ordinal != ACCRUAL:
-        return GrantOrigin(row.source, chain_id, identity, ordinal, row.incarnation)
-    return GrantOrigin(row.source, chain_id, None, None, row.incarnation, _period_end(identity))
-
-
-def _period_end(identity: bytes) -> datetime:
-    """Return the end of the period that an accrual is for."""
-    _rule_id, seconds, _wallet = _ACCRUED.unpack(identity)
-    return datetime.fromtimestamp(seconds, UTC)
+def _origin(row: Row[Any]) -> GrantOrigin | None:
+    event = EventIdentity.of_cause(row.cause)
+    if event is None:
+        return None
+    return GrantOrigin(
+        source=row.source,
+        chain_id=event.chain_id,
+        tx_hash=event.tx_hash,
+        ordinal=event.place,
+        incarnation=row.incarnation,
+        period_end=event.period_end,
+        reward=event.reward,
+    )
 
 
 def _earning(row: Row[Any]) -> EarningRow:
-    is_accrual = row.ordinal == ACCRUAL
+    event = EventIdentity(row.chain_id, row.tx_hash, row.ordinal, row.role)
     return EarningRow(
         cursor=EarningCursor(row.event_no),
         source=row.source,
         chain_id=row.chain_id,
         chain=row.chain,
-        role="accrues" if is_accrual else _ROLES[row.role],
-        tx_hash=None if is_accrual else row.tx_hash,
-        ordinal=None if is_accrual else row.ordinal,
-        period_end=_period_end(row.tx_hash) if is_accrual else None,
+        role="accrues" if event.period_end else _ROLES[row.role],
+        tx_hash=event.tx_hash,
+        ordinal=event.place,
+        period_end=event.period_end,
+        reward=event.reward,
         block_number=row.block_number,
         block_hash=row.block_hash,
         block_time=row.block_time,

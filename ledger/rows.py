@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, NewType
 
+from ledger.causes import RewardOrigin
 from ledger.ids import AccountRef
 from ledger.outcomes import Charge
 
@@ -38,7 +39,8 @@ EventRole = Literal["earns", "adds", "takes", "accrues"]
 class GrantOrigin:
     """The event of a chain that a grant was made for.
 
-    A stake earns by time, not by a transaction: it has the end of its period instead.
+    A stake earns by time, not by a transaction: it has the end of its period instead; and what the
+    protocol gives has what it gave.
     `incarnation` counts how often the event has come to the canonical chain.
     """
 
@@ -48,6 +50,7 @@ class GrantOrigin:
     ordinal: int | None
     incarnation: int
     period_end: datetime | None = None
+    reward: RewardOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,10 @@ class EarningRow:
 
     Its `role` is "earns", "adds" (to a stake) or "takes" (from it); what a stake earned in a
     period "accrues": it has no transaction, and its `amount` is what earned at the period's end.
-    `amount` is in base units of the token. `credits` is what is expected while pending, else what
-    was granted. `confirmations` counts the blocks on top of the event's block, none once that is
-    off the chain; `confirmations_needed` is None where the chain's `finalized` tag decides.
+    Nor has a `reward` of the protocol. `amount` is in base units of the token, in gwei for a
+    withdrawal, and 1 for a block or an uncle. `credits` is what is expected while pending, else
+    what was granted. `confirmations` counts the blocks on top of the event's block, none once that
+    is off the chain; `confirmations_needed` is None where the chain's `finalized` tag decides.
     """
 
     cursor: EarningCursor
@@ -92,6 +96,7 @@ class EarningRow:
     tx_hash: bytes | None
     ordinal: int | None
     period_end: datetime | None
+    reward: RewardOrigin | None
     block_number: int
     block_hash: bytes
     block_time: datetime

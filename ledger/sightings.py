@@ -7,7 +7,10 @@ from typing import Final
 EARNS: Final = 0  # an event's roles: it earns by itself, or …
 ADDS: Final = 1  # … adds to a stake, or …
 TAKES: Final = 2  # … takes from it
-ACCRUAL: Final = -1  # the ordinal of what a stake earned in a period: no log has it
+ACCRUAL: Final = -1  # ordinals that no log has: of what a stake earned in a period, …
+BLOCK: Final = -2  # … of a mined block, …
+UNCLE: Final = -3  # … of an uncle, …
+WITHDRAWAL: Final = -4  # … and of a withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,9 @@ class SeenBlock:
 class SeenEvent:
     """An event of a seen block: `amount` in base units, `credits` in micro-credits.
 
-    `role` is EARNS, ADDS or TAKES; only what earns has credits.
+    `role` is EARNS, ADDS or TAKES; only what earns has credits. What the protocol gives has the
+    ordinal BLOCK, UNCLE or WITHDRAWAL, and no transaction, but the hash of a block or an uncle, or
+    the index of a withdrawal.
     """
 
     block_number: int
@@ -122,7 +127,7 @@ class SeenEvent:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A log of a watched contract that nobody may guess at, and why."""
+    """A log or withdrawal that nobody may guess at, and why."""
 
     block_number: int
     tx_hash: bytes

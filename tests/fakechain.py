@@ -63,6 +63,18 @@ class Tx:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What the protocol gives in a block: to its maker, for uncles, and by withdrawals.
+
+    Of a withdrawal: index, validator, address and gwei.
+    """
+
+    miner: bytes = b"\xfe" * 20
+    uncles: "tuple[MinedBlock, ...]" = ()
+    withdrawals: tuple[tuple[int, int, bytes, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MinedBlock:
     """A block, its logs as a watcher must see them, and the JSON a node shows of it."""
 
@@ -74,6 +86,8 @@ class MinedBlock:
     logs: tuple[Log, ...]
     header_json: dict[str, Any]
     receipts_json: list[dict[str, Any]]
+    header_rlp: bytes
+    uncles: "tuple[MinedBlock, ...]" = ()
 
     def seen_by(self, watched: Iterable[bytes]) -> Block:
         """Return what `read_blocks` must make of it."""
@@ -129,10 +143,12 @@ class FakeChain:
         seed = self.chain_id.to_bytes(32) + self._txs.to_bytes(32)
         return Tx(keccak(seed), events, kind, reverted)
 
-    def mine(self, *what: Event | Tx, seconds: int = BLOCK_SECONDS) -> MinedBlock:
+    def mine(
+        self, *what: Event | Tx, seconds: int = BLOCK_SECONDS, given: Given | None = None
+    ) -> MinedBlock:
         """Add a block to the canonical branch; a bare event is a transaction of its own."""
         txs = tuple(item if isinstance(item, Tx) else self.tx(item) for item in what)
-        block = self._block(txs, seconds)
+        block = self._block(txs, seconds, given or Given())
         self.branch.blocks.append(block)
         self.by_hash[block.hash] = block
         return block
@@ -150,7 +166,7 @@ class FakeChain:
     def switch_to(self, branch: Branch) -> None:
         self.branch = branch
 
-    def _block(self, txs: tuple[Tx, ...], seconds: int) -> MinedBlock:
+    def _block(self, txs: tuple[Tx, ...], seconds: int, given: Given) -> MinedBlock:
         parent = self.branch.blocks[-1] if self.branch.blocks else None
         logs: list[Log] = []
         receipts: list[dict[str, Any]] = []
@@ -169,7 +185,9 @@ class FakeChain:
             bloom |= self._bloom(events)
         header = _header(parent, seconds, bloom, ordered_root(encoded), len(txs))
         header["extraData"] = f"{self.chain_id}/{self.branch.name}".encode()
-        block_hash = keccak(rlp_list(map(_rlp, header.values())))
+        header |= _given(given)
+        encoded_header = rlp_list(map(_rlp, header.values()))
+        block_hash = keccak(encoded_header)
         number = int(header["number"])
         _place(receipts, block_hash, number)
         return MinedBlock(
@@ -179,8 +197,10 @@ class FakeChain:
             time=int(header["timestamp"]),
             txs=txs,
             logs=tuple(logs),
-            header_json=_header_json(header, block_hash, txs),
+            header_json=_header_json(header, block_hash, txs) | _given_json(given),
             receipts_json=receipts,
+            header_rlp=encoded_header,
+            uncles=given.uncles,
         )
 
     def _bloom(self, events: Sequence[Event]) -> int:
@@ -282,6 +302,29 @@ def _header(
     }
 
 
+def _given(given: Given) -> dict[str, int | bytes]:
+    """Return the fields by which a header commits to what the protocol gives."""
+    if given == Given():
+        return {}
+    withdrawals = [rlp_list([_rlp(part) for part in each]) for each in given.withdrawals]
+    return {
+        "sha3Uncles": keccak(rlp_list(uncle.header_rlp for uncle in given.uncles)),
+        "miner": given.miner,
+        "withdrawalsRoot": ordered_root(withdrawals),
+    }
+
+
+def _given_json(given: Given) -> dict[str, Any]:
+    names = ("index", "validatorIndex", "address", "amount")
+    return {
+        "uncles": [_json(uncle.hash) for uncle in given.uncles],
+        "withdrawals": [
+            dict(zip(names, [_json(part) for part in each], strict=True))
+            for each in given.withdrawals
+        ],
+    }
+
+
 def _header_json(
     header: Mapping[str, int | bytes], block_hash: bytes, txs: Iterable[Tx]
 ) -> dict[str, Any]:
@@ -291,8 +334,6 @@ def _header_json(
         "size": "0x400",
         "totalDifficulty": "0x0",
         "transactions": [_json(tx.hash) for tx in txs],
-        "uncles": [],
-        "withdrawals": [],
     }
 
 

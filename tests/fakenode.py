@@ -104,6 +104,7 @@ class Faults:
     wrong_root_in: set[int] = field(default_factory=set)  # another receiptsRoot, the hash kept
     wrong_hash_in: set[int] = field(default_factory=set)  # another hash, the header kept
     lost_blocks: set[int] = field(default_factory=set)  # null, wherever they are asked for
+    lost_uncles: set[int] = field(default_factory=set)  # null, where uncles are asked for
     branch: Branch | None = None  # shown as canonical, whatever the chain's is
     lag_blocks: int = 0  # every `lag_every`-th request is answered by a node so far behind
     lag_every: int = 1
@@ -252,11 +253,21 @@ class FakeNode:
         match method, params:
             case "eth_getCode", [address, "latest"]:
                 return "0x" if bytes.fromhex(address[2:]) in self.faults.no_code_at else "0x5b"
+            case "eth_getUncleByBlockHashAndIndex", [name, index]:
+                uncles = self.chain.by_hash[bytes.fromhex(name[2:])].uncles
+                return self._uncle(uncles[int(index, 16)])
             case "eth_getLogs", [asked]:
                 return self._found(asked)
             case "eth_getTransactionReceipt", [tx_hash]:
                 return receipt_of(self._shown()[: self._head_number() + 1], tx_hash)
         raise _Refused(METHOD_MISSING, f"the method {method} does not exist")
+
+    def _uncle(self, uncle: MinedBlock) -> dict[str, Any] | None:
+        """Return an uncle as nodes show it: without what only a block has."""
+        if uncle.number in self.faults.lost_uncles:
+            return None
+        beside = ("transactions", "withdrawals", "totalDifficulty")
+        return {name: uncle.header_json[name] for name in uncle.header_json if name not in beside}
 
     def _found(self, asked: dict[str, Any]) -> object:
         found = find_logs(self._shown(), self._head_number(), asked, self.faults.logs)

@@ -160,6 +160,7 @@ def test_an_earning_tells_its_event_and_how_far_it_is(database_url: str) -> None
                 tx_hash=fake_hash("tx", "one"),
                 ordinal=3,
                 period_end=None,
+                reward=None,
                 block_number=1,
                 block_hash=block.hash,
                 block_time=datetime.fromtimestamp(FIRST_BLOCK_TIME + 1, UTC),

@@ -104,7 +104,8 @@ def test_entries_say_what_was_done_and_where_credits_come_from(api: LiveApi) -> 
     assert refund["refers_to"] == taken["seq"]
     earning = api.get(f"/v1/accounts/{account}/earnings").json()["data"][0]
     assert grant["grant"] == {
-        name: earning[name] for name in ("source", "chain_id", "tx_hash", "ordinal", "period_end")
+        name: earning[name]
+        for name in ("source", "chain_id", "tx_hash", "ordinal", "period_end", "reward")
     }
 
 

@@ -14,7 +14,7 @@ where v.state <> 'reversed' and (
   c.chain_id is null
   or case v.state
      when 'confirmed' then v.block_number > c.confirmed_number
-       and (v.ordinal >= 0 or v.block_number is distinct from c.accruing_number)
+       and (v.ordinal <> -1 or v.block_number is distinct from c.accruing_number)
      else v.block_number <= c.confirmed_number or v.block_number > c.indexed_number or b.hash is null end
   or b.hash <> v.block_hash
   or b.time <> v.block_time)

@@ -28,9 +28,9 @@ with rate as (
   group by x.rule_id, x.wallet, x.divisor
 ), by_accruals as (
   select v.rule_id, v.wallet, sum(v.credits) as credited
-  from event v where v.ordinal < 0 and v.state = 'confirmed' group by v.rule_id, v.wallet
+  from event v where v.ordinal = -1 and v.state = 'confirmed' group by v.rule_id, v.wallet
 ), aside as (
-  select distinct a.rule_id, substr(a.tx_hash, 13) as wallet from set_aside a where a.ordinal < 0
+  select distinct a.rule_id, substr(a.tx_hash, 13) as wallet from set_aside a where a.ordinal = -1
 )
 select rule_id, wallet, s.balance, s.maturing::text as maturing, b.staked, s.credited, b.earned, c.credited as granted
 from stake s

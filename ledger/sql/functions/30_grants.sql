@@ -114,9 +114,16 @@ create or replace function creditd.is_accrual(p_cause bytea) returns boolean
 language sql immutable
 return substr(p_cause, 41, 4) = int4send(-1);
 
+-- What of the protocol's rewards a cause is; null if it is none.
+create or replace function creditd.reward_of(p_cause bytea) returns text
+language sql immutable
+return case substr(p_cause, 41, 4)
+  when int4send(-2) then 'block' when int4send(-3) then 'uncle' when int4send(-4) then 'withdrawal' end;
+
 -- What is told of a grant. Of a chain's event its cause is the chain's id, the transaction, the log's place in it
--- and the role; of what a stake earned, that place is -1, and instead of a transaction there are the rule, the end
--- of the period and the wallet.
+-- and the role. Of what a stake earned, that place is -1, and instead of a transaction there are the rule, the end
+-- of the period and the wallet; of a block or an uncle, which are -2 and -3, its hash; of a withdrawal, which is
+-- -4, its index.
 create or replace function creditd.grant_said(
   p_lot bigint, p_source text, p_amount bigint, p_cause bytea, p_expires timestamptz
 ) returns jsonb
@@ -127,7 +134,13 @@ return jsonb_strip_nulls(jsonb_build_object(
   'chain_id', case when p_source in ('mining', 'staking')
                    then ('x' || encode(substr(p_cause, 1, 8), 'hex'))::bit(64)::bigint end,
   'tx_hash', case when p_source in ('mining', 'staking') and not creditd.is_accrual(p_cause)
+                    and creditd.reward_of(p_cause) is null
                   then '0x' || encode(substr(p_cause, 9, 32), 'hex') end,
+  'reward', case when p_source in ('mining', 'staking') then creditd.reward_of(p_cause) end,
+  'reward_hash', case when p_source in ('mining', 'staking') and creditd.reward_of(p_cause) <> 'withdrawal'
+                      then '0x' || encode(substr(p_cause, 9, 32), 'hex') end,
+  'reward_index', case when p_source in ('mining', 'staking') and creditd.reward_of(p_cause) = 'withdrawal'
+                       then ('x' || encode(substr(p_cause, 33, 8), 'hex'))::bit(64)::bigint end,
   'period_end', case when p_source in ('mining', 'staking') and creditd.is_accrual(p_cause)
                      then to_char(to_timestamp(('x' || encode(substr(p_cause, 13, 8), 'hex'))::bit(64)::bigint)
                                     at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end));

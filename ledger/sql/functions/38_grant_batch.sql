@@ -177,6 +177,6 @@ begin atomic
   from creditd.event e join creditd.wallet w on w.chain_id = e.chain_id and w.address = e.wallet
     join creditd.rule r on r.rule_id = e.rule_id
   where e.chain_id = p_chain and e.block_number > p_after and e.block_number <= p_to and e.state = 'pending'
-    and (e.ordinal < 0 or not p_accruals_only)
+    and (e.ordinal = -1 or not p_accruals_only)
   for share of w;
 end;

@@ -239,10 +239,10 @@ begin
       where x.rule_id = r.rule_id returning * into r;
     for v_wallet in
       select e.wallet from event e
-        where e.chain_id = p_chain and e.block_number > p_to and e.rule_id = r.rule_id and (e.role > 0 or e.ordinal < 0)
+        where e.chain_id = p_chain and e.block_number > p_to and e.rule_id = r.rule_id and (e.role > 0 or e.ordinal = -1)
       union
       select substr(a.tx_hash, 13) from set_aside a
-        where a.chain_id = p_chain and a.block_number > p_to and a.rule_id = r.rule_id and a.ordinal < 0
+        where a.chain_id = p_chain and a.block_number > p_to and a.rule_id = r.rule_id and a.ordinal = -1
     loop
       perform rebuild_stake(r, v_wallet);
     end loop;
@@ -276,7 +276,7 @@ begin
     v_earned := div((weighed(s, r, p_end)).weight, r.divisor);
     for e in
       select * from event x
-      where x.wallet = s.wallet and x.rule_id = r.rule_id and x.ordinal < 0 and x.state = 'confirmed'
+      where x.wallet = s.wallet and x.rule_id = r.rule_id and x.ordinal = -1 and x.state = 'confirmed'
       order by x.block_number desc
     loop
       exit when s.credited <= v_earned;
