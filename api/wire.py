@@ -164,7 +164,7 @@ class Balance(Struct, frozen=True):
 
 
 class Reward(Struct, frozen=True):
-    """What the protocol itself gave: a block or an uncle by its hash, a withdrawal by its index."""
+    """What the protocol gave: a block or an uncle by its hash, a withdrawal by its index."""
 
     kind: Literal["block", "uncle", "withdrawal"]
     hash: Hash | None
@@ -218,9 +218,8 @@ class Earning(Struct, frozen=True):
     """What a wallet earned, or changed of its stake, by one event of a chain.
 
     An event earns by itself, adds to a stake or takes from it; what a stake earned in a period
-    accrues, without a transaction: `amount` is then what earned at the period's end. `ordinal` is
-    the event's place among the logs of its transaction. A `reward` has neither; its `amount` is 1,
-    or a withdrawal's gwei. `confirmations_needed` is null where the chain's own finality decides.
+    accrues, without a transaction: `amount` is then what earned at the period's end. Nor has a
+    `reward` any; its `amount` is 1, or gwei. Finality of the chain needs no number of confirmations.
     """
 
     state: Literal["pending", "confirmed", "reversed"]

@@ -344,13 +344,14 @@ def test_decimals_are_not_asked_for_and_one_reward_earns_once(tmp_path: Path) ->
 
 def test_withdrawals_that_anybody_can_make_of_a_stake_are_warned_of(tmp_path: Path) -> None:
     content = document()
-    everybodys = {"reward": "withdrawal", "max_reward": "1"}
-    for said, rule, is_warned in (
+    everybodys: dict[str, Any] = {"reward": "withdrawal", "max_reward": "1"}
+    cases: tuple[tuple[dict[str, Any], dict[str, object], bool], ...] = (
         (everybodys, {}, True),
         (everybodys, {"max_per_account_day": "500"}, False),
         (everybodys | {"addresses": "0x" + ALICE.hex()}, {}, False),
         ({}, {}, False),
-    ):
+    )
+    for said, rule, is_warned in cases:
         content["chains"][0]["sources"] = [_table(said, rule)]
         cautions = load(tmp_path, toml(content)).chains[0].cautions
         assert any("in small parts" in each for each in cautions) == is_warned
