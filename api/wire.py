@@ -164,7 +164,7 @@ class Balance(Struct, frozen=True):
 
 
 class Reward(Struct, frozen=True):
-    """What the protocol gave: a block or an uncle by its hash, a withdrawal by its index."""
+    """A block or an uncle by its hash, a withdrawal by its index."""
 
     kind: Literal["block", "uncle", "withdrawal"]
     hash: Hash | None
@@ -219,7 +219,8 @@ class Earning(Struct, frozen=True):
 
     An event earns by itself, adds to a stake or takes from it; what a stake earned in a period
     accrues, without a transaction: `amount` is then what earned at the period's end. Nor has a
-    `reward` any; its `amount` is 1, or gwei. Finality of the chain needs no number of confirmations.
+    `reward` any; its `amount` is 1, or gwei. Where the chain's own finality decides, there is no
+    `confirmations_needed`.
     """
 
     state: Literal["pending", "confirmed", "reversed"]
