@@ -219,8 +219,7 @@ class Earning(Struct, frozen=True):
 
     An event earns by itself, adds to a stake or takes from it; what a stake earned in a period
     accrues, without a transaction: `amount` is then what earned at the period's end. Nor has a
-    `reward` any; its `amount` is 1, or gwei. Where the chain's own finality decides, there is no
-    `confirmations_needed`.
+    `reward` any; its `amount` is 1, or gwei. `confirmations_needed` is null under own finality.
     """
 
     state: Literal["pending", "confirmed", "reversed"]
