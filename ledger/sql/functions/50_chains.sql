@@ -156,7 +156,8 @@ begin
     select p_chain, t.tx, t.ord, t.role, t.rule, t.block, b.hash, b.time, t.log, t.wallet, t.amount, t.credits
     from unnest(p_blocks, p_tx_hashes, p_ordinals, p_roles, p_log_indexes, p_rules, p_wallets, p_amounts, p_credits)
       with ordinality as t (block, tx, ord, role, log, rule, wallet, amount, credits, no)
-    join block b on b.chain_id = p_chain and b.number = t.block
+    -- As in `see_wallets`: without the limit each event would look through all blocks of the chain.
+    cross join lateral (select * from block x where x.chain_id = p_chain and x.number = t.block limit 1) b
     order by t.no
     on conflict on constraint event_is_seen_once do update
       set state = 'pending', incarnation = e.incarnation + 1, rule_id = excluded.rule_id,
@@ -187,7 +188,7 @@ begin
            array(select decode(x, 'hex') from unnest(string_to_array(nullif(t.topics, ''), ' ')) x), t.data, t.reason
     from unnest(p_blocks, p_tx_hashes, p_ordinals, p_log_indexes, p_rules, p_addresses, p_topics, p_data, p_reasons)
       as t (block, tx, ord, log, rule, address, topics, data, reason)
-    join block b on b.chain_id = p_chain and b.number = t.block
+    cross join lateral (select * from block x where x.chain_id = p_chain and x.number = t.block limit 1) b
     on conflict on constraint set_aside_pkey do nothing;
 end $$;
 
