@@ -7,6 +7,7 @@ from typing import Final, Literal
 from contracts.events import EventType
 from daemon.addresses import read_rpc_urls, read_url
 from daemon.known_chains import (
+    FINALITY_ALARM_USUAL,
     VERIFY_USUAL,
     Confirmation,
     Depth,
@@ -166,7 +167,7 @@ def read_chain(
             "finality_alarm_seconds",
             at_least=ALARM_SECONDS_MIN,
             at_most=ALARM_SECONDS_MAX,
-            default=_finality_alarm_seconds(confirmation),
+            default=_finality_alarm_seconds(known, confirmation),
         ),
     )
     _check_reorg_rules(table, chain)
@@ -220,10 +221,10 @@ def _remembered(known: KnownChain | None, confirmation: Confirmation) -> int:
     return max(BLOCKS_REMEMBERED_USUAL, 2 * confirmation.blocks)
 
 
-def _finality_alarm_seconds(confirmation: Confirmation) -> int:
+def _finality_alarm_seconds(known: KnownChain | None, confirmation: Confirmation) -> int:
     match confirmation:
-        case Finalized():  # Ethereum takes a quarter of an hour, a rollup's batches half of one
-            return 3_600
+        case Finalized():
+            return FINALITY_ALARM_USUAL if known is None else known.finality_alarm_seconds
         case Depth(blocks=depth):  # no chain that goes by depth takes a minute for a block
             return min(600 + 60 * depth, ALARM_SECONDS_MAX)
 

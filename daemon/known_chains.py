@@ -22,6 +22,9 @@ from typing import Final, Literal, TypeGuard, get_args
 Verify = Literal["all", "bloom", "found", "off"]
 VERIFY_USUAL: Final[Verify] = "bloom"
 
+# Ethereum takes a quarter of an hour, and a rollup's batches half of one.
+FINALITY_ALARM_USUAL: Final = 3_600
+
 # Whether blocks recompute: `yes` was tested with blocks of that kind; `untested` is expected, and
 # the chain halts, or goes by agreement, where it does not come out; `no` cannot come out.
 Recomputes = Literal["yes", "untested", "no"]
@@ -53,7 +56,8 @@ class KnownChain:
 
     `depth` is the number of blocks on top that is as careful as `rule`, with room to spare; None
     where no number is known to be. `block_ms` is the usual time between two blocks. `headers` and
-    `receipts` name the encoding that hash and root are made of.
+    `receipts` name the encoding that hash and root are made of. Finality that is more than
+    `finality_alarm_seconds` behind is not as usual.
     """
 
     chain_id: int
@@ -65,6 +69,7 @@ class KnownChain:
     receipts: str
     recomputes: Recomputes
     verify: Verify
+    finality_alarm_seconds: int = FINALITY_ALARM_USUAL
 
     @property
     def has_finalized_tag(self) -> bool:
@@ -84,6 +89,13 @@ def known_chain(chain_id: int) -> KnownChain | None:
 
 def _final(chain_id: int, name: str, kind: "_Kind", depth: int | None, block_ms: int) -> KnownChain:
     return KnownChain(chain_id, name, Finalized(), depth, block_ms, *kind)
+
+
+def _slow(chain_id: int, name: str, kind: "_Kind", block_ms: int) -> KnownChain:
+    """Return a chain whose batches take hours until Ethereum has executed them."""
+    return KnownChain(
+        chain_id, name, Finalized(), None, block_ms, *kind, finality_alarm_seconds=86_400
+    )
 
 
 def _deep(chain_id: int, name: str, kind: "_Kind", depth: int, block_ms: int) -> KnownChain:
@@ -115,14 +127,14 @@ KNOWN_CHAINS: Final = (
     # 157 blocks were reorganised in February 2023, before there were milestones.
     _final(137, "polygon", _POLYGON, 256, 2_000),
     _final(143, "monad", _MONAD, 3, 400),
-    _final(324, "zksync", _ZKSYNC, None, 1_000),
+    _slow(324, "zksync", _ZKSYNC, 1_000),
     _final(8_453, "base", _OP_STACK, 900, 2_000),
     _final(42_161, "arbitrum", _ARBITRUM, 7_200, 250),
     _final(42_220, "celo", _CELO, 1_800, 1_000),
     _final(43_114, "avalanche", _AVALANCHE, 3, 2_000),
     _deep(63, "mordor", _LIKE_ETHEREUM, 10_000, 13_000),
     _final(97, "bnb-testnet", _LIKE_ETHEREUM, 64, 450),
-    _final(300, "zksync-sepolia", _ZKSYNC, None, 1_000),
+    _slow(300, "zksync-sepolia", _ZKSYNC, 1_000),
     _final(10_200, "chiado", _LIKE_ETHEREUM, 64, 5_000),
     _final(43_113, "fuji", _AVALANCHE, 3, 2_000),
     _final(80_002, "amoy", _POLYGON, 256, 2_000),

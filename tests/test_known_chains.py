@@ -100,6 +100,12 @@ def test_a_known_chain_needs_only_its_id_and_its_nodes(tmp_path: Path, known: Kn
     assert chain.cautions == ()
 
 
+def test_what_takes_hours_by_nature_is_no_alarm(tmp_path: Path) -> None:
+    nodes = {"rpc_url": ["http://a", "http://b"], "agree": 2}
+    assert chain_of(tmp_path, 324, **nodes).finality_alarm_seconds == 86_400
+    assert chain_of(tmp_path, 1).finality_alarm_seconds == 3_600
+
+
 def test_what_is_said_comes_before_what_is_known(tmp_path: Path) -> None:
     chain = chain_of(tmp_path, 1, confirmation={"depth": 12}, verify="all")
     assert (chain.confirmation, chain.verify) == (Depth(12), "all")
