@@ -211,7 +211,8 @@ class Earning(Struct, frozen=True):
     An event earns by itself, adds to a stake or takes from it; what a stake earned in a period
     accrues, without a transaction: `amount` is then what earned at the period's end. `ordinal` is
     the event's place among the logs of its transaction. `confirmations_needed` is null where the
-    chain's own finality decides.
+    chain's own finality decides. `due_block` is null unless a pending event waits longer than its
+    chain does: then it is granted with that block, once that is confirmed.
     """
 
     state: Literal["pending", "confirmed", "reversed"]
@@ -230,6 +231,7 @@ class Earning(Struct, frozen=True):
     block_time: Utc
     confirmations: int
     confirmations_needed: int | None
+    due_block: int | None
 
 
 class EarningPage(Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -14,6 +14,7 @@ from daemon.followed_events import FollowedEvent
 from daemon.reading import Block
 from daemon.rules import TooLarge, credits_for
 from daemon.sources import Source
+from daemon.waits import LongerWait, blocks_more
 from ledger.credits import format_credits
 from ledger.watching import ADDS, EARNS, TAKES, SeenEvent, SetAside
 
@@ -46,8 +47,10 @@ class Earnings:
     set_aside: tuple[SetAside, ...]
 
 
-def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnings:
-    """Return what the blocks' logs earn or stake, in chain order.
+def earnings_of(
+    blocks: Sequence[Block], followed: Sequence[Followed], waits: Sequence[LongerWait] = ()
+) -> Earnings:
+    """Return what the blocks' logs earn or stake, in chain order, and how long what earns `waits`.
 
     A log belongs to a source by emitter, first topic and block. If it then decodes exactly as none
     of the source's events, or would earn more than a grant may be, it is set aside with the reason.
@@ -63,10 +66,16 @@ def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnin
                     continue
                 for sighting in _sightings(block, log, following, forms):
                     if isinstance(sighting, SeenEvent):
-                        events.append(sighting)
+                        events.append(_waiting(sighting, waits))
                     else:
                         set_aside.append(sighting)
     return Earnings(tuple(events), tuple(set_aside))
+
+
+def _waiting(event: SeenEvent, waits: Sequence[LongerWait]) -> SeenEvent:
+    """Return an event with how long it waits: only what earns by itself has credits."""
+    more = blocks_more(waits, event.credits)
+    return replace(event, blocks_more=more) if more else event
 
 
 _Candidates = Mapping[tuple[bytes, bytes], list[tuple[Followed, list[FollowedEvent]]]]

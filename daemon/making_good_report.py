@@ -150,7 +150,9 @@ def _recorded(event: RecordedEvent) -> dict[str, Any]:
     }
 
 
-def _account(event: RecordedEvent) -> str:
+def _account(event: RecordedEvent) -> str | None:
+    if event.root_id is None or event.account_id is None:
+        return None
     return format_account(AccountRef(event.root_id, event.account_id))
 
 

@@ -81,7 +81,8 @@ class EarningRow:
     period "accrues": it has no transaction, and its `amount` is what earned at the period's end.
     `amount` is in base units of the token. `credits` is what is expected while pending, else what
     was granted. `confirmations` counts the blocks on top of the event's block, none once that is
-    off the chain; `confirmations_needed` is None where the chain's `finalized` tag decides.
+    off the chain; `confirmations_needed` is None where the chain's `finalized` tag decides. A
+    pending event that waits longer than its chain does is granted with block `due_block`.
     """
 
     cursor: EarningCursor
@@ -101,6 +102,7 @@ class EarningRow:
     state: Literal["pending", "confirmed", "reversed"]
     confirmations: int
     confirmations_needed: int | None
+    due_block: int | None
     incarnation: int
 
 

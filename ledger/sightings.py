@@ -106,7 +106,8 @@ class SeenBlock:
 class SeenEvent:
     """An event of a seen block: `amount` in base units, `credits` in micro-credits.
 
-    `role` is EARNS, ADDS or TAKES; only what earns has credits.
+    `role` is EARNS, ADDS or TAKES; only what earns has credits. It is granted when its block is
+    confirmed, or `blocks_more` blocks later.
     """
 
     block_number: int
@@ -118,6 +119,7 @@ class SeenEvent:
     wallet: bytes
     amount: int
     credits: int
+    blocks_more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
