@@ -13,6 +13,7 @@ from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene, stakes
 from daemon.config import Chain
 from daemon.follower import Follower
 from daemon.making_good import backfill, rewind, verify
+from daemon.making_good_report import verified_as_text
 from daemon.rules import GRANT_MAX_MICRO
 from daemon.waits import WAIT_BLOCKS_MAX, WAITS_MAX, LongerWait, blocks_more
 
@@ -164,6 +165,9 @@ def test_what_is_read_again_while_it_waits_is_as_the_books_say(
             here.books.rows("update creditd.event set amount = 1 returning 1")
             (changed,) = (await verify(database_url, patient(here), 0, None)).differences.changed
             assert (changed.recorded.granted, changed.recorded.account_id) == (0, None)
+            here.books.rows("update creditd.event set tx_hash = %s returning 1", bytes(32))
+            gone = verified_as_text(await verify(database_url, patient(here), 0, None))
+            assert "in the books in block 1: nothing was granted yet, as it waits" in gone
 
     asyncio.run(main())
 
