@@ -153,8 +153,7 @@ def older_tables(stage: Stage) -> None:
         "alter table creditd.event add constraint event_earns_by_a_rule"
         " foreign key (rule_id) references creditd.rule"
     )
-    stage.rows("drop table creditd.waiting_event")
-    stage.rows("drop table creditd.stake cascade")
+    stage.rows("drop table creditd.waiting_event, creditd.stake cascade")
     stage.rows("alter table creditd.chain drop column accruing_number")
     stage.rows(
         "alter table creditd.rule drop column divisor cascade, drop column rates_from cascade,"

@@ -1,59 +1,21 @@
 """Events that wait for more final blocks than their own: granted then, once, and never sooner."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from books import Books
 from conftest import CHAIN_ID, fake_hash
 from followed_chain import Earned, FollowedChain, source
-from proof_of_the_books import assert_sound
 from selling_app import SellingApp
 from staking import DAY, MIDNIGHT, TOKEN, Staking, staking
+from waiting import ALICE, BOB, books_balance, grow, large, told, waiting
 
-from ledger.audit import audit, render
-from ledger.errors import BrokenLink, NotLate
+from ledger.errors import BrokenLink
 from ledger.late import Late
-from ledger.watching import ADDS, RuleEntry, SeenBlock, SeenEvent
+from ledger.watching import ADDS
 
-ALICE, BOB = b"\xa1" * 20, b"\xb0" * 20
 CONFIRMS_MAX = 100
-
-Story = Callable[[FollowedChain, Books], Coroutine[object, object, None]]
-
-
-def told(database_url: str, story: Story, rule: RuleEntry | None = None) -> None:
-    """Tell a story of a chain; whatever it was, its books balance."""
-
-    async def main() -> None:
-        async with FollowedChain.lead(database_url, rule=rule) as chain:
-            with Books.open(database_url) as books:
-                await story(chain, books)
-        report = await audit(database_url)
-        assert report.balanced, render(report)
-        assert_sound(database_url)
-
-    asyncio.run(main())
-
-
-def large(name: str = "large", more: int = 3, *, wallet: bytes = ALICE, credits: int = 9) -> Earned:  # noqa: A002
-    return Earned(wallet, credits, name, blocks_more=more)
-
-
-async def grow(chain: FollowedChain, count: int, fork: str = "a") -> None:
-    for _ in range(count):
-        await chain.grow(fork=fork)
-
-
-def waiting(books: Books) -> dict[bytes, int]:
-    """The blocks that events wait for, by their transactions."""
-    return dict(
-        books.rows(
-            "select e.tx_hash, y.due_number from creditd.waiting_event y"
-            " join creditd.event e using (event_no)"
-        )
-    )
 
 
 def test_what_waits_is_granted_with_the_block_it_waits_for(database_url: str) -> None:
@@ -110,8 +72,8 @@ def test_caps_are_for_what_is_due_first_however_the_steps_are_cut(
     database_url: str, parts: Sequence[int]
 ) -> None:
     async def story(chain: FollowedChain, books: Books) -> None:
-        await chain.grow(large("first", 7, credits=20))
-        await chain.grow(large("second", 2, wallet=BOB, credits=20))
+        await chain.grow(large("first", 7, earns=20))
+        await chain.grow(large("second", 2, wallet=BOB, earns=20))
         await grow(chain, 1)
         await chain.grow(Earned(ALICE, 5, "with the second"))
         await grow(chain, 2)
@@ -137,7 +99,7 @@ def test_what_one_transaction_grants_of_what_is_due_is_bounded(
 
     async def story(chain: FollowedChain, books: Books) -> None:
         for block in range(6):  # due one by one, in blocks 9 to 4
-            events = [large(f"{block} {n}", 9 - 2 * block, credits=1) for n in range(3)]
+            events = [large(f"{block} {n}", 9 - 2 * block, earns=1) for n in range(3)]
             await chain.grow(*(events if block < 5 else [Earned(ALICE, 1, "small")]))
         await grow(chain, 10)
         counts, last = [], chain.blocks[-1]
@@ -185,8 +147,7 @@ def test_a_reorg_of_final_blocks_takes_back_what_waits_above_it_and_no_more(
         # Its block is still there, and as many blocks were final on top of it.
         assert books.confirmed() == {(fake_hash("tx", "granted"), 0): 9}
         assert waiting(books) == {fake_hash("tx", "below"): 6}
-        report = await audit(database_url)
-        assert report.balanced, render(report)
+        await books_balance(database_url)
         await grow(chain, 4, "b")
         await chain.confirm()  # up to block 5
         assert books.account(ALICE).available == 9
@@ -269,8 +230,7 @@ def test_what_waits_longer_than_blocks_are_remembered_is_granted(
         await grow(chain, 9)
         await chain.confirm(chain.blocks[8])
         assert min(books.block_hashes()) == 6
-        report = await audit(database_url)
-        assert report.balanced, render(report)
+        await books_balance(database_url)
         await chain.confirm()
         assert books.account(ALICE).available == 9
 
@@ -319,87 +279,6 @@ def test_what_stakes_earn_is_granted_beside_what_waits(database_url: str) -> Non
         assert books.account(ALICE).available == 2_000_009
 
     told(database_url, story, staking())
-
-
-async def admitted(
-    database_url: str, chain: FollowedChain, block: SeenBlock, name: str, more: int
-) -> int:
-    """An event of a block, which was missed, comes in late."""
-    event = SeenEvent(
-        block_number=block.number,
-        tx_hash=fake_hash("tx", name),
-        ordinal=0,
-        role=0,
-        log_index=50,
-        rule_id=chain.rule_id,
-        wallet=BOB,
-        amount=1,
-        credits=9,
-        blocks_more=more,
-    )
-    async with Late.open(database_url, CHAIN_ID) as late:
-        place = await late.place()
-        assert place is not None
-        return await late.admit(place.epoch, {block.number: block}, [event])
-
-
-def test_what_comes_late_waits_for_the_same_block_or_is_granted_at_once(database_url: str) -> None:
-    async def story(chain: FollowedChain, books: Books) -> None:
-        await chain.grow(large("seen", 9))
-        await grow(chain, 5)
-        await chain.confirm(chain.blocks[4])
-        assert await admitted(database_url, chain, chain.blocks[1], "over", 3) == 1
-        assert books.account(BOB).available == 9
-        assert await admitted(database_url, chain, chain.blocks[2], "waits", 3) == 1
-        assert books.account(BOB).available == 9
-        assert waiting(books) == {fake_hash("tx", "seen"): 9, fake_hash("tx", "waits"): 5}
-        report = await audit(database_url)
-        assert report.balanced, render(report)
-        await chain.confirm()
-        assert books.account(BOB).available == 18
-        assert waiting(books) == {fake_hash("tx", "seen"): 9}
-
-    told(database_url, story)
-
-
-@pytest.mark.parametrize("more", [0, 1, 30])
-def test_what_waits_already_is_not_missing_and_keeps_what_it_waits_for(
-    database_url: str, more: int
-) -> None:
-    async def story(chain: FollowedChain, books: Books) -> None:
-        block = await chain.grow(Earned(BOB, 9, "seen", blocks_more=9))
-        await grow(chain, 5)
-        await chain.confirm(chain.blocks[4])
-        async with Late.open(database_url, CHAIN_ID) as late:
-            (recorded,) = await late.recorded(0, 4)
-            assert (recorded.cause[0], recorded.granted) == (fake_hash("tx", "seen"), 0)
-        assert await admitted(database_url, chain, block, "seen", more) == 0
-        assert waiting(books) == {fake_hash("tx", "seen"): 9}
-        assert books.account(BOB).available == 0
-        other = replace(block, hash=fake_hash("other"))
-        books.rows("delete from creditd.block where number = 0 returning 1")
-        with pytest.raises(NotLate, match="the books have another block 0"):
-            await admitted(database_url, chain, other, "new", more)
-        books.rows(
-            "insert into creditd.block values (%s, 0, %s, %s, to_timestamp(%s)) returning 1",
-            *(CHAIN_ID, block.hash, block.parent, block.time),
-        )
-
-    told(database_url, story)
-
-
-def test_what_is_pending_above_the_last_final_block_does_not_come_in_late(
-    database_url: str,
-) -> None:
-    async def story(chain: FollowedChain, books: Books) -> None:
-        await grow(chain, 2)
-        await chain.confirm()
-        await chain.grow(Earned(BOB, 9, "seen", blocks_more=9))
-        with pytest.raises(NotLate, match="in block 2, which is not confirmed yet"):
-            await admitted(database_url, chain, chain.blocks[1], "seen", 0)
-        assert waiting(books) == {fake_hash("tx", "seen"): 11}
-
-    told(database_url, story)
 
 
 def test_who_leads_no_more_lets_nothing_wait(database_url: str) -> None:
