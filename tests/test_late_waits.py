@@ -74,6 +74,10 @@ def test_what_waits_already_is_not_missing_and_keeps_what_it_waits_for(
         assert await admitted(database_url, chain, block, *beside) == 1
         assert waiting(books) == {fake_hash("tx", "seen"): 9}
         assert books.account(BOB).available == 9
+        beside = ("missed", more), ("another", 0)  # the one was granted: it waits for nothing
+        assert await admitted(database_url, chain, block, *beside) == 1
+        assert waiting(books) == {fake_hash("tx", "seen"): 9}
+        assert books.account(BOB).available == 18
         other = replace(block, hash=fake_hash("other"))
         books.rows("delete from creditd.block where number = 0 returning 1")
         with pytest.raises(NotLate, match="the books have another block 0"):
