@@ -10,12 +10,15 @@ from config_documents import CHAIN, document, load, mistakes_of, toml
 from missed import omit
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene, stakes
 
-from daemon.config import Chain
+from daemon.config import Chain, Config
 from daemon.follower import Follower
-from daemon.making_good import backfill, rewind, verify
+from daemon.gathering import gather
+from daemon.grant_evidence import check
+from daemon.making_good import backfill, replay, rewind, verify
 from daemon.making_good_report import verified_as_text
 from daemon.rules import GRANT_MAX_MICRO
 from daemon.waits import WAIT_BLOCKS_MAX, WAITS_MAX, LongerWait, blocks_more
+from ledger.ids import AccountRef
 
 WAITS = (LongerWait(10 * CREDIT, 4), LongerWait(100 * CREDIT, 8))
 
@@ -191,6 +194,45 @@ def test_what_was_missed_waits_as_it_would_have(
             here.chain.mine_empty(4)
             await follower.turn()
             assert has(here, BOB) == 112
+
+    asyncio.run(main())
+
+
+def test_what_was_set_aside_waits_once_it_matches(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            here.chain.mine(here.stake(ALICE, 11), here.stake(BOB, 101))
+            here.chain.mine_empty(DEPTH + 4)
+            monkeypatch.setattr("daemon.rules.GRANT_MAX_MICRO", CREDIT)
+            follower = await following(here, patient(here))
+            assert len(here.books.set_aside()) == 2
+            monkeypatch.undo()
+            for admitted in (2, 0):
+                again = await replay(database_url, patient(here), stakes(), 0, None)
+                assert (again.admitted, again.kept) == (admitted, [])
+                assert (has(here, ALICE), has(here, BOB)) == (11, 0)
+            here.chain.mine_empty(4)
+            await follower.turn()
+            assert (has(here, ALICE), has(here, BOB)) == (11, 101)
+
+    asyncio.run(main())
+
+
+def test_what_waited_has_evidence_as_any_grant(database_url: str) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            here.chain.mine(here.stake(ALICE, 11))
+            here.chain.mine_empty(DEPTH + 4)
+            await following(here, patient(here))
+            ((root_id, account_id),) = here.books.rows(
+                "select root_id, account_id from creditd.wallet"
+            )
+            config = object.__new__(Config)
+            object.__setattr__(config, "chains", (patient(here),))
+            text = await gather(database_url, config, AccountRef(root_id, account_id), 1)
+            assert check(text).broken is None
 
     asyncio.run(main())
 
