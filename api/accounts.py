@@ -174,4 +174,5 @@ def _earning(row: EarningRow, wallet: str) -> wire.Earning:
         block_time=row.block_time,
         confirmations=row.confirmations,
         confirmations_needed=row.confirmations_needed,
+        due_block=row.due_block,
     )

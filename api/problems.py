@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from api import refusals, wire
+from api import problem_details as details
+from api import refusals
 from api.shortfall import Shortfall
 from ledger import errors, outcomes
 from ledger.credits import format_credits
@@ -45,7 +46,7 @@ class ProblemType:
     status: int
     title: str
     detail: str | Callable[[Any], str]
-    shape: type[wire.Problem] = wire.Problem
+    shape: type[details.Problem] = details.Problem
     members: Callable[[Any], dict[str, object]] = _no_members
     headers: Callable[[Any], Headers] = _no_headers
 
@@ -77,7 +78,7 @@ def _closing(_cause: object) -> Headers:
 
 
 def _field_error(field: str, message: str) -> dict[str, object]:
-    return {"errors": [wire.FieldError(field, message)]}
+    return {"errors": [details.FieldError(field, message)]}
 
 
 TYPES: Final = (
@@ -87,7 +88,7 @@ TYPES: Final = (
         status=400,
         title="Invalid request",
         detail=lambda cause: f"{cause.field or 'The body'}: {cause.message}.",
-        shape=wire.InvalidRequest,
+        shape=details.InvalidRequest,
         members=lambda cause: _field_error(cause.field, cause.message),
     ),
     ProblemType(
@@ -114,7 +115,7 @@ TYPES: Final = (
             f"The Idempotency-Key header {cause.reason}: send 1 to 255 printable"
             " ASCII characters, bare or as a quoted string of RFC 8941."
         ),
-        shape=wire.InvalidRequest,
+        shape=details.InvalidRequest,
         members=lambda cause: _field_error("Idempotency-Key", cause.reason),
     ),
     ProblemType(
@@ -131,7 +132,7 @@ TYPES: Final = (
         status=402,
         title="Insufficient credits",
         detail=Shortfall.detail,
-        shape=wire.InsufficientCredits,
+        shape=details.InsufficientCredits,
         members=Shortfall.members,
         headers=Shortfall.headers,
     ),
@@ -145,7 +146,7 @@ TYPES: Final = (
             f" {format_credits(cause.left)} of its organisation's: raise the budget or wait for"
             " its next period. The key is still free."
         ),
-        shape=wire.OverBudget,
+        shape=details.OverBudget,
         members=lambda cause: {
             "price_version": cause.price_version,
             "required": format_credits(cause.required),
@@ -162,7 +163,7 @@ TYPES: Final = (
             f"This API key lacks the scope {cause.scope}: use one that has it, or"
             " ask the operator for one."
         ),
-        shape=wire.MissingScope,
+        shape=details.MissingScope,
         members=lambda cause: {"scope": cause.scope},
     ),
     ProblemType(
@@ -220,7 +221,7 @@ TYPES: Final = (
             f"Version {cause.in_force} of the price is in force and nothing was"
             " taken: look it up at GET /v1/operations, then send that price_version, or none."
         ),
-        shape=wire.PriceChanged,
+        shape=details.PriceChanged,
         members=lambda cause: {"price_version": cause.in_force},
     ),
     ProblemType(
@@ -256,7 +257,7 @@ TYPES: Final = (
             f"{cause.operation} has no price: GET /v1/operations lists the"
             " operations that have one."
         ),
-        shape=wire.UnknownOperation,
+        shape=details.UnknownOperation,
         members=lambda cause: {"operations": list(cause.known)},
     ),
     ProblemType(
@@ -275,7 +276,7 @@ TYPES: Final = (
             f"{format_credits(cause.refundable)} credits of this charge can still"
             " be given back: ask for no more, or leave out `amount` for all of it."
         ),
-        shape=wire.MoreThanTaken,
+        shape=details.MoreThanTaken,
         members=lambda cause: {"refundable": format_credits(cause.refundable)},
     ),
     ProblemType(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from api import wire
+from api import problem_details as details
 from ledger.credits import format_credits
 from ledger.outcomes import Insufficient
 
@@ -44,7 +44,7 @@ class Shortfall:
         )
 
     def members(self) -> dict[str, object]:
-        """Return what `wire.InsufficientCredits` has beside the members of every problem."""
+        """Return what `details.InsufficientCredits` has beside the members of every problem."""
         outcome = self.outcome
         return {
             "account": self.account,
@@ -70,9 +70,9 @@ class Shortfall:
             return (*headers, ("Retry-After", str(PENDING_RETRY_SECONDS)))
         return headers
 
-    def _remedies(self) -> list[wire.Remedy]:
-        earn = wire.Remedy("earn", "Mine or stake with a wallet of this account.")
+    def _remedies(self) -> list[details.Remedy]:
+        earn = details.Remedy("earn", "Mine or stake with a wallet of this account.")
         if not self.waiting_helps:
             return [earn]
         covered = "Credits that wait to be confirmed cover what is missing."
-        return [wire.Remedy("wait", covered, PENDING_RETRY_SECONDS), earn]
+        return [details.Remedy("wait", covered, PENDING_RETRY_SECONDS), earn]

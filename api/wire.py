@@ -1,4 +1,4 @@
-"""What travels over HTTP: the shapes of requests, answers and problems (RFC 9457).
+"""What travels over HTTP: the shapes of requests and answers; `problem_details` has the others.
 
 The same types decode the requests and make the OpenAPI document. Credits travel as decimal strings,
 amounts of tokens as strings of base units, times as RFC 3339 in UTC, names as `acct_…`, `chg_…`,
@@ -219,7 +219,10 @@ class Earning(Struct, frozen=True):
 
     An event earns by itself, adds to a stake or takes from it; what a stake earned in a period
     accrues, without a transaction: `amount` is then what earned at the period's end. Nor has a
-    `reward` any; its `amount` is 1, or gwei. `confirmations_needed` is null under own finality.
+    `reward` any: its `amount` is 1, or a withdrawal's gwei. `ordinal` is the event's place among
+    the logs of its transaction. `confirmations_needed` is null where the chain's own finality
+    decides. `due_block` is null unless a pending event waits longer than its chain does: then it is
+    granted with that block, once that is confirmed.
     """
 
     state: Literal["pending", "confirmed", "reversed"]
@@ -239,6 +242,7 @@ class Earning(Struct, frozen=True):
     block_time: Utc
     confirmations: int
     confirmations_needed: int | None
+    due_block: int | None
 
 
 class EarningPage(Struct, frozen=True):
@@ -317,84 +321,3 @@ class Status(Struct, frozen=True):
 
     chains: list[ChainStatus]
     alarms: list[AlarmStatus]
-
-
-# Problems (RFC 9457) -----------------------------------------------------------------------------
-
-
-class Problem(Struct, frozen=True):
-    """Why a request was refused, and what helps."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    request_id: str
-
-
-class FieldError(Struct, frozen=True):
-    """What is wrong with one field of the body, parameter of the query or header."""
-
-    field: str
-    message: str
-
-
-class InvalidRequest(Problem, frozen=True):
-    """The fields to mend."""
-
-    errors: list[FieldError]
-
-
-class MissingScope(Problem, frozen=True):
-    """The scope the API key lacks."""
-
-    scope: str
-
-
-class Remedy(Struct, frozen=True, omit_defaults=True):
-    """Something that helps: `wait` for pending credits, or `earn` more."""
-
-    kind: Literal["wait", "earn"]
-    detail: str
-    retry_after: int | None = None
-
-
-class InsufficientCredits(Problem, frozen=True):
-    """What the operation costs and what the account has. `missing` includes the debt."""
-
-    account: AccountName
-    operation: str
-    units: int
-    price_version: int
-    required: Credits
-    available: Credits
-    pending: Credits
-    missing: Credits
-    debt: Credits
-    remedies: list[Remedy]
-
-
-class OverBudget(Problem, frozen=True):
-    """What the operation costs and what the member's budget leaves in its period."""
-
-    price_version: int
-    required: Credits
-    left: Credits
-
-
-class PriceChanged(Problem, frozen=True):
-    """The price version in force."""
-
-    price_version: int
-
-
-class UnknownOperation(Problem, frozen=True):
-    """Operations that have a price; not all of them where there are many."""
-
-    operations: list[str]
-
-
-class MoreThanTaken(Problem, frozen=True):
-    """What can still be given back of the charge."""
-
-    refundable: Credits

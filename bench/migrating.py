@@ -31,7 +31,7 @@ _CHANGES: Final[dict[str, LiteralString]] = {
     ),
     "a table more": (
         "drop table creditd.accepted_reorg, creditd.upstream_status, creditd.alarm,"
-        " creditd.rereading, creditd.audited cascade;"
+        " creditd.rereading, creditd.audited, creditd.waiting_event cascade;"
         " alter table creditd.chain drop column parted_number, drop column other_hash,"
         " drop column indexed_at,"
         " drop column cursor_alarm_seconds, drop column finality_alarm_seconds;"

@@ -22,6 +22,7 @@ from daemon.mistakes import shown
 from daemon.secret_url import SecretUrl
 from daemon.sources import Source, read_name, read_source, refuse_double_pay
 from daemon.toml_reader import Table
+from daemon.waits import LongerWait, read_waits
 
 # EIP-2294: what wallets can still sign for; it fits a bigint.
 CHAIN_ID_MAX: Final = 2**63 - 37
@@ -68,7 +69,8 @@ class Chain:
     what is missing: as much as there is. It is an alarm if nothing is read for
     `alarm_after_seconds`, or if the last confirmed block is `finality_alarm_seconds` older than the
     last one read. `wake_url` is a WebSocket that tells of new blocks: it shortens the wait for the
-    next look, and nothing of it is believed.
+    next look, and nothing of it is believed. What earns more than one of `waits` says, which
+    ascend, is granted only when so many blocks more are confirmed on top of it.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Chain:
     alarm_after_seconds: int = 120
     finality_alarm_seconds: int = 3_600
     wake_url: SecretUrl | None = None
+    waits: tuple[LongerWait, ...] = ()
 
     @property
     def trust(self) -> Trust:
@@ -157,6 +160,7 @@ def read_chain(
         verify=_read_verify(table, known),
         requests_per_second=_read_rates(table, len(rpc_urls)),
         wake_url=_read_wake_url(table, environ),
+        waits=read_waits(table),
         alarm_after_seconds=table.integer(
             "alarm_after_seconds",
             at_least=ALARM_SECONDS_MIN,

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from types import MappingProxyType
 from typing import Final
@@ -17,6 +17,7 @@ from daemon.reading import Block
 from daemon.rewards import WITHDRAWALS_MAX, withdrawal_rlp
 from daemon.rules import TooLarge, credits_for
 from daemon.sources import Source
+from daemon.waits import LongerWait, blocks_more
 from ledger.credits import format_credits
 from ledger.sightings import BLOCK, UNCLE, WITHDRAWAL
 from ledger.watching import ADDS, EARNS, TAKES, SeenEvent, SetAside
@@ -65,8 +66,10 @@ class Earnings:
     set_aside: tuple[SetAside, ...]
 
 
-def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnings:
-    """Return what the blocks' logs and rewards earn or stake, in chain order.
+def earnings_of(
+    blocks: Sequence[Block], followed: Sequence[Followed], waits: Sequence[LongerWait] = ()
+) -> Earnings:
+    """Return what logs and rewards of blocks earn or stake, in chain order, and how long it waits.
 
     A log belongs to a source by emitter, first topic and block. If it then decodes exactly as none
     of the source's events, or would earn more than a grant may be, it is set aside with the reason;
@@ -84,16 +87,22 @@ def earnings_of(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnin
                     continue
                 for sighting in _sightings(block, log, following, forms):
                     if isinstance(sighting, SeenEvent):
-                        events.append(sighting)
+                        events.append(_waiting(sighting, waits))
                     else:
                         set_aside.append(sighting)
         for reward, following in product(block.rewards, producing):
             match _rewarded(block, reward, following):
                 case SeenEvent() as event:
-                    events.append(event)
+                    events.append(_waiting(event, waits))
                 case SetAside() as aside:
                     set_aside.append(aside)
     return Earnings(tuple(events), tuple(set_aside))
+
+
+def _waiting(event: SeenEvent, waits: Sequence[LongerWait]) -> SeenEvent:
+    """Return an event with how long it waits: only what earns by itself has credits."""
+    more = blocks_more(waits, event.credits)
+    return replace(event, blocks_more=more) if more else event
 
 
 _Candidates = Mapping[tuple[bytes, bytes], list[tuple[Followed, list[FollowedEvent]]]]

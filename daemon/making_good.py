@@ -194,7 +194,7 @@ async def _replay_block(
     if number > place.confirmed_number:
         return 0, [(row, f"block {number} is not confirmed yet") for row in rows]
     block = await rereader.logs_of(number, kinds_of(followed))
-    earnings = earnings_of([block], followed)
+    earnings = earnings_of([block], followed, rereader.chain.waits)
     ours = {(row.tx_hash, row.ordinal): row for row in rows if row.block_hash == block.hash}
     events = [each for each in earnings.events if (each.tx_hash, each.ordinal) in ours]
     aside = [each for each in earnings.set_aside if (each.tx_hash, each.ordinal) in ours]

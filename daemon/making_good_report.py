@@ -50,8 +50,7 @@ def verified_as_text(verified: Verified) -> str:
     ]
     lines += [
         f"  not on the chain: {_hex(each.tx_hash)} log {each.ordinal}, in the books in block"
-        f" {each.block_number}: {format_credits(each.granted)} credits were granted to"
-        f" {_account(each)}"
+        f" {each.block_number}: {_granted(each)}"
         for each in found.not_on_chain
     ]
     lines += [
@@ -150,7 +149,16 @@ def _recorded(event: RecordedEvent) -> dict[str, Any]:
     }
 
 
-def _account(event: RecordedEvent) -> str:
+def _granted(event: RecordedEvent) -> str:
+    account = _account(event)
+    if account is None:
+        return "nothing was granted yet, as it waits for a later block"
+    return f"{format_credits(event.granted)} credits were granted to {account}"
+
+
+def _account(event: RecordedEvent) -> str | None:
+    if event.root_id is None or event.account_id is None:
+        return None
     return format_account(AccountRef(event.root_id, event.account_id))
 
 

@@ -131,7 +131,7 @@ class Rereader:
         """
         node, blocks = await self._blocks(first, last, kinds_of(followed))
         await self._require_agreement(node, blocks[-1])
-        earnings = earnings_of(blocks, followed)
+        earnings = earnings_of(blocks, followed, self.chain.waits)
         until = blocks[-1].number
         recorded = await self.late.recorded(first, until)
         remembered = await self.late.hashes(first, until)

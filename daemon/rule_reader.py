@@ -34,15 +34,15 @@ def read_rule(table: Table, *, earns_by_time: bool, decimals: int | None = None)
     if decimals is None:
         decimals = table.integer("decimals", at_least=0, at_most=DECIMALS_MAX)
     rule = Rule(
-        credits_micro=_read_credits(table, "credits", GRANT_MAX_MICRO, required=True) or 1,
+        credits_micro=read_credits(table, "credits", GRANT_MAX_MICRO, required=True) or 1,
         per_base_units=read_tokens(table, "per", decimals) or 1,
         max_per_event_micro=None
         if earns_by_time
-        else _read_credits(table, "max_per_event", GRANT_MAX_MICRO),
-        max_per_account_micro=_read_credits(table, "max_per_account", MICRO_MAX),
-        max_per_account_day_micro=_read_credits(table, "max_per_account_day", MICRO_MAX),
-        max_per_day_micro=_read_credits(table, "max_per_day", MICRO_MAX),
-        max_in_all_micro=_read_credits(table, "max_in_all", MICRO_MAX),
+        else read_credits(table, "max_per_event", GRANT_MAX_MICRO),
+        max_per_account_micro=read_credits(table, "max_per_account", MICRO_MAX),
+        max_per_account_day_micro=read_credits(table, "max_per_account_day", MICRO_MAX),
+        max_per_day_micro=read_credits(table, "max_per_day", MICRO_MAX),
+        max_in_all_micro=read_credits(table, "max_in_all", MICRO_MAX),
         expires_days=table.optional_integer("expires_days", at_least=1, at_most=EXPIRES_DAYS_MAX),
         rates=_read_rates(table),
         holding=_read_holding(table) if earns_by_time else None,
@@ -93,7 +93,7 @@ def _read_rates(table: Table) -> tuple[tuple[int, int], ...]:
         since = _read_moment(each, "from")
         if since is not None and rates and since <= rates[-1][0]:
             each.mistake("from", "is not after the one before it")
-        micro = _read_credits(each, "credits", GRANT_MAX_MICRO, required=True, at_least=0)
+        micro = read_credits(each, "credits", GRANT_MAX_MICRO, required=True, at_least=0)
         each.refuse_unknown()
         if since is not None and micro is not None:
             rates.append((since, micro))
@@ -138,10 +138,10 @@ def read_tokens(table: Table, key: str, decimals: int) -> int | None:
     return base_units
 
 
-def _read_credits(
+def read_credits(
     table: Table, key: str, micro_max: int, *, required: bool = False, at_least: int = 1
 ) -> int | None:
-    """Return micro-credits within both bounds, None if the key is missing or wrong."""
+    """Return micro-credits, `at_least` 0 or 1, None if the key is missing or wrong."""
     wanted = 'a decimal string such as "0.5"'
     text = table.decimal(key, wanted=wanted)
     if text is None:

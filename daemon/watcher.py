@@ -174,7 +174,7 @@ async def _extend(
     if not blocks or blocks[0].parent != sight.position.indexed_hash:
         raise Moved(f"block {sight.position.indexed_number} has another block on top now")
     chain, last = followings.chain, blocks[-1].number
-    earnings = earnings_of(blocks, followings.followed)
+    earnings = earnings_of(blocks, followings.followed, followings.chain.waits)
     is_far = last < sight.head.number and sight.position.state != "halted"
     number = _final_after(chain, sight, last)
     if is_far:  # these blocks are on top of those in the books, but not among them yet

@@ -37,7 +37,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """A confirmed event of the books. `granted` is in micro-credits, after caps."""
+    """An event of a confirmed block. `granted` is in micro-credits, after caps.
+
+    One that waits for later blocks has no account yet.
+    """
 
     block_number: int
     block_hash: bytes
@@ -49,8 +52,8 @@ class RecordedEvent:
     wallet: bytes
     amount: int
     granted: int
-    root_id: int
-    account_id: int
+    root_id: int | None
+    account_id: int | None
     lot_no: int | None
 
     @property
@@ -98,7 +101,7 @@ _RECORDED: Final = """
 select e.block_number, e.block_hash, e.tx_hash, e.ordinal, e.role, e.rule_id, r.name, e.wallet,
   e.amount, coalesce(e.granted, 0), e.root_id, e.account_id, e.lot_no
 from creditd.event e join creditd.rule r using (rule_id)
-where e.chain_id = %s and e.block_number between %s and %s and e.state = 'confirmed'
+where e.chain_id = %s and e.block_number between %s and %s and e.state <> 'reversed'
   and e.ordinal <> -1
 order by e.block_number, e.log_index, e.role"""
 
@@ -141,7 +144,7 @@ class Late:
         return {str(name): int(rule_id) for name, rule_id in rows}
 
     async def recorded(self, first: int, last: int) -> list[RecordedEvent]:
-        """Return the confirmed events of the blocks `first` to `last`, both included, in order."""
+        """Return the events of the confirmed blocks `first` to `last`, both included, in order."""
         rows = await self._session.rows(_RECORDED, (self._chain_id, first, last))
         return [_recorded(row) for row in rows]
 
@@ -258,7 +261,7 @@ class Late:
                 if events:
                     cursor = await connection.execute(
                         "select creditd.admit_late(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
-                        " %s::numeric[], %s)",
+                        " %s::numeric[], %s, %s)",
                         (self._chain_id, epoch, *_columns(blocks, events)),
                     )
                     row = await cursor.fetchone()
@@ -326,6 +329,7 @@ def _columns(blocks: Mapping[int, SeenBlock], events: Sequence[SeenEvent]) -> tu
         byteas([event.wallet for event in events]),
         texts([str(event.amount) for event in events]),
         bigints([event.credits for event in events]),
+        bigints([event.blocks_more for event in events]),
     )
 
 

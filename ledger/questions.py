@@ -38,6 +38,7 @@ from ledger.schema import (
     operation,
     price,
     rule,
+    waiting_event,
     wallet,
 )
 
@@ -115,22 +116,32 @@ _EARNED_HERE: Final = or_(
     _of(event), and_(event.c.account_id.is_(None), _earner.c.leads_here, _PENDING)
 )
 
-# Of each wallet what lies above the last final block: no other event is looked at.
-_of_one = (
-    select(_total(event.c.credits).label("credits"))
+# Of each wallet what lies above the last final block, or waits below it: no other event is looked
+# at.
+_confirmed_number = (
+    select(chain.c.confirmed_number)
+    .where(chain.c.chain_id == _earner.c.chain_id)
+    .correlate(_earner)
+    .scalar_subquery()
+)
+_above = (
+    select(event.c.credits)
+    .where(_OF_WALLET, event.c.block_number > _confirmed_number, _EARNED_HERE, _PENDING)
+    .correlate(_earner)
+)
+_waiting = (
+    select(event.c.credits)
+    .join_from(waiting_event, event, event.c.event_no == waiting_event.c.event_no)
     .where(
-        _OF_WALLET,
-        event.c.block_number
-        > select(chain.c.confirmed_number)
-        .where(chain.c.chain_id == _earner.c.chain_id)
-        .correlate(_earner)
-        .scalar_subquery(),
+        waiting_event.c.chain_id == _earner.c.chain_id,
+        waiting_event.c.wallet == _earner.c.address,
+        event.c.block_number <= _confirmed_number,
         _EARNED_HERE,
         _PENDING,
     )
     .correlate(_earner)
-    .lateral("of_one")
 )
+_of_one = union_all(_above, _waiting).lateral("of_one")
 _pending = (
     select(_total(_of_one.c.credits))
     .select_from(_earner.join(_of_one, literal_column("true")))
@@ -211,11 +222,18 @@ EARNINGS: Final = (
             else_=func.greatest(chain.c.head_number - _earnings.c.block_number, 0),
         ).label("confirmations"),
         chain.c.name.label("chain"),
-        chain.c.depth,
+        waiting_event.c.due_number.label("due_block"),
+        (
+            chain.c.depth
+            + func.coalesce(
+                waiting_event.c.due_number - _earnings.c.block_number, literal_column("0")
+            )
+        ).label("confirmations_needed"),
         rule.c.name.label("source"),
     )
     .join_from(_earnings, rule, rule.c.rule_id == _earnings.c.rule_id)
     .join(chain, chain.c.chain_id == _earnings.c.chain_id)
+    .outerjoin(waiting_event, waiting_event.c.event_no == _earnings.c.event_no)
     .order_by(_earnings.c.event_no.desc())
 )
 

@@ -385,6 +385,7 @@ def _earning(row: Row[Any]) -> EarningRow:
         credits=row.credits,
         state=row.state,
         confirmations=row.confirmations,
-        confirmations_needed=row.depth,
+        confirmations_needed=row.confirmations_needed,
+        due_block=row.due_block,
         incarnation=row.incarnation,
     )

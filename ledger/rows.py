@@ -85,7 +85,8 @@ class EarningRow:
     Nor has a `reward` of the protocol. `amount` is in base units of the token, in gwei for a
     withdrawal, and 1 for a block or an uncle. `credits` is what is expected while pending, else
     what was granted. `confirmations` counts the blocks on top of the event's block, none once that
-    is off the chain; `confirmations_needed` is None where the chain's `finalized` tag decides.
+    is off the chain; `confirmations_needed` is None where the chain's `finalized` tag decides. A
+    pending event that waits longer than its chain does is granted with block `due_block`.
     """
 
     cursor: EarningCursor
@@ -106,6 +107,7 @@ class EarningRow:
     state: Literal["pending", "confirmed", "reversed"]
     confirmations: int
     confirmations_needed: int | None
+    due_block: int | None
     incarnation: int
 
 

@@ -109,9 +109,10 @@ class SeenBlock:
 class SeenEvent:
     """An event of a seen block: `amount` in base units, `credits` in micro-credits.
 
-    `role` is EARNS, ADDS or TAKES; only what earns has credits. What the protocol gives has the
-    ordinal BLOCK, UNCLE or WITHDRAWAL, and no transaction, but the hash of a block or an uncle, or
-    the index of a withdrawal.
+    `role` is EARNS, ADDS or TAKES; only what earns has credits. It is granted when its block is
+    confirmed, or `blocks_more` blocks later. What the protocol gives has the ordinal BLOCK, UNCLE
+    or WITHDRAWAL, and no transaction, but the hash of a block or an uncle, or the index of a
+    withdrawal.
     """
 
     block_number: int
@@ -123,6 +124,7 @@ class SeenEvent:
     wallet: bytes
     amount: int
     credits: int
+    blocks_more: int = 0
 
 
 @dataclass(frozen=True, slots=True)

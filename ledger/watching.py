@@ -320,6 +320,18 @@ class Watching:
                 bigints([event.credits for event in events]),
             ),
         )
+        waiting = [event for event in events if event.blocks_more]
+        if waiting:
+            await connection.execute(
+                "select creditd.let_events_wait(%s, %s, %s, %s, %s)",
+                (
+                    self._chain_id,
+                    self.epoch,
+                    byteas([event.tx_hash for event in waiting]),
+                    integers([event.ordinal for event in waiting]),
+                    bigints([event.blocks_more for event in waiting]),
+                ),
+            )
 
     async def _set_aside(
         self, connection: AsyncConnection[TupleRow], logs: Sequence[SetAside]

@@ -17,6 +17,7 @@ _CONTENTS: dict[str, LiteralString] = {
     "lot": "select lot::text from creditd.lot order by root_id, account_id, lot_no",
     "rule": "select rule::text from creditd.rule order by rule_id",
     "set_aside": "select set_aside::text from creditd.set_aside order by 1",
+    "waiting_event": "select waiting_event::text from creditd.waiting_event order by event_no",
     "wallet": "select wallet::text from creditd.wallet order by chain_id, address",
     "chain": "select chain_id, genesis, indexed_number, indexed_hash, confirmed_number,"
     " confirmed_hash, reorgs, state, reason from creditd.chain order by chain_id",

@@ -52,6 +52,7 @@ async def fill(database_url: str) -> BusyBook:
         await _expire(one, two, carol)
         await share(database_url, one, spending, app_id)
         await _hold_stakes(two)
+        await _let_one_wait(two)
         await _leave_something_pending(one, two)
         await watching_one.expire_idle(100)
     return BusyBook(app_id, alice.account, bob.account, carol.account)
@@ -125,6 +126,11 @@ async def _hold_stakes(chain: Chain) -> None:
     for days in (1, 2):
         await chain.block(confirm=False, days=days)
         await chain.confirm()
+
+
+async def _let_one_wait(chain: Chain) -> None:
+    """What one event earns waits, though its block is confirmed."""
+    await chain.block(replace(chain.event("plain", BOB, 9 * CREDIT), blocks_more=100))
 
 
 async def _leave_something_pending(one: Chain, two: Chain) -> None:

@@ -22,6 +22,7 @@ class Earned:
     ordinal: int = 0
     amount: int = 1
     role: int = EARNS
+    blocks_more: int = 0
 
 
 def source(
@@ -128,4 +129,5 @@ class FollowedChain:
             wallet=event.wallet,
             amount=event.amount,
             credits=event.credits,
+            blocks_more=event.blocks_more,
         )

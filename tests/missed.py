@@ -17,6 +17,7 @@ from contracts.catalogue import EVENTS
 from daemon.earning import Earnings, Followed, earnings_of
 from daemon.follower import Follower
 from daemon.reading import Block
+from daemon.waits import LongerWait
 from ledger.late import Late, Place
 from ledger.watching import SeenBlock, SeenEvent
 
@@ -59,8 +60,10 @@ def omit(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
     """Returns wallets, none at first, whose events the watcher does not see by a defect."""
     omitted: set[bytes] = set()
 
-    def seen(blocks: Sequence[Block], followed: Sequence[Followed]) -> Earnings:
-        found = earnings_of(blocks, followed)
+    def seen(
+        blocks: Sequence[Block], followed: Sequence[Followed], waits: Sequence[LongerWait]
+    ) -> Earnings:
+        found = earnings_of(blocks, followed, waits)
         return replace(
             found, events=tuple(each for each in found.events if each.wallet not in omitted)
         )

@@ -170,6 +170,7 @@ def test_an_earning_tells_its_event_and_how_far_it_is(database_url: str) -> None
                 state="pending",
                 confirmations=3,
                 confirmations_needed=2,
+                due_block=None,
                 incarnation=1,
             )
 

@@ -15,6 +15,7 @@ from conftest import fresh_database, name_of
 from corruptions import IN_THE_ENTRIES, IN_THE_LOTS_AND_EVENTS, Corruption
 from corruptions_of_stakes import IN_THE_STAKES
 from corruptions_of_the_database import IN_THE_DATABASE
+from corruptions_of_waits import IN_WHAT_WAITS
 
 from ledger import connecting, copying, findings, replay, replay_workers
 from ledger.audit import as_json, audit, audit_here, checks, render
@@ -25,7 +26,9 @@ from ledger.looking import View
 from ledger.release import laid_functions, laid_grants
 from ledger.spending import Spending
 
-CORRUPTIONS = IN_THE_ENTRIES + IN_THE_LOTS_AND_EVENTS + IN_THE_STAKES + IN_THE_DATABASE
+CORRUPTIONS = (
+    IN_THE_ENTRIES + IN_THE_LOTS_AND_EVENTS + IN_THE_STAKES + IN_WHAT_WAITS + IN_THE_DATABASE
+)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from daemon.making_good import replay, verify
 from daemon.produced import Produced
 from daemon.rules import Rule
 from daemon.sources import Source
+from daemon.waits import LongerWait
 from ledger.late import aside_rows
 from ledger.reading import Reading
 
@@ -364,6 +365,24 @@ def test_they_stand_beside_sources_of_logs(database_url: str) -> None:
             here.chain.mine_empty(DEPTH)
             await here.follow(stakes(), producers(addresses=(ALICE,)))
             assert available(here, ALICE) == [13]
+            await here.books_balance()
+
+    asyncio.run(main())
+
+
+def test_a_large_withdrawal_may_be_made_to_wait_longer(database_url: str) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            mine(here, bytes(20), (1, ALICE, ETHER), (2, BOB, ETHER // 1_000))
+            here.chain.mine_empty(DEPTH)
+            source = producers("withdrawal", max_reward=ETHER)
+            waits = (LongerWait(100 * CREDIT, 2),)
+            follower = await here.stand_by(replace(here.settings(source), waits=waits))
+            await follower.turn()
+            assert available(here, ALICE, BOB) == [0, 1]
+            here.chain.mine_empty(2)
+            await follower.turn()
+            assert available(here, ALICE, BOB) == [1_000, 1]
             await here.books_balance()
 
     asyncio.run(main())

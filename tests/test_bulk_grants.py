@@ -36,11 +36,11 @@ LINKED_AT: Final = {2: 2, 4: 0, 6: 5}
 # What the bulk is held against, laid by the owner of the books.
 _ONE_BY_ONE: Final[LiteralString] = """
 create or replace function creditd.grant_events(
-  p_chain bigint, p_after bigint, p_to bigint, p_accruals_only boolean
+  p_chain bigint, p_after bigint, p_to bigint, p_accruals_only boolean, p_waits boolean
 ) returns bigint language plpgsql set search_path = creditd, pg_temp as $$
 declare v record; g record; n bigint := 0;
 begin
-  for v in select * from events_to_grant(p_chain, p_after, p_to, p_accruals_only) x
+  for v in select * from events_to_grant(p_chain, p_after, p_to, p_accruals_only, p_waits) x
     order by x.block_number, x.log_index, x.role
   loop
     perform lock_with_links(array[v.root], array[v.account]);

@@ -136,7 +136,7 @@ def irreplaceable_types(stage: Stage) -> None:
 
 
 def older_tables(stage: Stage) -> None:
-    """The tables are those of four versions before, and so is what refunds do with them."""
+    """The tables are those of six versions before, and so is what refunds do with them."""
     Without("finish", "perform note_unbacked(a.root_id, a.account_id, p_refers)", "null")(stage)
     stage.rows("alter table creditd.charge_cause drop column unbacked")
     stage.rows("drop table creditd.status_change")
@@ -153,7 +153,7 @@ def older_tables(stage: Stage) -> None:
         "alter table creditd.event add constraint event_earns_by_a_rule"
         " foreign key (rule_id) references creditd.rule"
     )
-    stage.rows("drop table creditd.stake cascade")
+    stage.rows("drop table creditd.waiting_event, creditd.stake cascade")
     stage.rows("alter table creditd.chain drop column accruing_number")
     stage.rows(
         "alter table creditd.rule drop column divisor cascade, drop column rates_from cascade,"

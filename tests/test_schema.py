@@ -29,7 +29,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
     "creditd_watcher": frozenset(
         {
             *("lead_chain", "enter_rule", "leave_rules", "append_blocks", "see_events"),
-            "enter_blocks",
+            *("enter_blocks", "let_events_wait"),
             "note_total",
             *("set_logs_aside", "confirm_blocks", "drop_blocks", "reverse_blocks", "halt_chain"),
             *("resume_chain", "see_head", "expire_idle", "expire_reservations", "release_digest"),

@@ -31,7 +31,7 @@ from ledger.schema.books import (
     reservation,
     rule_use,
 )
-from ledger.schema.chains import block, chain, event, rule, set_aside
+from ledger.schema.chains import block, chain, event, rule, set_aside, waiting_event
 from ledger.schema.described import metadata
 from ledger.schema.operating import accepted_reorg, alarm, audited, rereading, upstream_status
 from ledger.schema.outbox import message, receiver
@@ -71,6 +71,7 @@ __all__ = [
     "set_aside",
     "status_change",
     "upstream_status",
+    "waiting_event",
     "wallet",
     "wallet_link",
 ]

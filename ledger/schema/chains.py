@@ -157,6 +157,17 @@ set_aside = table(
     index("set_aside_by_block", "chain_id, block_number"),
 )
 
+waiting_event = table(
+    "waiting_event",
+    sa.Column("event_no", BIGINT, nullable=False, autoincrement=False),
+    must("chain_id", BIGINT),
+    must("wallet", BYTES),
+    must("due_number", BIGINT),
+    key("waiting_event_pkey", "event_no"),
+    index("waiting_event_by_due", "chain_id, due_number"),
+    index("waiting_event_by_wallet", "wallet, chain_id"),
+)
+
 stake = table(
     "stake",
     must("rule_id", INT),

@@ -141,6 +141,7 @@ from (values
   ('status_change_is_signed', 'CHECK (((length(changed_by) >= 1) AND (length(changed_by) <= 100)))'),
   ('status_change_pkey', 'PRIMARY KEY (root_id, account_id, change_no)'),
   ('upstream_status_pkey', 'PRIMARY KEY (chain_id, node)'),
+  ('waiting_event_pkey', 'PRIMARY KEY (event_no)'),
   ('wallet_address_is_20_bytes', 'CHECK ((octet_length(address) = 20))'),
   ('wallet_by_account', 'CREATE UNIQUE INDEX wallet_by_account ON creditd.wallet USING btree (root_id, account_id)'),
   ('wallet_is_linked_whole', 'CHECK ((num_nulls(linked_root, linked_account, linked_at) = ANY (ARRAY[0, 3])))'),

@@ -1,5 +1,6 @@
--- promise: 2. Whatever lies at or below the last final block is confirmed, whatever lies above it is pending, and
---   both are in the blocks that we followed. Of the block that ends a period stakes are granted first.
+-- promise: 2. Whatever lies at or below the last final block is confirmed or waits for a later one, whatever lies
+--   above it is pending, and both are in the blocks that we followed. Of the block that ends a period stakes are
+--   granted first.
 -- row: An event on the wrong side, or of a block that the books know otherwise.
 -- scope: books
 
@@ -15,6 +16,10 @@ where v.state <> 'reversed' and (
   or case v.state
      when 'confirmed' then v.block_number > c.confirmed_number
        and (v.ordinal <> -1 or v.block_number is distinct from c.accruing_number)
-     else v.block_number <= c.confirmed_number or v.block_number > c.indexed_number or b.hash is null end
+     else v.block_number > c.indexed_number
+       or case when v.block_number > c.confirmed_number then b.hash is null
+          else not exists (
+            select from waiting_event y where y.event_no = v.event_no and y.due_number > c.confirmed_number) end
+     end
   or b.hash <> v.block_hash
   or b.time <> v.block_time)

@@ -2,10 +2,10 @@
 -- memory in the order of its account's events, and what was decided is written in bulk. Caps, debts and
 -- whatever else a grant may meet are for `grant_event`, one by one.
 
--- Grants what is pending above block `p_after` and up to `p_to`, or of that what stakes accrued only. Returns how
--- many events.
+-- Grants what is pending above block `p_after` and up to `p_to`, or of that what stakes accrued only. If any event
+-- of the chain `p_waits`, not those that do, but those that are due by then. Returns how many events.
 create or replace function creditd.grant_events(
-  p_chain bigint, p_after bigint, p_to bigint, p_accruals_only boolean
+  p_chain bigint, p_after bigint, p_to bigint, p_accruals_only boolean, p_waits boolean
 ) returns bigint
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
@@ -13,8 +13,8 @@ declare
   c_null_8 constant bytea := c_null || c_null || c_null || c_null || c_null || c_null || c_null || c_null;
   c_grant constant bytea := int8send(1);
   n integer; k integer; i record; g record; v_now timestamptz;
-  -- The events, in the order of accounts and on each as the chain has them.
-  v_events bigint[]; v_roots bigint[]; v_accounts bigint[]; v_rules integer[]; v_sources text[]; v_causes bytea[];
+  -- The events, in the order of accounts and on each as the chain has them, or as they are due.
+  v_events bigint[]; v_dues bigint[]; v_roots bigint[]; v_accounts bigint[]; v_rules integer[]; v_sources text[]; v_causes bytea[];
   v_incarnations integer[]; v_credits bigint[]; v_expires timestamptz[]; v_priorities smallint[];
   v_keys uuid[]; v_plain boolean[]; v_may_go_on boolean;
   v_onto bigint[] := '{}';  -- accounts that others' credits go on to
@@ -32,14 +32,17 @@ declare
   u integer := 0; u_root bigint[]; u_account bigint[]; u_lot bigint[]; u_left bigint[];
   v_later integer[] := '{}';
 begin
-  select array_agg(x.event_no), array_agg(x.root), array_agg(x.account), array_agg(x.rule_id), array_agg(x.source),
+  select array_agg(x.event_no), array_agg(x.due), array_agg(x.root), array_agg(x.account), array_agg(x.rule_id), array_agg(x.source),
       array_agg(x.cause), array_agg(x.incarnation), array_agg(x.credits), array_agg(x.expires), array_agg(x.priority),
       array_agg(grant_key(x.account, x.rule_id, x.cause, x.incarnation)), array_agg(x.plain),
       bool_or(x.incarnation > 1 or x.root <> x.account)
-    into v_events, v_roots, v_accounts, v_rules, v_sources, v_causes, v_incarnations, v_credits, v_expires,
+    into v_events, v_dues, v_roots, v_accounts, v_rules, v_sources, v_causes, v_incarnations, v_credits, v_expires,
       v_priorities, v_keys, v_plain, v_may_go_on
-    from (select * from events_to_grant(p_chain, p_after, p_to, p_accruals_only) e
-          order by e.root, e.account, e.block_number, e.log_index, e.role) x;
+    from (select * from (
+            select * from events_to_grant(p_chain, p_after, p_to, p_accruals_only, p_waits)
+            union all
+            select * from events_due(p_chain, p_to) where p_waits) e
+          order by e.root, e.account, e.due, e.block_number, e.log_index, e.role) x;
   n := coalesce(cardinality(v_events), 0);
   -- What an account is granted that was linked since, or a member that has left, goes on to another one.
   if v_may_go_on then
@@ -147,7 +150,7 @@ begin
   -- In the order of the chain: caps that all accounts share are for who comes first.
   for k in
     select t.k from unnest(v_later) t (k) join event e on e.event_no = v_events[t.k]
-    order by e.block_number, e.log_index, e.role
+    order by v_dues[t.k], e.block_number, e.log_index, e.role
   loop
     select x.o_lot, x.o_granted into strict g from event e join rule r on r.rule_id = e.rule_id
       cross join lateral grant_event(v_roots[k], v_accounts[k], e, r) x where e.event_no = v_events[k];
@@ -156,27 +159,62 @@ begin
   update event e set state = 'confirmed', root_id = t.root, account_id = t.account, lot_no = t.lot, granted = t.granted
     from unnest(v_events, v_roots, v_accounts, m_seq, v_credits) t (event_no, root, account, lot, granted)
     where e.event_no = t.event_no;
+  if p_waits then delete from waiting_event y where y.event_no = any (v_events); end if;
   return n;
 end $$;
 
--- The pending events above block `p_after` and up to `p_to`, whose they are and what of. No link comes or
--- goes while its wallet's row is held, so whose they are stays decided. What is not plain is for `grant_event`.
+-- What is to be known of an event that is granted with the block `p_due`. What is not plain is for `grant_event`.
+create or replace function creditd.as_granted(e creditd.event, w creditd.wallet, r creditd.rule, p_due bigint)
+returns table (
+  event_no bigint, due bigint, root bigint, account bigint, block_number bigint, log_index integer, role smallint,
+  rule_id integer, source text, cause bytea, incarnation integer, credits bigint, expires timestamptz,
+  priority smallint, plain boolean
+)
+language sql stable
+begin atomic
+  select (e).event_no, p_due, coalesce((e).root_id, (w).linked_root, (w).root_id),
+    coalesce((e).account_id, (w).linked_account, (w).account_id), (e).block_number, (e).log_index, (e).role, (e).rule_id,
+    (r).source, creditd.event_cause(e), (e).incarnation, (e).credits, creditd.lot_end((e).block_time, (r).expires_days),
+    (r).priority,
+    (e).incarnation = 1 and num_nonnulls(creditd.cap_day(r, (e).block_time), (r).operations) = 0;
+end;
+
+-- The pending events above block `p_after` and up to `p_to`, without those that wait, if any of the chain does. No
+-- link comes or goes while its wallet's row is held, so whose they are stays decided.
 create or replace function creditd.events_to_grant(
-  p_chain bigint, p_after bigint, p_to bigint, p_accruals_only boolean
+  p_chain bigint, p_after bigint, p_to bigint, p_accruals_only boolean, p_waits boolean
 ) returns table (
-  event_no bigint, root bigint, account bigint, block_number bigint, log_index integer, role smallint,
+  event_no bigint, due bigint, root bigint, account bigint, block_number bigint, log_index integer, role smallint,
   rule_id integer, source text, cause bytea, incarnation integer, credits bigint, expires timestamptz,
   priority smallint, plain boolean
 )
 language sql volatile
 begin atomic
-  select e.event_no, coalesce(e.root_id, w.linked_root, w.root_id), coalesce(e.account_id, w.linked_account, w.account_id),
-    e.block_number, e.log_index, e.role, e.rule_id, r.source, creditd.event_cause(e), e.incarnation, e.credits,
-    creditd.lot_end(e.block_time, r.expires_days), r.priority,
-    e.incarnation = 1 and num_nonnulls(creditd.cap_day(r, e.block_time), r.operations) = 0
+  select g.*
   from creditd.event e join creditd.wallet w on w.chain_id = e.chain_id and w.address = e.wallet
     join creditd.rule r on r.rule_id = e.rule_id
+    cross join lateral creditd.as_granted(e, w, r, e.block_number) g
   where e.chain_id = p_chain and e.block_number > p_after and e.block_number <= p_to and e.state = 'pending'
     and (e.ordinal = -1 or not p_accruals_only)
+    and (not p_waits or not exists (select from creditd.waiting_event y where y.event_no = e.event_no))
+  for share of w;
+end;
+
+-- The events that wait for a block up to `p_to`; whose they are stays decided, too.
+create or replace function creditd.events_due(p_chain bigint, p_to bigint) returns table (
+  event_no bigint, due bigint, root bigint, account bigint, block_number bigint, log_index integer, role smallint,
+  rule_id integer, source text, cause bytea, incarnation integer, credits bigint, expires timestamptz,
+  priority smallint, plain boolean
+)
+language sql volatile
+begin atomic
+  select g.*
+  from creditd.waiting_event y
+    -- The limit has each looked up by its key, however many a planner thinks there are.
+    cross join lateral (select x as event from creditd.event x where x.event_no = y.event_no limit 1) v
+    join creditd.wallet w on w.chain_id = y.chain_id and w.address = y.wallet
+    join creditd.rule r on r.rule_id = (v.event).rule_id
+    cross join lateral creditd.as_granted(v.event, w, r, y.due_number) g
+  where y.chain_id = p_chain and y.due_number <= p_to and (v.event).state = 'pending'
   for share of w;
 end;

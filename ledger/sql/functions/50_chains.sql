@@ -194,7 +194,7 @@ end $$;
 
 -- Confirms the pending events up to a block whose hash the caller knows to be final, and grants their
 -- credits: of more than `p_events_max` only those of the first blocks, for charges of their accounts wait
--- meanwhile; the cursor says up to where. A block that ends a period is confirmed by a call of its own, after
+-- meanwhile; the cursor says up to where. Events that wait are granted with the block that they wait for. A block that ends a period is confirmed by a call of its own, after
 -- calls that grant what stakes earned before it. Returns how many events, whether anybody waited (but the session
 -- `p_beside`, which appends blocks meanwhile), and up to where.
 create or replace function creditd.confirm_blocks(
@@ -207,6 +207,7 @@ declare
   b block;
   v_number bigint;
   v_ending bigint;
+  v_waits boolean;
 begin
   events := 0; waited := false; number := c.confirmed_number;
   if c.state = 'halted' or p_number <= c.confirmed_number then return; end if;
@@ -214,7 +215,8 @@ begin
   if b.hash is null or b.hash is distinct from p_hash then
     raise exception 'chain %: block % in the books is not the final one', p_chain, p_number using errcode = 'CD002';
   end if;
-  v_number := confirmable(c, p_number, p_events_max);
+  v_waits := exists (select from waiting_event y where y.chain_id = p_chain);
+  v_number := confirmable(c, p_number, p_events_max, v_waits);
   v_ending := block_that_ends_a_period(c, v_number);
   if v_ending = c.confirmed_number + 1 then  -- what stakes earned before it comes first
     events := accrue(c, v_ending, p_events_max);
@@ -223,7 +225,7 @@ begin
     if v_number < p_number then
       select * into strict b from block x where x.chain_id = p_chain and x.number = v_number;
     end if;
-    events := grant_events(p_chain, c.confirmed_number, v_number, false);
+    events := grant_events(p_chain, c.confirmed_number, v_number, false, v_waits);
     perform move_stakes(p_chain, c.confirmed_number, v_number);
     update chain x set confirmed_number = v_number, confirmed_hash = b.hash, confirmed_time = b.time,
         accruing_number = null
@@ -238,13 +240,27 @@ begin
 end $$;
 
 -- Up to which block, `p_number` at most, events are confirmed in one transaction: whole blocks, one at
--- least, and no further than so many events go.
-create or replace function creditd.confirmable(c creditd.chain, p_number bigint, p_events_max integer) returns bigint
+-- least, and no further than so many events go. What waits counts in the block that it waits for.
+create or replace function creditd.confirmable(
+  c creditd.chain, p_number bigint, p_events_max integer, p_waits boolean
+) returns bigint
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
   v_first bigint;
   v_beyond bigint;
 begin
+  if p_waits then
+    select (array_agg(t.due order by t.due))[1], (array_agg(t.due order by t.due))[p_events_max + 1] into v_first, v_beyond
+      from (
+        (select e.block_number as due from event e
+         where e.chain_id = c.chain_id and e.block_number > c.confirmed_number and e.block_number <= p_number
+           and not exists (select from waiting_event y where y.event_no = e.event_no)
+         order by e.block_number limit p_events_max + 1)
+        union all
+        (select y.due_number from waiting_event y where y.chain_id = c.chain_id and y.due_number <= p_number
+         order by y.due_number limit p_events_max + 1)) t;
+    return case when v_beyond is null then p_number else greatest(v_first, v_beyond - 1) end;
+  end if;
   select e.block_number into v_beyond from event e
     where e.chain_id = c.chain_id and e.block_number > c.confirmed_number and e.block_number <= p_number
     order by e.block_number offset p_events_max limit 1;
@@ -265,6 +281,7 @@ begin
     raise exception 'chain %: block % is confirmed', p_chain, coalesce(c.accruing_number, c.confirmed_number)
       using errcode = 'CD002';
   end if;
+  perform end_waiting(p_chain, p_to);
   with gone as (
     delete from event e
     where e.chain_id = p_chain and e.block_number > p_to and e.incarnation = 1 and e.state = 'pending' returning 1
@@ -306,6 +323,7 @@ declare
   v_count bigint := 0;
 begin
   perform lock_grants_above(p_chain, p_to);
+  perform end_waiting(p_chain, p_to);
   for v in
     select * from event e where e.chain_id = p_chain and e.block_number > p_to and e.state = 'confirmed'
     order by e.block_number desc, e.log_index desc, e.role desc

@@ -34,7 +34,7 @@ begin
         select from block b where b.chain_id = c.chain_id and b.number = t.number
           and (b.hash, b.time) is distinct from (t.hash, to_timestamp(t.time)))
       or exists (
-        select from event e where e.chain_id = c.chain_id and e.block_number = t.number and e.state = 'confirmed'
+        select from event e where e.chain_id = c.chain_id and e.block_number = t.number and e.state <> 'reversed'
           and (e.block_hash, e.block_time) is distinct from (t.hash, to_timestamp(t.time)))
     limit 1;
   if found then
@@ -44,11 +44,12 @@ begin
 end $$;
 
 -- Enters events of confirmed blocks and grants their credits; those that are in the books already stay as they
--- are. The caller has proven them. Returns how many came in.
+-- are. One that waits so many blocks more is granted with the last of them, at once if that is confirmed. The
+-- caller has proven them. Returns how many came in.
 create or replace function creditd.admit_late(
   p_chain bigint, p_epoch bigint, p_blocks bigint[], p_hashes bytea[], p_times bigint[], p_tx_hashes bytea[],
   p_ordinals integer[], p_roles smallint[], p_log_indexes integer[], p_rules integer[], p_wallets bytea[],
-  p_amounts numeric[], p_credits bigint[]
+  p_amounts numeric[], p_credits bigint[], p_blocks_more bigint[]
 ) returns bigint
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
@@ -64,10 +65,10 @@ begin
     raise exception 'chain %: block % is none that source % is followed in', c.name, v.block, coalesce(v.name, '?')
       using errcode = 'CD005';
   end if;
-  -- Pending it may only be above the last confirmed block: there it is another's word against the caller's.
+  -- Above the last confirmed block it is another's word against the caller's; below, what is pending waits.
   select e.block_number into v from unnest(p_tx_hashes, p_ordinals, p_roles) t (tx, ord, role)
     join event e on e.chain_id = p_chain and e.tx_hash = t.tx and e.ordinal = t.ord and e.role = t.role
-    where e.state = 'pending' limit 1;
+    where e.state = 'pending' and e.block_number > c.confirmed_number limit 1;
   if found then
     raise exception 'chain %: the books have one of these events in block %, which is not confirmed yet',
       c.name, v.block_number using errcode = 'CD005';
@@ -91,8 +92,9 @@ begin
       where e.state = 'reversed';
   get diagnostics v_count = row_count;
   if v_count > 0 then
-    -- Up to the last confirmed block nothing else is pending: just these are granted.
-    perform grant_events(p_chain, (select min(x) from unnest(p_blocks) x) - 1, c.confirmed_number, false);
+    perform enter_waiting(p_chain, p_tx_hashes, p_ordinals, p_blocks_more);
+    -- Up to the last confirmed block nothing else is pending but what waits: just these are granted.
+    perform grant_events(p_chain, (select min(x) from unnest(p_blocks) x) - 1, c.confirmed_number, false, true);
     perform change_stake_late(r, t.wallet)
       from (select distinct x.rule, x.wallet from unnest(p_rules, p_wallets, p_roles) x (rule, wallet, role)
             where x.role > 0) t join rule r on r.rule_id = t.rule;

@@ -196,7 +196,7 @@ begin
   update chain x set accruing_number = p_number where x.chain_id = c.chain_id;
   if v_wallets is null then return 0; end if;
   perform see_accruals(c, b, r, v_end, v_wallets, v_amounts, v_earned, c_grant_max);
-  return grant_events(c.chain_id, p_number - 1, p_number, true);
+  return grant_events(c.chain_id, p_number - 1, p_number, true, false);
 end $$;
 
 -- Writes accruals down as events of the block that ends their period. Their identity takes the place of a

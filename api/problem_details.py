@@ -1,0 +1,85 @@
+"""What the bodies of problems say (RFC 9457): types that make them and the OpenAPI document."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from api.wire import AccountName, Credits
+
+
+class Problem(Struct, frozen=True):
+    """Why a request was refused, and what helps."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+class FieldError(Struct, frozen=True):
+    """What is wrong with one field of the body, parameter of the query or header."""
+
+    field: str
+    message: str
+
+
+class InvalidRequest(Problem, frozen=True):
+    """The fields to mend."""
+
+    errors: list[FieldError]
+
+
+class MissingScope(Problem, frozen=True):
+    """The scope the API key lacks."""
+
+    scope: str
+
+
+class Remedy(Struct, frozen=True, omit_defaults=True):
+    """Something that helps: `wait` for pending credits, or `earn` more."""
+
+    kind: Literal["wait", "earn"]
+    detail: str
+    retry_after: int | None = None
+
+
+class InsufficientCredits(Problem, frozen=True):
+    """What the operation costs and what the account has. `missing` includes the debt."""
+
+    account: AccountName
+    operation: str
+    units: int
+    price_version: int
+    required: Credits
+    available: Credits
+    pending: Credits
+    missing: Credits
+    debt: Credits
+    remedies: list[Remedy]
+
+
+class OverBudget(Problem, frozen=True):
+    """What the operation costs and what the member's budget leaves in its period."""
+
+    price_version: int
+    required: Credits
+    left: Credits
+
+
+class PriceChanged(Problem, frozen=True):
+    """The price version in force."""
+
+    price_version: int
+
+
+class UnknownOperation(Problem, frozen=True):
+    """Operations that have a price; not all of them where there are many."""
+
+    operations: list[str]
+
+
+class MoreThanTaken(Problem, frozen=True):
+    """What can still be given back of the charge."""
+
+    refundable: Credits
