@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from psycopg.rows import TupleRow
 
-from ledger.array_parameters import bigints, byteas, integers, smallints, texts
+from ledger.array_parameters import bigints, byteas
 from ledger.connecting import translating
 from ledger.session import Session
+from ledger.sighting_columns import aside_columns, event_columns
 from ledger.watching import RuleEntry, SeenBlock, SeenEvent, SetAside
 
 # All accounts of a transaction are held until it ends, and charges of them wait.
@@ -262,7 +263,11 @@ class Late:
                     cursor = await connection.execute(
                         "select creditd.admit_late(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
                         " %s::numeric[], %s, %s)",
-                        (self._chain_id, epoch, *_columns(blocks, events)),
+                        (
+                            *(self._chain_id, epoch, *_of_blocks(blocks, events)),
+                            *event_columns(events),
+                            bigints([event.blocks_more for event in events]),
+                        ),
                     )
                     row = await cursor.fetchone()
                     count = 0 if row is None else int(row[0])
@@ -270,7 +275,10 @@ class Late:
                     await connection.execute(
                         "select creditd.set_late_aside(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
                         " %s, %s)",
-                        (self._chain_id, epoch, *_aside_columns(blocks, set_aside)),
+                        (
+                            *(self._chain_id, epoch, *_of_blocks(blocks, set_aside)),
+                            *aside_columns(set_aside),
+                        ),
                     )
         return count
 
@@ -316,34 +324,13 @@ def _parts(events: Sequence[SeenEvent]) -> list[list[SeenEvent]]:
     return parts
 
 
-def _columns(blocks: Mapping[int, SeenBlock], events: Sequence[SeenEvent]) -> tuple[object, ...]:
+def _of_blocks(
+    blocks: Mapping[int, SeenBlock], seen: Sequence[SeenEvent] | Sequence[SetAside]
+) -> tuple[object, ...]:
+    """Return number, hash and time of the block of each."""
+    numbers = [each.block_number for each in seen]
     return (
-        bigints([event.block_number for event in events]),
-        byteas([blocks[event.block_number].hash for event in events]),
-        bigints([blocks[event.block_number].time for event in events]),
-        byteas([event.tx_hash for event in events]),
-        integers([event.ordinal for event in events]),
-        smallints([event.role for event in events]),
-        integers([event.log_index for event in events]),
-        integers([event.rule_id for event in events]),
-        byteas([event.wallet for event in events]),
-        texts([str(event.amount) for event in events]),
-        bigints([event.credits for event in events]),
-        bigints([event.blocks_more for event in events]),
-    )
-
-
-def _aside_columns(blocks: Mapping[int, SeenBlock], logs: Sequence[SetAside]) -> tuple[object, ...]:
-    return (
-        bigints([log.block_number for log in logs]),
-        byteas([blocks[log.block_number].hash for log in logs]),
-        bigints([blocks[log.block_number].time for log in logs]),
-        byteas([log.tx_hash for log in logs]),
-        integers([log.ordinal for log in logs]),
-        integers([log.log_index for log in logs]),
-        integers([log.rule_id for log in logs]),
-        byteas([log.address for log in logs]),
-        texts([" ".join(topic.hex() for topic in log.topics) for log in logs]),
-        byteas([log.data for log in logs]),
-        texts([log.reason for log in logs]),
+        bigints(numbers),
+        byteas([blocks[number].hash for number in numbers]),
+        bigints([blocks[number].time for number in numbers]),
     )

@@ -13,10 +13,11 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from ledger.array_parameters import bigints, byteas, integers, smallints, texts
+from ledger.array_parameters import bigints, byteas, integers
 from ledger.connecting import translating
 from ledger.errors import AnotherLeader
 from ledger.session import Session
+from ledger.sighting_columns import aside_columns, event_columns
 from ledger.sightings import (
     ADDS,
     EARNS,
@@ -310,14 +311,7 @@ class Watching:
                 self._chain_id,
                 self.epoch,
                 bigints([event.block_number for event in events]),
-                byteas([event.tx_hash for event in events]),
-                integers([event.ordinal for event in events]),
-                smallints([event.role for event in events]),
-                integers([event.log_index for event in events]),
-                integers([event.rule_id for event in events]),
-                byteas([event.wallet for event in events]),
-                texts([str(event.amount) for event in events]),
-                bigints([event.credits for event in events]),
+                *event_columns(events),
             ),
         )
         waiting = [event for event in events if event.blocks_more]
@@ -337,20 +331,12 @@ class Watching:
         self, connection: AsyncConnection[TupleRow], logs: Sequence[SetAside]
     ) -> None:
         await connection.execute(
-            "select creditd.set_logs_aside(%s, %s, %s::bigint[], %s::bytea[], %s::integer[],"
-            " %s::integer[], %s::integer[], %s::bytea[], %s::text[], %s::bytea[], %s::text[])",
+            "select creditd.set_logs_aside(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 self._chain_id,
                 self.epoch,
-                [log.block_number for log in logs],
-                [log.tx_hash for log in logs],
-                [log.ordinal for log in logs],
-                [log.log_index for log in logs],
-                [log.rule_id for log in logs],
-                [log.address for log in logs],
-                [" ".join(topic.hex() for topic in log.topics) for log in logs],
-                [log.data for log in logs],
-                [log.reason for log in logs],
+                bigints([log.block_number for log in logs]),
+                *aside_columns(logs),
             ),
         )
 
