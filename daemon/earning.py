@@ -87,13 +87,13 @@ def earnings_of(
                     continue
                 for sighting in _sightings(block, log, following, forms):
                     if isinstance(sighting, SeenEvent):
-                        events.append(_waiting(sighting, waits))
+                        events.append(_waiting(sighting, waits) if waits else sighting)
                     else:
                         set_aside.append(sighting)
         for reward, following in product(block.rewards, producing):
             match _rewarded(block, reward, following):
                 case SeenEvent() as event:
-                    events.append(_waiting(event, waits))
+                    events.append(_waiting(event, waits) if waits else event)
                 case SetAside() as aside:
                     set_aside.append(aside)
     return Earnings(tuple(events), tuple(set_aside))
