@@ -11,6 +11,7 @@ from daemon.evidence import Watched
 from daemon.mistakes import Unfit
 from daemon.reading import (
     Block,
+    BlockRef,
     Moved,
     Unprovable,
     Violated,
@@ -130,7 +131,7 @@ class Rereader:
         where another one contradicts.
         """
         node, blocks = await self._blocks(first, last, kinds_of(followed))
-        await self._require_agreement(node, blocks[-1])
+        await self._require_agreement(node, blocks)
         earnings = earnings_of(blocks, followed, self.chain.waits)
         until = blocks[-1].number
         recorded = await self.late.recorded(first, until)
@@ -146,7 +147,7 @@ class Rereader:
     async def logs_of(self, number: int, kinds: Watched) -> Block:
         """Return one block with its logs of some kinds, proven. Raises CannotRead."""
         node, blocks = await self._blocks(number, number, kinds)
-        await self._require_agreement(node, blocks[0])
+        await self._require_agreement(node, blocks)
         return blocks[0]
 
     async def _blocks(self, first: int, last: int, kinds: Watched) -> tuple[Node, Sequence[Block]]:
@@ -168,11 +169,15 @@ class Rereader:
     def _upstreams(self) -> Upstreams:
         return Upstreams(self.nodes, min(self.chain.agree, len(self.nodes)))
 
-    async def _require_agreement(self, node: Node, block: Block) -> None:
+    async def _require_agreement(self, node: Node, blocks: Sequence[Block]) -> None:
+        read = {block.number: block.hash for block in blocks}
+
+        async def known(number: int) -> bytes | None:
+            return read.get(number) or await self.late.hash_of(number)
+
+        last = BlockRef(blocks[-1].number, blocks[-1].hash)
         try:
-            await self._upstreams().require_agreement(
-                node, block.number, block.hash, self.chain.trust
-            )
+            await self._upstreams().require_agreement(node, last, known, self.chain.trust)
         except TooFewAgree as error:
             raise CannotRead(str(error)) from error
         except Disagreement as error:

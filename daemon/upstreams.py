@@ -8,7 +8,16 @@ from typing import Final, TypeVar
 
 import structlog
 
-from daemon.reading import Block, Moved, Trust, Unprovable, Violated, read_hash
+from daemon.reading import (
+    Block,
+    BlockRef,
+    Moved,
+    Trust,
+    Unprovable,
+    Violated,
+    read_hash,
+    read_head,
+)
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 
 # Whoever has failed is left alone for a while, and longer each time, up to about as long as a
@@ -17,6 +26,7 @@ REST_SECONDS_MIN: Final = 1.0
 REST_SECONDS_MAX: Final = 60.0
 
 _T = TypeVar("_T")
+Known = Callable[[int], Awaitable[bytes | None]]
 
 log = structlog.get_logger()
 
@@ -95,25 +105,33 @@ class Upstreams:
         return found
 
     async def require_agreement(
-        self, asked: Node, number: int, block: bytes, trust: Trust = "proof"
+        self, asked: Node, block: BlockRef, known: Known, trust: Trust = "proof"
     ) -> None:
         """Require that nobody contradicts what `asked` says of a block that is to be final.
 
-        Who does not answer, or does not have the block yet, contradicts nobody; but as many as
-        are to agree must have it. Below block 0 there is nothing to disagree about. Raises
-        Disagreement and TooFewAgree.
+        Who does not answer contradicts nobody. Who has not got the block yet is held to its head:
+        `known` is asked for the hash below the block at that height, None if there is none to
+        compare with. As many as are to agree must have the block itself. Below block 0 there is
+        nothing to disagree about. Raises Disagreement and TooFewAgree.
         """
-        if number < 0:
+        if block.number < 0:
             return
         others = [node for node in self.nodes if node is not asked]
-        found = await asyncio.gather(*(self._hash_of(node, number, trust) for node in others))
-        shown = [(n.endpoint, hash_) for n, hash_ in zip(others, found, strict=True) if hash_]
-        if any(hash_ != block for _, hash_ in shown):
-            everybody = [(asked.endpoint, block), *shown]
-            said = ", ".join(f"{endpoint} has 0x{found.hex()}" for endpoint, found in everybody)
-            raise Disagreement(number, said)
-        if 1 + len(shown) < self.agree:
-            raise TooFewAgree(number, 1 + len(shown), self.agree)
+        found = await asyncio.gather(*(self._shown(node, block.number, trust) for node in others))
+        count = 1
+        for node, shown in zip(others, found, strict=True):
+            if shown is None or shown.number > block.number:
+                continue
+            has_it = shown.number == block.number
+            ours = block.hash if has_it else await known(shown.number)
+            if ours is not None and shown.hash != ours:
+                said = (
+                    f"{asked.endpoint} has 0x{ours.hex()}, {node.endpoint} has 0x{shown.hash.hex()}"
+                )
+                raise Disagreement(shown.number, said)
+            count += has_it
+        if count < self.agree:
+            raise TooFewAgree(block.number, count, self.agree)
 
     async def require_same(
         self,
@@ -147,9 +165,13 @@ class Upstreams:
             raise contradiction
         raise TooFewAgree(blocks[-1].number, count, self.agree)
 
-    async def _hash_of(self, node: Node, number: int, trust: Trust) -> bytes | None:
+    async def _shown(self, node: Node, number: int, trust: Trust) -> BlockRef | None:
+        """Return a node's block at a height, or its head if that is lower; None if it has none."""
         try:
-            return await read_hash(node, number, trust)
+            shown = await read_hash(node, number, trust)
+            return await read_head(node, trust) if shown is None else BlockRef(number, shown)
+        except Moved:
+            return None
         except (NodeUnavailable, NodeRefused, Violated, Unprovable) as error:
             self.failed(node, error)
             return None

@@ -84,21 +84,32 @@ async def _decide(view: View, watching: Watching, chain: Chain, sight: Sight) ->
     ancestor = await _common_ancestor(view, watching, step.number)
     shown, reverses = None, chain.on_deep_reorg == "reverse"
     if ancestor is None or ancestor < sight.position.granted_number:
-        shown = await _require_others_left(view, sight.position.granted_number)
+        shown = await _require_others_left(view, watching, sight.position.granted_number, ancestor)
         reverses = reverses or await _is_accepted(view, watching, sight.position, ancestor, shown)
     return after_fork(
         sight.position, ancestor, reverses=reverses, other_hash=shown, name=chain.name
     )
 
 
-async def _require_others_left(view: View, granted_number: int) -> bytes | None:
-    """Require that no other node still shows the confirmed block that this one has left.
+async def _require_others_left(
+    view: View, watching: Watching, granted_number: int, ancestor: int | None
+) -> bytes | None:
+    """Require that no other node still shows a confirmed block that this one has left.
 
-    Returns what this one shows there, None if it has no such block.
+    Returns what this one shows at the last of them, None if it has no such block.
     """
+
+    async def left_for(number: int) -> bytes | None:
+        if ancestor is not None and number <= ancestor:
+            return None
+        shown = await view.hash_at(number)
+        if shown is None or shown == await watching.hash_at(number):
+            raise Moved(f"the node shows no other block {number} than the books any more")
+        return shown
+
     shown = await view.hash_at(granted_number)
     if shown is not None:
-        await view.require_agreement(granted_number, shown)
+        await view.require_agreement(BlockRef(granted_number, shown), left_for)
     return shown
 
 
@@ -147,14 +158,14 @@ async def _do(
             await halt(watching, chain, step)
         case Wait(_, agrees):
             if halted and agrees:
-                await view.require_agreement(*await _confirmed(watching, position))
+                await view.require_agreement(await _confirmed(watching, position), watching.hash_at)
                 await watching.resume()
             await watching.see_head(sight.head.number)
 
 
-async def _confirmed(watching: Watching, position: Position) -> tuple[int, bytes]:
+async def _confirmed(watching: Watching, position: Position) -> BlockRef:
     number = position.granted_number
-    return number, await _known(watching, number)
+    return BlockRef(number, await _known(watching, number))
 
 
 async def _known(watching: Watching, number: int) -> bytes:
@@ -267,6 +278,9 @@ async def _to_confirm(
     last = max(just_read, default=sight.position.indexed_number)
     final, confirmed = sight.final, sight.position.confirmed_number
 
+    async def shown(number: int) -> bytes | None:
+        return just_read.get(number) or await watching.hash_at(number)
+
     async def known(number: int) -> bytes:
         return just_read.get(number) or await _known(watching, number)
 
@@ -277,7 +291,7 @@ async def _to_confirm(
     if number <= confirmed:
         return None
     block = await known(number)
-    await view.require_agreement(number, block)
+    await view.require_agreement(BlockRef(number, block), shown)
     return number, block
 
 

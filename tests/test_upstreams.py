@@ -9,6 +9,7 @@ from fakenode import Faults, Status, serve
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
 
 from daemon.config import Finalized
+from daemon.reading import BlockRef
 from daemon.rpc import Node
 from daemon.upstreams import REST_SECONDS_MAX, REST_SECONDS_MIN, Upstreams
 
@@ -250,10 +251,42 @@ def test_nothing_is_confirmed_before_so_many_nodes_have_it_as_are_to_agree(
     asyncio.run(main())
 
 
+def test_a_node_that_stays_ahead_with_blocks_of_its_own_is_held_to_the_heads_of_others(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, second):
+            here.chain.mine_empty(2)
+            true = here.chain.branch
+            follower = await here.follow()
+            made_up = here.chain.fork_from(here.chain.head.number)
+            for ahead in range(3):
+                # None of what it confirms is there yet, where the other node is.
+                second.branch = true
+                here.chain.switch_to(made_up)
+                here.chain.mine(here.stake(BOB, 1_000))
+                here.chain.mine_empty(DEPTH + 2)
+                await follower.turn()
+                here.chain.switch_to(true)
+                here.chain.mine_empty(1)
+                here.chain.switch_to(made_up)
+                if ahead:
+                    assert here.books.standing().state == "halted"
+                    assert "disagree about block" in (here.books.standing().reason or "")
+            assert here.books.live_grants() <= 1_000 * CREDIT  # what nobody could contradict
+
+    asyncio.run(main())
+
+
+async def nothing_known(_number: int) -> bytes | None:
+    return None
+
+
 def test_nothing_is_asked_of_nodes_below_the_first_block() -> None:
     async def main() -> None:
         async with Node("http://127.0.0.1:1") as first, Node("http://127.0.0.1:2") as second:
-            await Upstreams([first, second], NODES).require_agreement(first, -1, bytes(32))
+            upstreams, below = Upstreams([first, second], NODES), BlockRef(-1, bytes(32))
+            await upstreams.require_agreement(first, below, nothing_known)
 
     asyncio.run(main())
 
