@@ -115,6 +115,32 @@ def test_blocks_on_top_are_counted_on_the_fork_that_is_read(database_url: str) -
     asyncio.run(main())
 
 
+def test_blocks_ahead_that_the_node_has_left_are_not_granted_by_what_is_final_now(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parting = BLOCKS_PER_PART_AT_FIRST // 2
+
+    async def main() -> None:
+        async with scene(database_url) as here:
+            here.chain.mine_empty(parting)
+            here.chain.mine(here.stake(BOB, 100))
+            here.chain.mine_empty(BLOCKS_PER_PART_AT_FIRST)
+            with monkeypatch.context() as patch:
+                patch.setattr("daemon.follower.STEPS_PER_TURN_MAX", 1)
+                follower = await here.follow(span_max=parting // 2)
+            # Blocks on both sides of the parting are ahead now.
+            height = here.chain.head.number
+            here.chain.fork_from(parting)
+            here.chain.mine(here.stake(ALICE, 1))
+            here.chain.mine_empty(height - here.chain.head.number)
+            await follower.turn()
+            assert here.books.account(BOB).granted == 0
+            assert here.books.standing().state == "following"
+            assert here.books.account(ALICE).available == CREDIT
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("span_max", [1, 10])
 def test_a_final_block_of_another_fork_than_the_heads_confirms_nothing(
     database_url: str, monkeypatch: pytest.MonkeyPatch, span_max: int

@@ -15,6 +15,7 @@ from simulation.telling import tell, tell_many
 # Seeds that once found something, and what.
 NOTABLE_SEEDS = {
     1_000_366: "the books began with a block that the node had not called final",
+    1_001_012: "blocks ahead were confirmed, though their node had gone to a fork without them",
     1_001_420: "a fork was confirmed up to below a final block that was not on it",
     182: "a block that was read ahead, then left, was confirmed once its height was final",
 }
