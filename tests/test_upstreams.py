@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from fakenode import Faults, Status, serve
@@ -11,8 +11,11 @@ from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
 from daemon.config import Finalized
 from daemon.rpc import Node
 from daemon.upstreams import REST_SECONDS_MAX, REST_SECONDS_MIN, Upstreams
+from daemon.view import View
+from ledger.watching import Position
 
 NODES = 2
+FAR = 50  # blocks: further than what is read ahead at first
 
 
 @asynccontextmanager
@@ -285,3 +288,33 @@ def test_who_fails_rests_longer_each_time_and_is_forgiven_when_it_serves(
 def test_only_so_many_nodes_can_agree_as_there_are(agree: int) -> None:
     with pytest.raises(ValueError, match="cannot agree"):
         Upstreams([Node("http://a"), Node("http://b")], agree)
+
+
+def test_who_takes_a_nodes_place_is_asked_for_all_that_the_other_has_shown(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, second):
+            here.chain.mine_empty(FAR)
+            shown_by_first = here.chain.branch
+            second.branch = here.chain.fork_from(2)
+            here.chain.mine_empty(FAR)
+            here.chain.switch_to(shown_by_first)
+            settings = here.settings(span_max=2)
+            parting = here.chain.block(2).hash
+            async with AsyncExitStack() as stack:
+                nodes = [
+                    await stack.enter_async_context(Node(url.reveal())) for url in settings.rpc_urls
+                ]
+                view = View(Upstreams(nodes), settings, frozenset())
+                stack.push_async_callback(view.close)
+                for node, branch in zip(nodes, (shown_by_first, second.branch), strict=True):
+                    view.use(node)
+                    sight = await view.sight(Position("syncing", None, 2, parting, 2, 2))
+                    assert sight.head.hash == branch.blocks[-1].hash
+                    found = await view.blocks(3, 4, until=sight.head.number)
+                    assert [block.hash for block in found] == [
+                        block.hash for block in branch.blocks[3:5]
+                    ]
+
+    asyncio.run(main())
