@@ -62,6 +62,21 @@ def test_a_stake_earns_by_the_second_and_is_granted_once_a_day(database_url: str
     assert has(database_url, ALICE) == 3 * CREDIT
 
 
+def test_who_took_out_more_than_was_seen_to_come_in_keeps_what_was_earned_until_then(
+    database_url: str,
+) -> None:
+    async def story(stakes: Staking) -> None:
+        await stakes.block(MIDNIGHT, (ALICE, 2 * TOKEN))
+        await stakes.block(MIDNIGHT + DAY // 2, (ALICE, -3 * TOKEN))
+        await stakes.block(MIDNIGHT + DAY)
+        await stakes.block(MIDNIGHT + 2 * DAY, (ALICE, 2 * TOKEN))
+        await stakes.block(MIDNIGHT + 3 * DAY)
+        await stakes.confirm()
+
+    follow(database_url, story)
+    assert accruals(database_url) == [(1, ALICE, CREDIT), (3, ALICE, CREDIT)]
+
+
 def test_what_is_granted_says_which_period_of_whose_stake(database_url: str) -> None:
     async def story(stakes: Staking) -> None:
         await stakes.block(MIDNIGHT, (ALICE, TOKEN))
