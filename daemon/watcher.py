@@ -84,19 +84,22 @@ async def _decide(view: View, watching: Watching, chain: Chain, sight: Sight) ->
     ancestor = await _common_ancestor(view, watching, step.number)
     shown, reverses = None, chain.on_deep_reorg == "reverse"
     if ancestor is None or ancestor < sight.position.granted_number:
-        shown = await _require_others_left(view, sight.position.granted_number)
+        shown = await _require_left(view, watching, sight.position.granted_number)
         reverses = reverses or await _is_accepted(view, watching, sight.position, ancestor, shown)
     return after_fork(
         sight.position, ancestor, reverses=reverses, other_hash=shown, name=chain.name
     )
 
 
-async def _require_others_left(view: View, granted_number: int) -> bytes | None:
-    """Require that no other node still shows the confirmed block that this one has left.
+async def _require_left(view: View, watching: Watching, granted_number: int) -> bytes | None:
+    """Require that the node has left the confirmed block for good, and no other one shows it still.
 
-    Returns what this one shows there, None if it has no such block.
+    Returns what the node shows there, None if it has no such block. Raises Moved where it has come
+    back meanwhile.
     """
     shown = await view.hash_at(granted_number)
+    if granted_number >= 0 and shown == await watching.hash_at(granted_number):
+        raise Moved(f"the node shows the confirmed block {granted_number} again")
     if shown is not None:
         await view.require_agreement(granted_number, shown)
     return shown

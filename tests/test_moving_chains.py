@@ -42,6 +42,34 @@ def test_a_chain_that_moves_while_it_is_read_is_read_again(database_url: str) ->
     asyncio.run(main())
 
 
+def test_a_chain_that_comes_back_to_a_confirmed_block_while_it_is_looked_for_does_not_halt_for_it(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            here.chain.mine(here.stake(ALICE, 1))
+            here.chain.mine_empty(DEPTH + 3)
+            follower = await here.follow()
+            stays, head = here.chain.branch, here.chain.head.number
+            leaves = here.chain.fork_from(1)
+            here.chain.mine_empty(head)
+            for moment in range(REQUESTS_MAX):
+                here.chain.switch_to(leaves)
+                switch_at(here, moment, stays)
+                await follower.turn()
+                # What a person could accept is another block than the one that is confirmed.
+                assert (
+                    here.books.rows("select from creditd.chain where other_hash = confirmed_hash")
+                    == []
+                )
+                here.faults.before_request = None
+                here.chain.switch_to(stays)
+                await follower.turn()
+                assert here.books.standing().state == "following"
+
+    asyncio.run(main())
+
+
 def switch_at(here: Scene, moment: int, other: Branch) -> None:
     """Let another branch be the canonical one from the next turn's request number `moment` on."""
     asked = 0
