@@ -184,6 +184,7 @@ def _is_wrong(faults: Faults) -> bool:
             faults.drop_from_batches,
             faults.repeat_in_batches,
             faults.refuses,
+            faults.logs.refuse,
             faults.batch_calls_max,
             faults.chain_id,
             not faults.finalized_tag,
