@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-from fakelogs import Refusal, limited
+from fakelogs import Json, Refusal, limited
 from fakenode import Failure, Reset, Says, Silence, Status, Truncated
 
 from simulation.drawn import Drawn
@@ -179,6 +179,7 @@ class Happenings:
         machine, head = self._machine(), self.world.head.number
         if self.drawn.verify == "off":  # those that are to agree do not lie alike
             machine = self.rng.choice(self.urls[0].machines)
+            machine.faults.logs.change = self.rare.choice((None, _nothing_found))
         faults = machine.faults
         kind = self.rng.choice(
             (
@@ -277,3 +278,8 @@ class Happenings:
             self.finality_held = False
         else:
             self.world.floor = max(self.world.floor, final)
+
+
+def _nothing_found(logs: list[Json]) -> object:
+    del logs
+    return []

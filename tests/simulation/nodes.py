@@ -185,6 +185,7 @@ def _is_wrong(faults: Faults) -> bool:
             faults.repeat_in_batches,
             faults.refuses,
             faults.logs.refuse,
+            faults.logs.change,
             faults.batch_calls_max,
             faults.chain_id,
             not faults.finalized_tag,

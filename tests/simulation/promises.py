@@ -29,6 +29,9 @@ _BALANCES: LiteralString = """
     from creditd.wallet w join creditd.account a using (root_id, account_id)
     where w.chain_id = %s and a.available <> a.debt"""
 _ASIDE: LiteralString = "select tx_hash, ordinal from creditd.set_aside where chain_id = %s"
+_ACCEPTED: LiteralString = """
+    select new_hash from creditd.accepted_reorg
+    where (chain_id, number, left_hash) = (%s, %s, %s)"""
 _OLDEST: LiteralString = """
     select hash, number from creditd.block where chain_id = %s order by number limit 1"""
 
@@ -91,6 +94,7 @@ class Promises:
         if before is None:
             return
         self._a_block_leaves_for_another_one_only(before, after)
+        self._what_is_granted_is_taken_back_by_leave_only(books, before, after)
         self._a_halt_ends_by_proof(before, after)
         self._leaders_do_not_go_back(before, after)
         if still:
@@ -148,6 +152,18 @@ class Promises:
         below = path[: len(kept) + 1]
         if not any(self.seen.shows(each.number, each.hash, otherwise=True) for each in below):
             raise Broken(f"block {below[-1].number} left the books, and nobody showed another one")
+
+    def _what_is_granted_is_taken_back_by_leave_only(
+        self, books: Books, before: Standing, after: Standing
+    ) -> None:
+        """The settings allow it, or somebody has accepted the very block that was shown."""
+        stays = {block.hash for block in self.world.path_to(after.indexed_hash)}
+        number, left = before.granted, before.granted_hash
+        if self.drawn.on_deep_reorg == "reverse" or number < 0 or left in stays:
+            return
+        accepted = books.rows(_ACCEPTED, self.world.chain.chain_id, number, left)
+        if not any(self.seen.shows(number, other) for (other,) in accepted):
+            raise Broken(f"block {number} was taken back, and nobody accepted what was shown")
 
     def _a_halt_ends_by_proof(self, before: Standing, after: Standing) -> None:
         ended = before.state == "halted" and after.state != "halted" and after.confirmed >= 0
