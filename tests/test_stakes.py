@@ -195,6 +195,32 @@ def test_many_stakes_are_granted_in_parts_and_a_fork_between_them_takes_all_back
     follow(database_url, story)
 
 
+def test_pending_blocks_that_leave_above_a_period_granted_in_part_change_nothing_of_it(
+    database_url: str,
+) -> None:
+    crowd = [each.to_bytes(20) for each in range(1, 121)]
+
+    async def story(stakes: Staking) -> None:
+        await stakes.block(MIDNIGHT, *((wallet, TOKEN) for wallet in crowd))
+        ending = await stakes.block(MIDNIGHT + DAY)
+        await stakes.block(MIDNIGHT + DAY + 1)
+        for _ in range(CONFIRMS_MAX):
+            await stakes.chain.confirm(ending)
+            if (await stakes.chain.watching.position()).granted_number == ending.number:
+                break
+        await stakes.chain.drop(ending)
+        assert (await stakes.chain.watching.position()).granted_number == ending.number
+        report = await audit(database_url)
+        assert report.balanced, render(report)
+        with pytest.raises(Exception, match="block 1 is confirmed"):
+            await stakes.chain.watching.drop(0)
+        await stakes.block(MIDNIGHT + DAY + 2, fork="b")
+        await stakes.confirm()
+        assert len(accruals(database_url)) == len(crowd)
+
+    follow(database_url, story)
+
+
 def test_pending_blocks_cannot_be_dropped_from_under_what_they_weregranted(
     database_url: str,
 ) -> None:
