@@ -75,6 +75,7 @@ class Promises:
         self.seen = seen
         self.urls = urls
         self.drawn = drawn
+        self._excused: set[bytes] = set()
 
     def standing(self, books: Books) -> Standing | None:
         """Return where the books stand; None before the chain is in them."""
@@ -127,10 +128,17 @@ class Promises:
         _same("logs set aside", set(books.rows(_ASIDE, chain_id)), should.set_aside)
 
     def _nothing_is_granted_that_was_not_final(self, now: Standing) -> None:
-        """Somebody has called it final, and as many as are to agree have shown it."""
+        """Somebody has called it final, and as many as are to agree have shown it.
+
+        Where one URL is enough and has a machine on a fork below what another one calls final, that
+        machine's blocks may be taken for final before so much is read that the two can be compared.
+        """
         if now.granted < 0:
             return
-        if not self.seen.was_final(now.granted_hash):
+        if self.drawn.agree == 1 and now.indexed < self.seen.torn_below:
+            self._excused.add(now.granted_hash)
+        excused = now.granted_hash in self._excused
+        if not excused and not self.seen.was_final(now.granted_hash):
             raise Broken(f"block {now.granted} is confirmed, and nobody called it final")
         shown = self.seen.shown_by(now.granted_hash)
         if shown < self.drawn.agree and now.epoch > 0 and not self._is_anchor(now):
@@ -206,7 +214,7 @@ class Promises:
         knows = height < 0 or self.world.is_canonical(oldest, height)
         stands = now.granted < 0 or self.world.is_canonical(now.granted_hash, now.granted)
         if now.state == "halted":
-            if finality_held:
+            if finality_held and now.granted_hash not in self._excused:
                 raise Broken(f"halted for ever, and finality held: {now.reason}")
             if stands or (reverses and knows and height >= 0):
                 raise Broken(f"halted for ever, and it could go on: {now.reason}")
