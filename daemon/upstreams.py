@@ -8,7 +8,16 @@ from typing import Final, TypeVar
 
 import structlog
 
-from daemon.reading import Block, Moved, Trust, Unprovable, Violated, read_hash
+from daemon.reading import (
+    Block,
+    BlockRef,
+    Moved,
+    Trust,
+    Unprovable,
+    Violated,
+    read_hash,
+    read_head,
+)
 from daemon.rpc import Node, NodeRefused, NodeUnavailable
 
 # Whoever has failed is left alone for a while, and longer each time, up to about as long as a
@@ -17,6 +26,9 @@ REST_SECONDS_MIN: Final = 1.0
 REST_SECONDS_MAX: Final = 60.0
 
 _T = TypeVar("_T")
+
+# The hash that is held for a height below the one that is to be final; None where none is.
+Known = Callable[[int], Awaitable[bytes | None]]
 
 log = structlog.get_logger()
 
@@ -95,23 +107,35 @@ class Upstreams:
         return found
 
     async def require_agreement(
-        self, asked: Node, number: int, block: bytes, trust: Trust = "proof"
+        self,
+        asked: Node,
+        number: int,
+        block: bytes,
+        trust: Trust = "proof",
+        known: Known | None = None,
     ) -> None:
         """Require that nobody contradicts what `asked` says of a block that is to be final.
 
-        Who does not answer, or does not have the block yet, contradicts nobody; but as many as
-        are to agree must have it. Below block 0 there is nothing to disagree about. Raises
-        Disagreement and TooFewAgree.
+        Who does not answer contradicts nobody, nor does who has not got so far, unless its head is
+        another block than the one that is `known` there; but as many as are to agree must have the
+        block. Below block 0 there is nothing to disagree about. Raises Disagreement and
+        TooFewAgree.
         """
         if number < 0:
             return
         others = [node for node in self.nodes if node is not asked]
-        found = await asyncio.gather(*(self._hash_of(node, number, trust) for node in others))
-        shown = [(n.endpoint, hash_) for n, hash_ in zip(others, found, strict=True) if hash_]
+        found = await asyncio.gather(*(self._shown_by(node, number, trust) for node in others))
+        pairs = list(zip(others, found, strict=True))
+        shown = [(node.endpoint, ref.hash) for node, ref in pairs if ref and ref.number == number]
         if any(hash_ != block for _, hash_ in shown):
-            everybody = [(asked.endpoint, block), *shown]
-            said = ", ".join(f"{endpoint} has 0x{found.hex()}" for endpoint, found in everybody)
-            raise Disagreement(number, said)
+            raise _disagreement(number, [(asked.endpoint, block), *shown])
+        for node, ref in pairs:
+            if known is None or ref is None or ref.number >= number:
+                continue
+            held = await known(ref.number)
+            if held not in {None, ref.hash}:
+                held_by = (asked.endpoint, held or b"")
+                raise _disagreement(ref.number, [held_by, (node.endpoint, ref.hash)])
         if 1 + len(shown) < self.agree:
             raise TooFewAgree(number, 1 + len(shown), self.agree)
 
@@ -147,15 +171,24 @@ class Upstreams:
             raise contradiction
         raise TooFewAgree(blocks[-1].number, count, self.agree)
 
-    async def _hash_of(self, node: Node, number: int, trust: Trust) -> bytes | None:
+    async def _shown_by(self, node: Node, number: int, trust: Trust) -> BlockRef | None:
+        """Return the block that a node has at a height, or else its head; None: no answer."""
         try:
-            return await read_hash(node, number, trust)
+            found = await read_hash(node, number, trust)
+            return await read_head(node, trust) if found is None else BlockRef(number, found)
+        except Moved:  # it has no block at all
+            return None
         except (NodeUnavailable, NodeRefused, Violated, Unprovable) as error:
             self.failed(node, error)
             return None
 
     def _of(self, node: Node) -> _Upstream:
         return next(each for each in self._all if each.node is node)
+
+
+def _disagreement(number: int, shown: Sequence[tuple[str, bytes]]) -> Disagreement:
+    said = ", ".join(f"{endpoint} has 0x{found.hex()}" for endpoint, found in shown)
+    return Disagreement(number, said)
 
 
 def _contradiction(

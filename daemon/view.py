@@ -23,7 +23,7 @@ from daemon.reading import (
 )
 from daemon.rpc import Node
 from daemon.steps import shared_height
-from daemon.upstreams import Upstreams
+from daemon.upstreams import Known, Upstreams
 from ledger.watching import GENESIS_PARENT, Position
 
 # While history is read, the head and what is final are looked up so often: the blocks' own links
@@ -115,9 +115,11 @@ class View:
         """
         return await self._ahead.take(first, last, until)
 
-    async def require_agreement(self, number: int, block: bytes) -> None:
+    async def require_agreement(
+        self, number: int, block: bytes, known: Known | None = None
+    ) -> None:
         """Require that the other nodes do not contradict this one, as `Upstreams` says."""
-        await self._upstreams.require_agreement(self.node, number, block, self._chain.trust)
+        await self._upstreams.require_agreement(self.node, number, block, self._chain.trust, known)
 
     async def require_linked(self, ancestor: BlockRef, block: BlockRef) -> None:
         """Require the node to show a block linked to an ancestor, as `reading.require_linked`."""

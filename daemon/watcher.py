@@ -273,6 +273,9 @@ async def _to_confirm(
     async def known(number: int) -> bytes:
         return just_read.get(number) or await _known(watching, number)
 
+    async def pending(number: int) -> bytes | None:
+        return await known(number) if number > confirmed else None
+
     # The head and the final block may come from two nodes, on two forks.
     comparable = final.hash is not None and confirmed < final.number <= last
     if comparable and await known(final.number) != final.hash:
@@ -280,7 +283,7 @@ async def _to_confirm(
     if number <= confirmed:
         return None
     block = await known(number)
-    await view.require_agreement(number, block)
+    await view.require_agreement(number, block, pending)
     return number, block
 
 

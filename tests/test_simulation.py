@@ -17,6 +17,7 @@ NOTABLE_SEEDS = {
     1_000_366: "the books began with a block that the node had not called final",
     1_001_012: "blocks ahead were confirmed, though their node had gone to a fork without them",
     1_001_420: "a fork was confirmed up to below a final block that was not on it",
+    9_001_442: "blocks were confirmed past the head of a node that had others below it",
     9_001_125: "a reorg above a period granted in part made the books forget that part",
     8_100_028: "a stake of which more was taken than came in could not be granted its period",
     182: "a block that was read ahead, then left, was confirmed once its height was final",

@@ -290,6 +290,24 @@ def test_only_so_many_nodes_can_agree_as_there_are(agree: int) -> None:
         Upstreams([Node("http://a"), Node("http://b")], agree)
 
 
+def test_a_node_that_is_behind_and_on_another_fork_contradicts(database_url: str) -> None:
+    async def main() -> None:
+        async with two_nodes(database_url) as (here, second):
+            trunk = here.chain.branch
+            second.branch = here.chain.fork_from(0)
+            here.chain.mine(here.stake(BOB, 2))
+            here.chain.switch_to(trunk)
+            stakes_and_depth(here)
+            follower = await here.follow()
+            assert here.books.standing().state == "halted"
+            assert "block 1" in (here.books.standing().reason or "")
+            second.branch = trunk
+            await follower.turn()
+            assert all_is_granted(here)
+
+    asyncio.run(main())
+
+
 def test_who_takes_a_nodes_place_is_asked_for_all_that_the_other_has_shown(
     database_url: str,
 ) -> None:
