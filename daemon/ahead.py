@@ -44,6 +44,19 @@ class Ahead:
         """One beyond the last block that is read or being read; 0 where there is none."""
         return self._end
 
+    @property
+    def last(self) -> Block | None:
+        """The last of the blocks that are read, from the next one on and linked without a gap."""
+        last = self._ready[-1] if self._ready else None
+        for part, end in self._parts:
+            before = self._before if last is None else last.hash
+            if not _is_read(part, before):
+                break
+            last = part.result()[-1]
+            if last.number < end:
+                break
+        return last
+
     async def take(self, first: int, last: int, until: int) -> Sequence[Block]:
         """Return blocks from `first` to at most `last`, one at least, as many as a step may write.
 
@@ -82,15 +95,9 @@ class Ahead:
 
     def _more_is_there(self) -> bool:
         """Return whether the next part can join what is ready: it is read, and fits in a step."""
-        if (
-            not self._parts
-            or not self._parts[0][0].done()
-            or self._logs_ready() > LOGS_PER_STEP_MAX
-        ):
+        if not self._parts or self._logs_ready() > LOGS_PER_STEP_MAX:
             return False
-        part = self._parts[0][0]
-        failed = part.cancelled() or part.exception() is not None
-        return not failed and part.result()[0].parent == self._ready[-1].hash
+        return _is_read(self._parts[0][0], self._ready[-1].hash)
 
     def _logs_ready(self) -> int:
         return sum(block.size for block in self._ready)
@@ -125,6 +132,13 @@ class Ahead:
         for part, _ in self._parts:
             part.cancel()
         self._parts.clear()
+
+
+def _is_read(part: "asyncio.Task[Sequence[Block]]", before: bytes | None) -> bool:
+    """Return whether a part is read, and follows the block with this hash, if one is named."""
+    if not part.done() or part.cancelled() or part.exception() is not None:
+        return False
+    return before is None or part.result()[0].parent == before
 
 
 def _fitting(blocks: Sequence[Block] | deque[Block]) -> int:

@@ -11,7 +11,7 @@ from contracts.events import Decoded, Mismatch
 from contracts.logs import Log
 from contracts.presets import Role
 from contracts.rewards import REWARD_KINDS, Reward, RewardKind
-from daemon.evidence import LOGS_PER_BLOCK_MAX, Kind, Watched
+from daemon.evidence import LOG_INDEX_END, Kind, Violated, Watched
 from daemon.followed_events import FollowedEvent
 from daemon.reading import Block
 from daemon.rewards import WITHDRAWALS_MAX, withdrawal_rlp
@@ -28,10 +28,7 @@ _ORDINALS: Final[Mapping[RewardKind, int]] = MappingProxyType(
 )
 # What the protocol gives comes after all logs of its block, kind by kind.
 _PLACES: Final[Mapping[RewardKind, int]] = MappingProxyType(
-    {
-        kind: LOGS_PER_BLOCK_MAX + number * WITHDRAWALS_MAX
-        for number, kind in enumerate(REWARD_KINDS)
-    }
+    {kind: LOG_INDEX_END + number * WITHDRAWALS_MAX for number, kind in enumerate(REWARD_KINDS)}
 )
 
 
@@ -73,30 +70,37 @@ def earnings_of(
 
     A log belongs to a source by emitter, first topic and block. If it then decodes exactly as none
     of the source's events, or would earn more than a grant may be, it is set aside with the reason;
-    so is a withdrawal that may be of what was staked.
+    so is a withdrawal that may be of what was staked. Raises Violated for two events of one
+    identity: a transaction is in one block.
     """
-    candidates = _candidates(followed)
-    producing = [each for each in followed if each.source.produced is not None]
     events: list[SeenEvent] = []
     set_aside: list[SetAside] = []
+    for sighting in _of_blocks(blocks, followed):
+        if isinstance(sighting, SetAside):
+            set_aside.append(sighting)
+        else:
+            events.append(_waiting(sighting, waits) if waits else sighting)
+    if len({(event.tx_hash, event.ordinal, event.role) for event in events}) < len(events):
+        raise Violated(events[-1].block_number, "it or one just before has a transaction again")
+    return Earnings(tuple(events), tuple(set_aside))
+
+
+def _of_blocks(
+    blocks: Sequence[Block], followed: Sequence[Followed]
+) -> Iterator[SeenEvent | SetAside]:
+    """Give all that blocks are to sources, in chain order."""
+    candidates = _candidates(followed)
+    producing = [each for each in followed if each.source.produced is not None]
     for block in blocks:
         for log in block.logs:
             kind = (log.address, log.topics[0] if log.topics else b"")
             for following, forms in candidates.get(kind, ()):
-                if not following.source.covers(block.number):
-                    continue
-                for sighting in _sightings(block, log, following, forms):
-                    if isinstance(sighting, SeenEvent):
-                        events.append(_waiting(sighting, waits) if waits else sighting)
-                    else:
-                        set_aside.append(sighting)
+                if following.source.covers(block.number):
+                    yield from _sightings(block, log, following, forms)
         for reward, following in product(block.rewards, producing):
-            match _rewarded(block, reward, following):
-                case SeenEvent() as event:
-                    events.append(_waiting(event, waits) if waits else event)
-                case SetAside() as aside:
-                    set_aside.append(aside)
-    return Earnings(tuple(events), tuple(set_aside))
+            sighting = _rewarded(block, reward, following)
+            if sighting is not None:
+                yield sighting
 
 
 def _waiting(event: SeenEvent, waits: Sequence[LongerWait]) -> SeenEvent:

@@ -40,8 +40,9 @@ from daemon.trie import (
     rlp_log,
 )
 
-# About what the largest answer read from a node can hold, at 300 bytes of JSON a log.
-LOGS_PER_BLOCK_MAX: Final = 200_000
+# No node could answer with a block of so many logs, and the books number them with 32 bits.
+LOG_INDEX_END: Final = 1_000_000_000
+BIGINT_MAX: Final = 2**63 - 1
 # EIP-2718 types whose receipts are known to share one payload: legacy, EIP-2930, 1559, 4844, 7702.
 # Of others it is tried: if their root comes out, it was right.
 RECEIPT_TYPES: Final = (0, 1, 2, 3, 4)
@@ -223,9 +224,9 @@ def prove_logs(header: Header, answer: object, masks: Mapping[Kind, int]) -> tup
     """Return the logs of the kinds in `masks`, in order and complete.
 
     `answer` is the block's receipts as JSON. Their root is recomputed, so a log left out, added
-    or changed is Violated. Unprovable: another root where a receipt's type is unknown here, more
-    than LOGS_PER_BLOCK_MAX logs, or a bloom without the logs it must hold (then no bloom of the
-    chain proves absence).
+    or changed is Violated. Unprovable: another root where a receipt's type is unknown here, or a
+    bloom without the logs it must hold (then no bloom of the chain proves absence). However many
+    logs a block has: what bounds them is how much a node may answer.
 
     A transaction's hash is no part of its receipt: it is only compared with the block's list.
     """
@@ -246,8 +247,6 @@ def prove_logs(header: Header, answer: object, masks: Mapping[Kind, int]) -> tup
                 if topics and (address, topics[0]) in masks:
                     logs.append(Log(address, topics, data, tx_hash, ordinal, log_count))
                 log_count += 1
-            if log_count > LOGS_PER_BLOCK_MAX:
-                raise Unprovable(header.number, f"it has more than {LOGS_PER_BLOCK_MAX} logs")
             kind = integer(receipt, "type") if receipt.get("type") is not None else 0
             types.add(kind)
             encoded.append(receipt_rlp(receipt, kind, encoded_logs))
@@ -381,7 +380,12 @@ def header_rlp(block: Mapping[str, object]) -> bytes:
 
 
 def check_number(header: Header, asked_number: int | None) -> None:
-    """Raise Violated where a node answered with another block than the one asked for."""
+    """Raise Violated where a node answered with another block than the one asked for.
+
+    And where number or time are none that a chain can have: the books keep 63 bits.
+    """
+    if max(header.number, header.time) > BIGINT_MAX:
+        raise Violated(asked_number, "its number or time is more than 63 bits hold")
     if asked_number is not None and header.number != asked_number:
         raise Violated(asked_number, f"the node answered with block {header.number}")
 

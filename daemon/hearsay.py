@@ -7,10 +7,9 @@ from collections.abc import Container
 
 from contracts.logs import Log
 from daemon.evidence import (
-    LOGS_PER_BLOCK_MAX,
+    LOG_INDEX_END,
     Header,
     Kind,
-    Unprovable,
     Violated,
     check_number,
     listed_receipts,
@@ -46,20 +45,15 @@ def believe_logs(header: Header, answer: object, kinds: Container[Kind]) -> tupl
     """Return the logs of some kinds that a block's receipts hold, in their order.
 
     Nothing is recomputed, and receipts of transactions that the block does not list are taken too.
-    Raises Violated where receipts are malformed, of another block or two of one transaction, and
-    Unprovable for more than LOGS_PER_BLOCK_MAX logs.
+    Raises Violated where receipts are malformed, of another block or two of one transaction.
     """
     logs: list[Log] = []
-    log_count = 0
     tx_hashes: set[bytes] = set()
     for position, value in enumerate(listed_receipts(answer, header)):
         try:
             tx_hash, found = _logs_of_receipt(header, value)
         except Malformed as error:
             raise Violated(header.number, f"receipt {position}: {error}") from None
-        log_count += len(found)
-        if log_count > LOGS_PER_BLOCK_MAX:
-            raise Unprovable(header.number, f"it has more than {LOGS_PER_BLOCK_MAX} logs")
         tx_hashes.add(tx_hash)
         if len(tx_hashes) <= position:
             raise Violated(header.number, "two of its receipts are of one transaction")
@@ -75,6 +69,8 @@ def _logs_of_receipt(header: Header, value: object) -> tuple[bytes, list[Log]]:
     logs: list[Log] = []
     for ordinal, each in enumerate(items(receipt, "logs")):
         log_index = integer(record_of(each), "logIndex")
+        if log_index >= LOG_INDEX_END:
+            raise Malformed(f"logIndex is {log_index}")
         address, topics, data = placed_log(each, receipt, log_index)
         logs.append(Log(address, topics, data, tx_hash, ordinal, log_index))
     return tx_hash, logs

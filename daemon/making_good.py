@@ -6,6 +6,7 @@ To lead for a while would hold up the grants for as long, and a queue that the l
 would need one that runs.
 """
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -157,6 +158,7 @@ async def admit_missing(late: Late, place: Place, reread: Reread) -> int:
     """
     doubtful = {number for number, _, _ in reread.differences.other_blocks}
     doubtful |= {each.recorded.block_number for each in reread.differences.changed}
+    doubtful |= {each.block_number for each in reread.differences.not_on_chain}
     missing = [event for event in reread.differences.missing if event.block_number not in doubtful]
     return await late.admit(place.epoch, reread.blocks, missing) if missing else 0
 
@@ -231,7 +233,7 @@ async def backfill(database_url: str, chain: Chain, source: Source) -> Backfille
             if at >= until:
                 return None
             reread = await rereader.read(at + 1, until, followed)
-            if reread.differences.other_blocks or reread.differences.changed:
+            if reread.differences.all_missing == math.inf:
                 raise NotLate(
                     f"chain {chain.name} says otherwise than the books"
                     f" ({reread.differences.said()}): `creditd verify` shows how"

@@ -108,13 +108,13 @@ class Block:
 class Tip:
     """What a node says of its chain at one moment.
 
-    `finalized` is None where it was not asked for, `hash_below` that of the block at the height
-    asked for, None if the node has no such block (yet).
+    `finalized` is None where it was not asked for; `hashes` are those of the blocks at the heights
+    asked for, None where the node has no such block (yet).
     """
 
     head: BlockRef
     finalized: BlockRef | None
-    hash_below: bytes | None
+    hashes: tuple[bytes | None, ...]
 
 
 async def read_chain_id(node: Node) -> int:
@@ -134,9 +134,9 @@ async def read_genesis(node: Node, trust: Trust = "proof") -> bytes:
 
 
 async def read_tip(
-    node: Node, chain_id: int, height: int, *, finalized: bool, trust: Trust = "proof"
+    node: Node, chain_id: int, heights: Sequence[int], *, finalized: bool, trust: Trust = "proof"
 ) -> Tip:
-    """Return head, final block and the hash at `height` (at least 0), in one round trip.
+    """Return head, final block and the hashes at `heights` (at least 0), in one round trip.
 
     All of it is of one node, but a batch is no snapshot: its chain may move in between. Raises
     Violated, too, where the node is on another chain than `chain_id`; UnsupportedTag as
@@ -144,24 +144,28 @@ async def read_tip(
     """
     calls: list[tuple[str, tuple[object, ...]]] = [
         ("eth_chainId", ()),
-        ("eth_getBlockByNumber", (hex(height), False)),
+        *(("eth_getBlockByNumber", (hex(height), False)) for height in heights),
         ("eth_getBlockByNumber", ("latest", False)),
     ]
     if finalized:
         calls.append(("eth_getBlockByNumber", ("finalized", False)))
     try:
-        chain, below, latest, *final = await node.batch(calls)
+        chain, *answers = await node.batch(calls)
     except NodeRefused:
         if finalized:
             await read_finalized(node, trust)  # says so, if that was it
         raise
+    latest, *final = answers[len(heights) :]
     found = quantity(chain, "eth_chainId")
     if found != chain_id:
         raise Violated(None, f"the node is on chain {found}, and was on chain {chain_id}")
     return Tip(
         head=_latest(latest, trust),
         finalized=_finalized(final[0], trust) if finalized else None,
-        hash_below=None if below is None else header_of(below, height, trust).hash,
+        hashes=tuple(
+            None if answer is None else header_of(answer, height, trust).hash
+            for height, answer in zip(heights, answers, strict=False)
+        ),
     )
 
 

@@ -132,7 +132,10 @@ class Rereader:
         """
         node, blocks = await self._blocks(first, last, kinds_of(followed))
         await self._require_agreement(node, blocks)
-        earnings = earnings_of(blocks, followed, self.chain.waits)
+        try:
+            earnings = earnings_of(blocks, followed, self.chain.waits)
+        except Violated as error:
+            raise CannotRead(f"{node.endpoint}: {error}") from error
         until = blocks[-1].number
         recorded = await self.late.recorded(first, until)
         remembered = await self.late.hashes(first, until)
@@ -198,16 +201,21 @@ def compare(
     hashes = {block.number: block.hash for block in blocks}
     rules = {each.rule_id for each in followed}
     ours = {each.cause: each for each in recorded if each.rule_id in rules}
-    theirs = {cause_of(each): each for each in events}
+    # Which transaction a log is of, no header proves: it is the same log where its place is.
+    places = {(each.block_hash, each.log_index, each.role): each.cause for each in ours.values()}
+    theirs: set[Cause] = set()
     differences = Differences()
-    for cause, event in theirs.items():
-        if cause not in ours:
+    for event in events:
+        place = (hashes[event.block_number], event.log_index, event.role)
+        cause = cause_of(event) if cause_of(event) in ours else places.get(place)
+        if cause is None:
             differences.missing.append(event)
             continue
+        theirs.add(cause)
         known = ours[cause]
-        said = (known.block_number, known.block_hash, known.wallet, known.amount, known.rule_id)
+        said = (known.cause, known.block_hash, known.wallet, known.amount, known.rule_id)
         block_hash = hashes[event.block_number]
-        if said != (event.block_number, block_hash, event.wallet, event.amount, event.rule_id):
+        if said != (cause_of(event), block_hash, event.wallet, event.amount, event.rule_id):
             differences.changed.append(Changed(known, event, block_hash))
     differences.not_on_chain += [each for cause, each in ours.items() if cause not in theirs]
     return differences

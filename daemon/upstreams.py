@@ -26,6 +26,8 @@ REST_SECONDS_MIN: Final = 1.0
 REST_SECONDS_MAX: Final = 60.0
 
 _T = TypeVar("_T")
+
+# The hash that is held for a height below the one that is to be final; None where none is.
 Known = Callable[[int], Awaitable[bytes | None]]
 
 log = structlog.get_logger()
@@ -57,6 +59,7 @@ class _Upstream:
     rests_until: float = 0.0
     rest_seconds: float = REST_SECONDS_MIN
     trouble: str = ""
+    aside: bool = False  # it failed while another one was read, and is forgiven when it answers so
 
 
 @dataclass(slots=True)
@@ -77,9 +80,10 @@ class Upstreams:
         now = monotonic()
         return [each.node for each in sorted(self._all, key=lambda each: each.rests_until > now)]
 
-    def failed(self, node: Node, trouble: Exception) -> None:
+    def failed(self, node: Node, trouble: Exception, *, aside: bool = False) -> None:
         """Let a node rest that did not answer, or not with the truth."""
         upstream = self._of(node)
+        upstream.aside = aside and (upstream.aside or not upstream.trouble)
         upstream.rests_until = monotonic() + upstream.rest_seconds
         upstream.rest_seconds = min(2 * upstream.rest_seconds, REST_SECONDS_MAX)
         if not upstream.trouble and len(self._all) > 1:  # of a single one the follower tells
@@ -92,6 +96,7 @@ class Upstreams:
         if upstream.trouble and len(self._all) > 1:
             log.info("node is back", node=node.endpoint, after=upstream.trouble)
         upstream.rests_until, upstream.rest_seconds, upstream.trouble = 0.0, REST_SECONDS_MIN, ""
+        upstream.aside = False
 
     def troubles(self) -> dict[str, str | None]:
         """Return what is wrong with each node, None where nothing is, by a name of its own."""
@@ -168,13 +173,16 @@ class Upstreams:
     async def _shown(self, node: Node, number: int, trust: Trust) -> BlockRef | None:
         """Return a node's block at a height, or its head if that is lower; None if it has none."""
         try:
-            shown = await read_hash(node, number, trust)
-            return await read_head(node, trust) if shown is None else BlockRef(number, shown)
+            found = await read_hash(node, number, trust)
+            shown = await read_head(node, trust) if found is None else BlockRef(number, found)
         except Moved:
             return None
         except (NodeUnavailable, NodeRefused, Violated, Unprovable) as error:
-            self.failed(node, error)
+            self.failed(node, error, aside=True)
             return None
+        if self._of(node).aside:
+            self.served(node)
+        return shown
 
     def _of(self, node: Node) -> _Upstream:
         return next(each for each in self._all if each.node is node)

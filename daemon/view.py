@@ -79,16 +79,10 @@ class View:
             or monotonic() > self._tip_until
             or tip.head.number <= indexed + self._chain.span_max
         ):
-            tip = await read_tip(
-                self.node,
-                self._chain.chain_id,
-                max(indexed, 0),
-                finalized=not isinstance(self._chain.confirmation, Depth),
-                trust=self._chain.trust,
-            )
+            tip = await self._look(max(indexed, 0))
             self._tip, self._tip_until = tip, monotonic() + TIP_KEPT_SECONDS
             self._be_final(final_block(self._chain, tip.head, tip.finalized).number)
-            node_hash = tip.hash_below if indexed >= 0 else GENESIS_PARENT
+            node_hash = tip.hashes[0] if indexed >= 0 else GENESIS_PARENT
         else:
             node_hash = position.indexed_hash
         if tip.head.number < indexed:
@@ -147,6 +141,23 @@ class View:
     async def close(self) -> None:
         """Stop reading ahead."""
         await self._ahead.close()
+
+    async def _look(self, height: int) -> Tip:
+        """Return the node's tip with its hash at a height. Blocks ahead stay if it still has them.
+
+        What is final now says nothing of blocks that the node has left since it showed them.
+        """
+        last = self._ahead.last
+        tip = await read_tip(
+            self.node,
+            self._chain.chain_id,
+            [height] if last is None else [height, last.number],
+            finalized=not isinstance(self._chain.confirmation, Depth),
+            trust=self._chain.trust,
+        )
+        if last is not None and tip.hashes[1] != last.hash:
+            self._ahead.forget()
+        return tip
 
     def _be_final(self, number: int) -> None:
         """Take note of what is final now.

@@ -27,7 +27,7 @@ from daemon.steps import (
 )
 from daemon.upstreams import Disagreement, TooFewAgree
 from daemon.view import Sight, View
-from ledger.errors import BrokenLink
+from ledger.errors import BrokenLink, SeenAlready
 from ledger.watching import Position, SeenBlock, Watching
 
 Step = Wait | Extend | Confirm | Drop | Reverse | Halt
@@ -62,6 +62,9 @@ async def advance(view: View, watching: Watching, followings: Followings) -> Ste
     except (Moved, TooFewAgree) as error:
         view.look_again()
         return Wait(str(error))
+    except SeenAlready as error:
+        # A transaction is in one block of a chain; its hash is the node's word alone.
+        raise Violated(None, str(error)) from error
     except (BrokenLink, Disagreement) as error:
         view.look_again()
         step = Halt(str(error))
@@ -84,19 +87,23 @@ async def _decide(view: View, watching: Watching, chain: Chain, sight: Sight) ->
     ancestor = await _common_ancestor(view, watching, step.number)
     shown, reverses = None, chain.on_deep_reorg == "reverse"
     if ancestor is None or ancestor < sight.position.granted_number:
-        shown = await _require_others_left(view, watching, sight.position.granted_number, ancestor)
-        reverses = reverses or await _is_accepted(view, watching, sight.position, ancestor, shown)
+        shown = await _require_left(view, watching, sight.position.granted_number, ancestor)
+        # A fork that does not reach the confirmed block is one that nobody can be asked about yet.
+        reverses = shown is not None and (
+            reverses or await _is_accepted(view, watching, sight.position, ancestor, shown)
+        )
     return after_fork(
         sight.position, ancestor, reverses=reverses, other_hash=shown, name=chain.name
     )
 
 
-async def _require_others_left(
+async def _require_left(
     view: View, watching: Watching, granted_number: int, ancestor: int | None
 ) -> bytes | None:
-    """Require that no other node still shows a confirmed block that this one has left.
+    """Require that the node has left the confirmed blocks for good, and no other shows them still.
 
-    Returns what this one shows at the last of them, None if it has no such block.
+    Returns what the node shows at the last of them, None if it has no such block. Raises Moved
+    where it has come back meanwhile.
     """
 
     async def left_for(number: int) -> bytes | None:
@@ -108,6 +115,8 @@ async def _require_others_left(
         return shown
 
     shown = await view.hash_at(granted_number)
+    if granted_number >= 0 and shown == await watching.hash_at(granted_number):
+        raise Moved(f"the node shows the confirmed block {granted_number} again")
     if shown is not None:
         await view.require_agreement(BlockRef(granted_number, shown), left_for)
     return shown
@@ -204,7 +213,7 @@ async def _extend(
             watching, chain, partial(append, confirm=None), confirm
         )
     else:
-        confirmed = await append(confirm=confirm, resume=sight.position.state == "halted")
+        confirmed = await append(confirm=confirm, resume=_resumes(sight, confirm))
     for aside in earnings.set_aside:
         log.error("log set aside", chain=chain.name, block=aside.block_number, reason=aside.reason)
     log.info(
@@ -295,15 +304,21 @@ async def _to_confirm(
     return number, block
 
 
+def _resumes(sight: Sight, confirm: tuple[int, bytes] | None) -> bool:
+    """Return whether a halted chain goes on: once there is a block that nobody contradicts."""
+    return sight.position.state == "halted" and confirm is not None
+
+
 async def _confirm(view: View, watching: Watching, chain: Chain, sight: Sight, number: int) -> None:
+    confirm = await _to_confirm(view, watching, sight, number)
     confirmed = await watching.append(
         head_number=sight.head.number,
         blocks=[],
         events=[],
         set_aside=[],
-        confirm=await _to_confirm(view, watching, sight, number),
+        confirm=confirm,
         remember=chain.blocks_remembered,
-        resume=sight.position.state == "halted",
+        resume=_resumes(sight, confirm),
     )
     log.info("confirmed", chain=chain.name, number=number, events=confirmed)
 

@@ -36,6 +36,7 @@ _OURS: Final[dict[str, type[errors.LedgerError]]] = {
     "CD003": errors.WrongChain,
     "CD004": errors.RuleConflict,
     "CD005": errors.NotLate,
+    "CD006": errors.SeenAlready,
 }
 
 

@@ -33,6 +33,10 @@ class BrokenLink(LedgerError):
     """The blocks to be written do not follow the last one in the books."""
 
 
+class SeenAlready(LedgerError):
+    """An event to be written is on the canonical chain already, in another block."""
+
+
 class RuleConflict(LedgerError):
     """A source in the configuration says otherwise than the books do under its name."""
 

@@ -48,6 +48,7 @@ class RecordedEvent:
     tx_hash: bytes
     ordinal: int
     role: int
+    log_index: int
     rule_id: int
     source: str
     wallet: bytes
@@ -99,8 +100,8 @@ where (%s::text is null or r.name = %s)
 order by c.name, s.block_number, s.log_index limit %s"""
 
 _RECORDED: Final = """
-select e.block_number, e.block_hash, e.tx_hash, e.ordinal, e.role, e.rule_id, r.name, e.wallet,
-  e.amount, coalesce(e.granted, 0), e.root_id, e.account_id, e.lot_no
+select e.block_number, e.block_hash, e.tx_hash, e.ordinal, e.role, e.log_index, e.rule_id, r.name,
+  e.wallet, e.amount, coalesce(e.granted, 0), e.root_id, e.account_id, e.lot_no
 from creditd.event e join creditd.rule r using (rule_id)
 where e.chain_id = %s and e.block_number between %s and %s and e.state <> 'reversed'
   and e.ordinal <> -1
@@ -233,13 +234,14 @@ class Late:
         of a source and a block up to which it has been read with this. Events of whole blocks go
         into one transaction, LATE_EVENTS_MAX or one block's. Returns how many came in.
         """
-        count = 0
+        # What is set aside comes first: where a source has been read, it is not read again.
+        count = await self._admit(epoch, blocks, (), set_aside, None) if set_aside else 0
         for part in _parts(events):
             last_of_part = part[-1].block_number
             until = (follow[0], last_of_part) if follow is not None else None
             count += await self._admit(epoch, blocks, part, (), until)
-        if set_aside or follow is not None:
-            count += await self._admit(epoch, blocks, (), set_aside, follow)
+        if follow is not None:
+            count += await self._admit(epoch, blocks, (), (), follow)
         return count
 
     async def _admit(

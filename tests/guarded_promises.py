@@ -19,7 +19,7 @@ from stage import PLAIN, SECOND, START, Stage
 from telling import Teller, parties_on
 
 from ledger import lanes
-from ledger.errors import BrokenLink, Deposed, LedgerError
+from ledger.errors import BrokenLink, Deposed, LedgerError, SeenAlready
 from ledger.ids import AccountRef
 from ledger.watching import ChainEntry, Watching
 from ledger.wire import Wire
@@ -254,7 +254,7 @@ async def an_event_is_granted_once(stage: Stage, _: pytest.MonkeyPatch) -> None:
     async with FollowedChain.lead(stage.database_url) as chain:
         await chain.grow(Earned(WALLET, 5, "one"))
         await chain.confirm()
-        with pytest.raises(BrokenLink, match="on the canonical chain already"):
+        with pytest.raises(SeenAlready, match="on the canonical chain already"):
             await chain.grow(Earned(WALLET, 5, "one"))
 
 

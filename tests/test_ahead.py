@@ -160,6 +160,34 @@ def test_parts_that_do_not_link_are_dropped_with_all_behind_them() -> None:
     asyncio.run(main())
 
 
+def test_the_last_block_that_is_read_is_the_one_before_the_first_gap() -> None:
+    first_of_fork = 3 * BLOCKS_PER_PART_AT_FIRST
+    lasts: list[int | None] = []
+
+    async def main(late: int) -> None:
+        gate = asyncio.Event()
+
+        async def read(first: int, last: int) -> Sequence[Block]:
+            if first == late * BLOCKS_PER_PART_AT_FIRST:
+                await gate.wait()
+            fork = int(first >= first_of_fork)
+            return [block_of(number, 0, fork) for number in range(first, last + 1)]
+
+        blocks = Ahead(read)
+        assert blocks.last is None
+        until = PARTS_AT_ONCE_MAX * BLOCKS_PER_PART_AT_FIRST - 1
+        await blocks.take(0, BLOCKS_PER_PART_AT_FIRST - 1, until)
+        await turns_of_the_loop()
+        lasts.append(None if blocks.last is None else blocks.last.number)
+        await blocks.close()
+        assert blocks.last is None
+
+    for late in (1, 2, PARTS_AT_ONCE_MAX):
+        asyncio.run(main(late))
+    # Nothing is read; a part is being read; none is, but the last one follows another block.
+    assert lasts == [None, 2 * BLOCKS_PER_PART_AT_FIRST - 1, first_of_fork - 1]
+
+
 def test_a_part_that_fails_fails_its_step_and_is_read_again_by_the_next() -> None:
     async def main() -> None:
         fails = [True]

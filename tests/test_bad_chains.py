@@ -13,10 +13,12 @@ from daemon.followed_events import FollowedEvent
 from daemon.known_chains import Verify
 from daemon.rules import Rule
 from daemon.sources import Source
+from daemon.trie import keccak
 
 LONG = 1_500_000  # bytes of a log's data
 MANY = 10_000  # events in one block
 OTHER_CHAIN = 5
+DECIMALS_CHANGED = keccak(b"DecimalsChanged(uint8)")
 
 
 def test_a_contract_without_code_is_refused_at_the_start(database_url: str) -> None:
@@ -81,6 +83,22 @@ def test_a_chain_id_that_changes_behind_a_url_halts_the_chain_until_it_is_back(
             await follower.turn()
             assert here.books.standing().state == "following"
             assert here.books.account(ALICE).available == CREDIT
+
+    asyncio.run(main())
+
+
+def test_a_token_that_changes_its_decimals_is_not_asked_for_them_and_earns_as_before(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            here.chain.mine(here.stake(ALICE, 1))
+            here.chain.mine(Event(VAULT, (DECIMALS_CHANGED,), (6).to_bytes(32)))
+            here.chain.mine(here.stake(ALICE, 2))
+            here.chain.mine_empty(DEPTH)
+            await here.follow()
+            assert here.books.account(ALICE).available == 3 * CREDIT
+            assert here.faults.calls["eth_call"] == 0
 
     asyncio.run(main())
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fakechain import FakeChain, Tx
+from followed_chain import Earned, FollowedChain
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene, stakes
 from selling_app import SellingApp
 
@@ -327,5 +328,20 @@ def test_where_a_long_fork_began_is_found_to_the_block(database_url: str) -> Non
                 here.chain.mine_empty(70 - parting)
                 await follower.turn()
                 assert set(here.books.confirmed()) == {(tx.hash, 0) for tx in txs[:parting]}
+
+    asyncio.run(main())
+
+
+def test_a_halted_chain_grants_nothing_whoever_asks_until_it_goes_on(database_url: str) -> None:
+    async def main() -> None:
+        async with FollowedChain.lead(database_url) as chain:
+            block = await chain.grow(Earned(ALICE, CREDIT, "stake"))
+            await chain.watching.halt("somebody is to look")
+            final = block.number, block.hash
+            assert await chain.confirm(block) == 0
+            assert await chain.watching.confirm(final, remember=10, until=lambda: True) == 0
+            assert (await chain.watching.position()).granted_number < block.number
+            await chain.watching.resume()
+            assert await chain.confirm(block) == 1
 
     asyncio.run(main())

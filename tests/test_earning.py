@@ -133,10 +133,12 @@ def test_a_near_miss_before_the_source_begins_is_not_set_aside() -> None:
 
 
 def test_consecutive_sources_of_one_event_each_take_their_own_blocks() -> None:
-    block = block_of(staked(VAULT, ALICE, TOKEN))
+    chain = FakeChain()
+    chain.mine_empty(4)
+    blocks = [chain.mine(staked(VAULT, ALICE, TOKEN)).seen_by([VAULT]) for _ in range(2)]
     generous = Rule(credits_micro=20_000_000, per_base_units=TOKEN)
     both = followed(source(to_block=5), source("later", from_block=6, rule=generous))
-    found = earnings_of([replace(block, number=number) for number in (5, 6)], both)
+    found = earnings_of(blocks, both)
     assert [(each.rule_id, each.credits) for each in found.events] == [
         (70, 10_000_000),
         (71, 20_000_000),

@@ -35,7 +35,7 @@ async def late(stakes: Staking, block: SeenBlock, wallet: bytes, amount: int) ->
         tx_hash=fake_hash("late", block.number, wallet),
         ordinal=0,
         role=ADDS if amount > 0 else TAKES,
-        log_index=90,
+        log_index=90 + len(stakes.changes),
         rule_id=stakes.chain.rule_id,
         wallet=wallet,
         amount=abs(amount),

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import Said, creditd
@@ -22,9 +23,11 @@ from scene import (
     write_config,
 )
 
+from contracts.catalogue import EVENTS
 from daemon.making_good import backfill, replay, rewind, verify
 from daemon.rereading import CannotRead
 from ledger.errors import NotLate, RuleConflict
+from ledger.late import Late
 
 
 @pytest.fixture
@@ -61,16 +64,16 @@ def test_verify_finds_events_that_are_not_on_the_chain_or_told_otherwise(
         async with scene(database_url) as here:
             await read(here)
 
-            def corrupt(wallet: bytes, tx_hash: bytes, amount: int) -> None:
+            def corrupt(wallet: bytes, tx_hash: bytes, amount: int, place: int) -> None:
                 here.books.rows(
-                    "update creditd.event set tx_hash = %s, amount = %s where wallet = %s"
-                    " returning 1",
-                    *(tx_hash, amount, wallet),
+                    "update creditd.event set tx_hash = %s, amount = %s, log_index = %s"
+                    " where wallet = %s returning 1",
+                    *(tx_hash, amount, place, wallet),
                 )
 
             alices, bobs = (tx.hash for tx in here.chain.block(1).txs)
-            corrupt(ALICE, alices, 1)
-            corrupt(BOB, bytes(32), 3 * TOKEN)
+            corrupt(ALICE, alices, 1, 0)
+            corrupt(BOB, bytes(32), 3 * TOKEN, 7)
             before = here.books.contents()
             found = (await verify(database_url, here.settings(), 0, None)).differences
             assert [each.recorded.wallet for each in found.changed] == [ALICE]
@@ -80,8 +83,8 @@ def test_verify_finds_events_that_are_not_on_the_chain_or_told_otherwise(
             repaired = await verify(database_url, here.settings(), 0, None, repair=True)
             assert repaired.admitted == 0
             assert here.books.contents() == before
-            corrupt(ALICE, alices, 10 * TOKEN)
-            corrupt(BOB, bobs, 3 * TOKEN)
+            corrupt(ALICE, alices, 10 * TOKEN, 0)
+            corrupt(BOB, bobs, 3 * TOKEN, 1)
 
     asyncio.run(main())
 
@@ -337,5 +340,35 @@ def test_the_commands_say_what_they_found_and_did(
             assert back.code == 0
             assert "with 1 pending event" in back.out
             (await said("rewind", "town", "--to", "1")).refused("block 2 is confirmed")
+
+    asyncio.run(main())
+
+
+def test_what_a_backfill_set_aside_is_not_lost_where_it_is_cut_short(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            here.chain.mine(Event(MINE, (EVENTS["eip918.Mint"].topic0,), b""))
+            for _ in range(10):
+                here.chain.mine(minted(MINE, BOB, TOKEN))
+            here.chain.mine_empty(DEPTH)
+            await here.end(await here.follow())
+            monkeypatch.setattr("ledger.late.LATE_EVENTS_MAX", 4)
+            entered, admit = [0], Late._admit
+
+            async def cut(late: Late, *arguments: Any) -> int:  # noqa: ANN401 - as it comes
+                entered[0] += 1
+                if entered[0] == 3:
+                    raise NotLate("the chain is halted just now")
+                return await admit(late, *arguments)
+
+            monkeypatch.setattr(Late, "_admit", cut)
+            both = here.settings(stakes(), mining())
+            with pytest.raises(NotLate):
+                await backfill(database_url, both, mining())
+            await backfill(database_url, both, mining())
+            assert here.books.account(BOB).available == 10 * CREDIT
+            assert len(here.books.rows("select from creditd.set_aside")) == 1
 
     asyncio.run(main())

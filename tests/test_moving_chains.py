@@ -42,6 +42,34 @@ def test_a_chain_that_moves_while_it_is_read_is_read_again(database_url: str) ->
     asyncio.run(main())
 
 
+def test_a_chain_that_comes_back_to_a_confirmed_block_while_it_is_looked_for_does_not_halt_for_it(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            here.chain.mine(here.stake(ALICE, 1))
+            here.chain.mine_empty(DEPTH + 3)
+            follower = await here.follow()
+            stays, head = here.chain.branch, here.chain.head.number
+            leaves = here.chain.fork_from(1)
+            here.chain.mine_empty(head)
+            for moment in range(REQUESTS_MAX):
+                here.chain.switch_to(leaves)
+                switch_at(here, moment, stays)
+                await follower.turn()
+                # What a person could accept is another block than the one that is confirmed.
+                assert (
+                    here.books.rows("select from creditd.chain where other_hash = confirmed_hash")
+                    == []
+                )
+                here.faults.before_request = None
+                here.chain.switch_to(stays)
+                await follower.turn()
+                assert here.books.standing().state == "following"
+
+    asyncio.run(main())
+
+
 def switch_at(here: Scene, moment: int, other: Branch) -> None:
     """Let another branch be the canonical one from the next turn's request number `moment` on."""
     asked = 0
@@ -111,6 +139,32 @@ def test_blocks_on_top_are_counted_on_the_fork_that_is_read(database_url: str) -
             assert indexed == BLOCKS_PER_PART_AT_FIRST
             # Far behind the head, what a step reads is confirmed beside the next one.
             assert here.books.standing().confirmed == indexed - span < indexed - DEPTH
+
+    asyncio.run(main())
+
+
+def test_blocks_ahead_that_the_node_has_left_are_not_granted_by_what_is_final_now(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parting = BLOCKS_PER_PART_AT_FIRST // 2
+
+    async def main() -> None:
+        async with scene(database_url) as here:
+            here.chain.mine_empty(parting)
+            here.chain.mine(here.stake(BOB, 100))
+            here.chain.mine_empty(BLOCKS_PER_PART_AT_FIRST)
+            with monkeypatch.context() as patch:
+                patch.setattr("daemon.follower.STEPS_PER_TURN_MAX", 1)
+                follower = await here.follow(span_max=parting // 2)
+            # Blocks on both sides of the parting are ahead now.
+            height = here.chain.head.number
+            here.chain.fork_from(parting)
+            here.chain.mine(here.stake(ALICE, 1))
+            here.chain.mine_empty(height - here.chain.head.number)
+            await follower.turn()
+            assert here.books.account(BOB).granted == 0
+            assert here.books.standing().state == "following"
+            assert here.books.account(ALICE).available == CREDIT
 
     asyncio.run(main())
 

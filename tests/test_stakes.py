@@ -62,6 +62,21 @@ def test_a_stake_earns_by_the_second_and_is_granted_once_a_day(database_url: str
     assert has(database_url, ALICE) == 3 * CREDIT
 
 
+def test_who_took_out_more_than_was_seen_to_come_in_keeps_what_was_earned_until_then(
+    database_url: str,
+) -> None:
+    async def story(stakes: Staking) -> None:
+        await stakes.block(MIDNIGHT, (ALICE, 2 * TOKEN))
+        await stakes.block(MIDNIGHT + DAY // 2, (ALICE, -3 * TOKEN))
+        await stakes.block(MIDNIGHT + DAY)
+        await stakes.block(MIDNIGHT + 2 * DAY, (ALICE, 2 * TOKEN))
+        await stakes.block(MIDNIGHT + 3 * DAY)
+        await stakes.confirm()
+
+    follow(database_url, story)
+    assert accruals(database_url) == [(1, ALICE, CREDIT), (3, ALICE, CREDIT)]
+
+
 def test_what_is_granted_says_which_period_of_whose_stake(database_url: str) -> None:
     async def story(stakes: Staking) -> None:
         await stakes.block(MIDNIGHT, (ALICE, TOKEN))
@@ -174,6 +189,32 @@ def test_many_stakes_are_granted_in_parts_and_a_fork_between_them_takes_all_back
         assert accruals(database_url) == []
         assert has(database_url, crowd[0]) == 0
         await stakes.block(MIDNIGHT + DAY + 7, fork="b")
+        await stakes.confirm()
+        assert len(accruals(database_url)) == len(crowd)
+
+    follow(database_url, story)
+
+
+def test_pending_blocks_that_leave_above_a_period_granted_in_part_change_nothing_of_it(
+    database_url: str,
+) -> None:
+    crowd = [each.to_bytes(20) for each in range(1, 121)]
+
+    async def story(stakes: Staking) -> None:
+        await stakes.block(MIDNIGHT, *((wallet, TOKEN) for wallet in crowd))
+        ending = await stakes.block(MIDNIGHT + DAY)
+        await stakes.block(MIDNIGHT + DAY + 1)
+        for _ in range(CONFIRMS_MAX):
+            await stakes.chain.confirm(ending)
+            if (await stakes.chain.watching.position()).granted_number == ending.number:
+                break
+        await stakes.chain.drop(ending)
+        assert (await stakes.chain.watching.position()).granted_number == ending.number
+        report = await audit(database_url)
+        assert report.balanced, render(report)
+        with pytest.raises(Exception, match="block 1 is confirmed"):
+            await stakes.chain.watching.drop(0)
+        await stakes.block(MIDNIGHT + DAY + 2, fork="b")
         await stakes.confirm()
         assert len(accruals(database_url)) == len(crowd)
 

@@ -19,7 +19,9 @@ from ledger.watching import ADDS, EARNS, TAKES
 VAULT = bytes.fromhex("e7f1725e7734ce288f8367e1bb143e90bb3f0512")
 POOL = b"\xcb" * 20
 ALICE, BOB = b"\xa1" * 20, b"\xb0" * 20
+SHOP, KEEPER = b"\x5a" * 20, b"\xfe" * 20
 TOKEN = 10**18
+CREDIT = 1_000_000
 DAY = 86_400
 NEW_YEAR = datetime(2027, 1, 1, tzinfo=UTC)
 LATER = datetime(2027, 7, 1, 12, tzinfo=UTC)
@@ -75,9 +77,38 @@ def test_staking_rewards_add_and_take(tmp_path: Path) -> None:
 def test_a_transfer_takes_from_one_and_adds_to_another(tmp_path: Path) -> None:
     source = loaded(tmp_path, {"preset": "erc20-holding"})
     transfers = [(ALICE, BOB), (bytes(20), ALICE), (BOB, bytes(20)), (BOB, BOB)]
-    earnings = found(source, *(log_of(source, 0, one, two, 9) for one, two in transfers))
+    logs = [log_of(source, 0, one, two, 9) for one, two in transfers]
+    earnings = found(source, *logs, log_of(source, 0, ALICE, BOB, 0))
     assert told(earnings) == [(BOB, ADDS, 9), (ALICE, TAKES, 9), (ALICE, ADDS, 9), (BOB, TAKES, 9)]
     assert earnings.set_aside == ()
+
+
+@pytest.mark.parametrize(
+    "transfers",
+    [
+        [(ALICE, SHOP, 98), (ALICE, KEEPER, 2)],
+        [(ALICE, SHOP, 98), (SHOP, KEEPER, 2)],
+        [(ALICE, SHOP, 98), (ALICE, bytes(20), 2), (SHOP, SHOP, 5), (ALICE, SHOP, 0)],
+    ],
+    ids=["taken from who sends", "taken from who receives", "burnt, and nothing moves twice"],
+)
+def test_of_a_token_that_keeps_a_fee_counts_what_its_transfer_says_came_in(
+    tmp_path: Path, transfers: list[tuple[bytes, bytes, int]]
+) -> None:
+    where = {"to": f"0x{SHOP.hex()}"}
+    source = loaded(tmp_path, {"preset": "erc20-transfer-in", "where": where}, decimals=0)
+    earnings = found(source, *(log_of(source, 0, *each) for each in transfers))
+    assert told(earnings)[0] == (ALICE, EARNS, 98)
+    assert {event.wallet for event in earnings.events} == {ALICE}
+    assert sum(event.credits for event in earnings.events) == 98 * CREDIT
+
+
+def test_how_many_decimals_a_token_has_is_what_the_configuration_says(tmp_path: Path) -> None:
+    said = {"preset": "erc20-transfer-in", "where": {"to": f"0x{SHOP.hex()}"}}
+    for decimals in (0, 6, 18):
+        source = loaded(tmp_path, said, decimals=decimals)
+        (event,) = found(source, log_of(source, 0, ALICE, SHOP, 3 * 10**decimals)).events
+        assert event.credits == 3 * CREDIT
 
 
 def test_of_a_masterchef_one_pool_counts_in_either_version(tmp_path: Path) -> None:

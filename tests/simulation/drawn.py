@@ -10,17 +10,28 @@ import pytest
 from scene import MINE
 
 from contracts.catalogue import EVENTS
+from contracts.presets import PRESETS
 from daemon.config import Chain, Depth, Finalized, SecretUrl
 from daemon.followed_events import FollowedEvent
 from daemon.known_chains import Verify
-from daemon.rules import Rule
+from daemon.rules import Holding, Rule
 from daemon.sources import Source
 from simulation.oracle import MINING, STAKES, Terms
+from simulation.stakes import Held
+from simulation.world import DAY_SECONDS, STRANGER
+
+# What is drawn by itself, and seldom: a history without it is as it was before there was such.
+UNPROVEN_RATE = 0.12
+STAKES_RATE = 0.12
+ACCEPTS_RATE = 0.12
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The settings of one chain, and whether its finality may break."""
+    """The settings of one chain, and whether its finality may break.
+
+    With `held` there are stakes that earn by time; with `accepts` somebody accepts reorgs.
+    """
 
     chain_id: int
     depth: int | None
@@ -33,11 +44,13 @@ class Drawn:
     breaks: bool
     sockets: bool  # asked over real sockets
     sources: tuple[Terms, ...] = field(repr=False)
+    held: Held | None = None
+    accepts: bool = False
 
     @classmethod
-    def by(cls, rng: Random, chain_id: int, *, sockets: bool) -> "Drawn":
+    def by(cls, rng: Random, rare: Random, chain_id: int, *, sockets: bool) -> "Drawn":
         urls = rng.choices((1, 2, 3), (5, 4, 1))[0]
-        return cls(
+        drawn = cls(
             chain_id=chain_id,
             depth=rng.choice((None, None, None, 1, 2, 4)),
             on_deep_reorg=rng.choice(("halt", "reverse")),
@@ -50,6 +63,38 @@ class Drawn:
             sockets=sockets,
             sources=_sources(rng),
         )
+        return drawn._with(rare)
+
+    def _with(self, rare: Random) -> "Drawn":
+        """Return the same with what is drawn seldom."""
+        drawn = self
+        if rare.random() < STAKES_RATE:
+            drawn = replace(drawn, held=_held(rare))
+        if rare.random() < ACCEPTS_RATE:
+            drawn = replace(drawn, accepts=True, breaks=True, on_deep_reorg="halt")
+        if rare.random() < UNPROVEN_RATE:
+            drawn = replace(drawn, verify="found")
+            if rare.random() < 0.5:  # nothing is proven: two are to agree, at least
+                machines = (drawn.machines * 2)[: max(2, len(drawn.machines))]
+                drawn = replace(drawn, verify="off", machines=machines, agree=max(2, drawn.agree))
+        return drawn
+
+    @property
+    def first(self) -> int:
+        """The first block that may earn."""
+        return min(terms.first for terms in self.sources) if self.held is None else 0
+
+    @property
+    def searches(self) -> bool:
+        """Whether `eth_getLogs` says which blocks have logs: one machine is to answer a batch."""
+        return self.verify in {"found", "off"}
+
+    @property
+    def told(self) -> Iterator[str]:
+        """What is drawn seldom, by name."""
+        yield f"verify {self.verify}"
+        if self.held is not None:
+            yield "stakes"
 
     def settings(self, addresses: tuple[str, ...]) -> Chain:
         return Chain(
@@ -63,7 +108,7 @@ class Drawn:
             span_max=self.span_max,
             blocks_remembered=self.remembered,
             verify=self.verify,
-            sources=tuple(self._source(terms) for terms in self.sources),
+            sources=(*map(self._source, self.sources), *self._stakes()),
         )
 
     def _source(self, terms: Terms) -> Source:
@@ -82,6 +127,31 @@ class Drawn:
             ),
             kind="mining" if mines else "staking",
         )
+
+    def _stakes(self) -> Iterator[Source]:
+        if self.held is None:
+            return
+        holding = Holding(self.held.every_seconds, self.held.period_seconds, self.held.hold_seconds)
+        yield Source(
+            name=f"held-{self.chain_id}",
+            contracts=(self.held.contract,),
+            events=tuple(FollowedEvent(*part) for part in PRESETS["staking-rewards"].parts),
+            from_block=0,
+            to_block=None,
+            rule=Rule(self.held.credits_micro, self.held.per, holding=holding),
+            kind="staking",
+        )
+
+
+def _held(rare: Random) -> Held:
+    return Held(
+        contract=STRANGER,
+        credits_micro=rare.choice((1_000_000, 333_333)),
+        per=rare.choice((10**18, 7 * 10**17)),
+        every_seconds=DAY_SECONDS,
+        period_seconds=rare.choice((DAY_SECONDS, DAY_SECONDS // 3)),
+        hold_seconds=rare.choice((0, 0, 40, DAY_SECONDS + 100)),
+    )
 
 
 def _sources(rng: Random) -> tuple[Terms, ...]:

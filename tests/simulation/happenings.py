@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
+from fakelogs import Json, Refusal, limited
 from fakenode import Failure, Reset, Says, Silence, Status, Truncated
 
 from simulation.drawn import Drawn
@@ -67,6 +68,7 @@ class Happenings:
     """All that moves, and one way to move it for each name of HAPPENINGS."""
 
     rng: Random
+    rare: Random = field(default_factory=lambda: Random(0))  # for what happens seldom
     drawn: Drawn
     world: World
     urls: list[Url]
@@ -175,6 +177,9 @@ class Happenings:
     def omit(self) -> None:
         """Let a machine's evidence of some blocks be wrong, or missing."""
         machine, head = self._machine(), self.world.head.number
+        if self.drawn.verify == "off":  # those that are to agree do not lie alike
+            machine = self.rng.choice(self.urls[0].machines)
+            machine.faults.logs.change = self.rare.choice((None, _nothing_found))
         faults = machine.faults
         kind = self.rng.choice(
             (
@@ -193,6 +198,8 @@ class Happenings:
     def misbehave(self) -> None:
         """Let a machine answer other calls than it was asked, or too few, or none of a kind."""
         faults = self._machine().faults
+        if self.drawn.searches:
+            faults.logs.refuse = limited(self.rare.randint(1, 3), Refusal("limit exceeded", -32005))
         match self.rng.randrange(8):
             case 0:
                 faults.reorder_batches = True
@@ -201,7 +208,8 @@ class Happenings:
             case 2:
                 faults.repeat_in_batches = True
             case 3:
-                faults.batch_calls_max = self.rng.randint(1, 3)
+                least = 2 if self.drawn.searches else 1  # logs, with the block they are known by
+                faults.batch_calls_max = max(least, self.rng.randint(1, 3))
             case 4:
                 faults.chain_id = 5
             case 5:
@@ -229,7 +237,7 @@ class Happenings:
         url.fails.append((self.rng.choice((0.2, 0.5, 1.0)), self.rng.choice(failures)))
 
     def scatter(self) -> None:
-        self.rng.choice(self.urls).scatters = True
+        self.rng.choice(self.urls).scatters = not self.drawn.searches
 
     def get_well(self) -> None:
         self.rng.choice(self.urls).be_well()
@@ -270,3 +278,8 @@ class Happenings:
             self.finality_held = False
         else:
             self.world.floor = max(self.world.floor, final)
+
+
+def _nothing_found(logs: list[Json]) -> object:
+    del logs
+    return []

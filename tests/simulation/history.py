@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import get_args
+from typing import LiteralString, get_args
 
 from books import Books
 
@@ -21,7 +21,17 @@ ROUNDS_MAX = 60
 # In the first of them a program may only find that its session is gone.
 QUIET_ROUNDS = 3
 PROCESSES_MAX = 2
+# How often somebody looks whether there is a reorg to accept, where somebody does at all.
+LOOKS_RATE = 0.2
+# How often time passes in the middle of a turn in which nothing else does.
+PAUSE_RATE = 0.1
 AtPoint = Callable[[int], Awaitable[None]]
+
+_ACCEPT: LiteralString = """
+    select a.outcome from creditd.chain c
+      cross join lateral creditd.accept_reorg(
+        c.name, coalesce(c.accruing_number, c.confirmed_number), c.other_hash, 'somebody', 'true') a
+    where c.chain_id = %s and c.state = 'halted'"""
 
 BLOWS: tuple[Blow, ...] = get_args(Blow)
 
@@ -41,8 +51,14 @@ class History(Happenings):
 
     async def run(self) -> str:
         """Live, then let all faults end. Returns how it ended. Raises Broken."""
+        self.told.update(self.drawn.told)
         await self.live()
-        return await self.settle()
+        how = await self.settle()
+        if how == "halted" and self.drawn.accepts and self.accept():
+            how = await self.settle()
+            if how != "equal":
+                raise Broken("the reorg was accepted, and the chain is halted all the same")
+        return how
 
     async def live(self) -> None:
         """Let one thing happen after the other."""
@@ -51,6 +67,8 @@ class History(Happenings):
         for _ in range(ACTIONS):
             (name,) = self.rng.choices(names, weights)
             self.note(name)
+            if self.drawn.accepts and self.rare.random() < LOOKS_RATE:
+                self.accept()
             match name:
                 case "turn":
                     await self.turn()
@@ -60,6 +78,14 @@ class History(Happenings):
                     await self.stop()
                 case _:
                     self.happen(name)
+
+    def accept(self) -> bool:
+        """Let somebody accept a reorg that halts the chain; return whether there was one."""
+        found = self.books.rows(_ACCEPT, self.world.chain.chain_id)
+        accepted = [outcome for (outcome,) in found] == ["accepted"]
+        if accepted:
+            self.note("reorg accepted")
+        return accepted
 
     async def start(self) -> None:
         """Start a program: the first one, or one more that is to stand by."""
@@ -88,6 +114,8 @@ class History(Happenings):
         if self.rng.random() < 0.3:
             at = self.rng.randint(1, POINTS)
             process.at_point = self._moving(at, self.rng.choice(MEANWHILE))
+        if at == 0 and self.rare.random() < PAUSE_RATE:
+            process.at_point = self._moving(self.rare.randint(1, POINTS), "wait")
         others = [each for each in self.processes if each is not process]
         if others and self.rng.random() < 0.3:
             at = self.rng.randint(1, POINTS)

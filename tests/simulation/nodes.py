@@ -53,6 +53,12 @@ class Machine:
         final = self.world.final - self.late if self.own is None else self.own_final
         return max(0, min(final, self.head.number))
 
+    @property
+    def final_number(self) -> int:
+        """What is final by the chain's rule; below 0 where nothing is."""
+        depth = self.world.depth
+        return self.finalized_number if depth is None else self.head.number - depth
+
     def __str__(self) -> str:
         parting = "" if self.own is None else f", forked above {self.world.common(self.own)}"
         wrong = ", wrong" if _is_wrong(self.faults) else ""
@@ -75,6 +81,7 @@ class Seen:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.torn_below = -1  # what was final at a URL that had a machine on a fork below it
         self._chains: dict[str, set[bytes]] = defaultdict(set)
         self._final: set[bytes] = set()
         self._tips: dict[bytes, MinedBlock] = {}  # since the turn began
@@ -84,9 +91,7 @@ class Seen:
         head = machine.head
         self._tips[head.hash] = head
         self._add(self._chains[url], head.hash)
-        final = machine.finalized_number
-        if self.world.depth is not None:
-            final = head.number - self.world.depth
+        final = machine.final_number
         if final >= 0:
             self._add(self._final, machine.branch.blocks[final].hash)
 
@@ -138,6 +143,21 @@ class Url:
         """Return whether nothing is wrong but what its machines believe."""
         return not self.fails and all(not _is_wrong(machine.faults) for machine in self.machines)
 
+    @property
+    def torn_below(self) -> int:
+        """The highest block that a machine calls final and another one, on a fork, does not have.
+
+        Below 0 where there is none.
+        """
+        torn = -1
+        for one in self.machines:
+            final = one.final_number
+            for other in self.machines:
+                number = min(final, other.head.number)
+                if number >= 0 and other.has(number) != one.has(number):
+                    torn = max(torn, final)
+        return torn
+
     def __str__(self) -> str:
         return f"{self.name}: {', '.join(map(str, self.machines))} {self.fails or ''}"
 
@@ -151,6 +171,7 @@ class Url:
         calls = asked if isinstance(asked, list) else [asked]
         said = msgspec.json.encode([[call["method"], call["params"]] for call in calls])
         self._asked[said] += 1
+        self._seen.torn_below = max(self._seen.torn_below, self.torn_below)
         rng = Random(
             f"{self._seen.world.chain.chain_id} {self.name} {self._asked[said]} {said.hex()}"
         )
@@ -184,6 +205,8 @@ def _is_wrong(faults: Faults) -> bool:
             faults.drop_from_batches,
             faults.repeat_in_batches,
             faults.refuses,
+            faults.logs.refuse,
+            faults.logs.change,
             faults.batch_calls_max,
             faults.chain_id,
             not faults.finalized_tag,

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime
 from fakechain import MINT, STAKED, Event, MinedBlock
 from scene import MINE, VAULT
 
+from simulation.stakes import Held, accrued, moved
+
 Cause = tuple[bytes, int]  # a transaction, and the place of the log among its logs
 
 # In micro-credits: whatever would earn more in one go is for a person to look at.
@@ -53,6 +55,8 @@ class Should:
     confirmed: dict[Cause, tuple[bytes, int]] = field(default_factory=dict)
     pending: dict[Cause, tuple[bytes, int]] = field(default_factory=dict)
     set_aside: set[Cause] = field(default_factory=set)
+    # What may be granted of the block after the last confirmed one, if it ends a period of stakes.
+    early: dict[Cause, tuple[bytes, int]] = field(default_factory=dict)
 
     def balances(self) -> Mapping[bytes, int]:
         sums: dict[bytes, int] = defaultdict(int)
@@ -61,7 +65,12 @@ class Should:
         return {wallet: total for wallet, total in sums.items() if total}
 
 
-def told(path: Sequence[MinedBlock], confirmed: int, sources: Sequence[Terms]) -> Should:
+def told(
+    path: Sequence[MinedBlock],
+    confirmed: int,
+    sources: Sequence[Terms],
+    held: Held | None = None,
+) -> Should:
     """Return what books must say that are at the end of `path`, and confirmed up to a height."""
     should = Should()
     given: dict[tuple[str, bytes, date], int] = defaultdict(int)
@@ -76,7 +85,19 @@ def told(path: Sequence[MinedBlock], confirmed: int, sources: Sequence[Terms]) -
                 amount = min(amount, earned.terms.most_a_day - given[used])
                 given[used] += amount
             should.confirmed[earned.cause] = earned.wallet, amount
+    if held is not None:
+        _tell_stakes(should, path, confirmed, held)
     return should
+
+
+def _tell_stakes(should: Should, path: Sequence[MinedBlock], confirmed: int, held: Held) -> None:
+    """Add what moves stakes, which earns nothing by itself, and what they earn by time."""
+    for block in path:
+        seen = should.confirmed if block.number <= confirmed else should.pending
+        seen.update((move.cause, (move.wallet, 0)) for move in moved(block, held))
+    for each in accrued(path[: confirmed + 2], held):
+        granted = should.confirmed if each.number <= confirmed else should.early
+        granted[each.cause] = each.wallet, each.credits_micro
 
 
 def _of(block: MinedBlock, sources: Sequence[Terms], set_aside: set[Cause]) -> list[Earned]:

@@ -6,31 +6,43 @@ from typing import Any, LiteralString
 
 from books import Books
 
+from simulation.drawn import Drawn
 from simulation.nodes import Seen, Url
-from simulation.oracle import Cause, Terms, told
+from simulation.oracle import Cause, told
 from simulation.world import World
 
 NO_HASH = bytes(32)
 
 _CHAIN: LiteralString = """
-    select state, reason, indexed_number, indexed_hash, confirmed_number, confirmed_hash, epoch,
-      leader
-    from creditd.chain where chain_id = %s"""
+    select c.state, c.reason, c.indexed_number, c.indexed_hash, c.confirmed_number,
+      c.confirmed_hash, coalesce(b.number, c.confirmed_number), coalesce(b.hash, c.confirmed_hash),
+      c.epoch, c.leader
+    from creditd.chain c
+      left join creditd.block b on (b.chain_id, b.number) = (c.chain_id, c.accruing_number)
+    where c.chain_id = %s"""
 _EVENTS: LiteralString = """
-    select state, tx_hash, ordinal, wallet, credits, granted
+    select state, case when ordinal < 0 then substr(tx_hash, 5) else tx_hash end, ordinal, wallet,
+      credits, coalesce(granted, 0)
     from creditd.event where chain_id = %s and state <> 'reversed'"""
 _BALANCES: LiteralString = """
     select w.address, a.available - a.debt
     from creditd.wallet w join creditd.account a using (root_id, account_id)
     where w.chain_id = %s and a.available <> a.debt"""
 _ASIDE: LiteralString = "select tx_hash, ordinal from creditd.set_aside where chain_id = %s"
+_ACCEPTED: LiteralString = """
+    select new_hash from creditd.accepted_reorg
+    where (chain_id, number, left_hash) = (%s, %s, %s)"""
 _OLDEST: LiteralString = """
     select hash, number from creditd.block where chain_id = %s order by number limit 1"""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the books stand."""
+    """Where the books stand.
+
+    `granted` is the confirmed block, or the next one if some stakes' periods that end with it are
+    granted already.
+    """
 
     state: str
     reason: str | None
@@ -38,6 +50,8 @@ class Standing:
     indexed_hash: bytes
     confirmed: int
     confirmed_hash: bytes
+    granted: int
+    granted_hash: bytes
     epoch: int
     leader: str
 
@@ -56,14 +70,12 @@ class Broken(AssertionError):
 class Promises:
     """The promises of docs/faults.md, held against the books of one chain."""
 
-    def __init__(
-        self, world: World, seen: Seen, urls: Sequence[Url], sources: Sequence[Terms], agree: int
-    ) -> None:
+    def __init__(self, world: World, seen: Seen, urls: Sequence[Url], drawn: Drawn) -> None:
         self.world = world
         self.seen = seen
         self.urls = urls
-        self.sources = sources
-        self.agree = agree
+        self.drawn = drawn
+        self._excused: set[bytes] = set()
 
     def standing(self, books: Books) -> Standing | None:
         """Return where the books stand; None before the chain is in them."""
@@ -83,6 +95,7 @@ class Promises:
         if before is None:
             return
         self._a_block_leaves_for_another_one_only(before, after)
+        self._what_is_granted_is_taken_back_by_leave_only(books, before, after)
         self._a_halt_ends_by_proof(before, after)
         self._leaders_do_not_go_back(before, after)
         if still:
@@ -94,7 +107,7 @@ class Promises:
         path = self.world.path_to(now.indexed_hash)
         if now.indexed >= 0 and (not path or path[-1].number != now.indexed):
             raise Broken(f"the books are at block {now.indexed}, which no chain has")
-        should = told(path, now.confirmed, self.sources)
+        should = told(path, now.confirmed, self.drawn.sources, self.drawn.held)
         confirmed: dict[Cause, tuple[bytes, int]] = {}
         pending: dict[Cause, tuple[bytes, int]] = {}
         for state, tx_hash, ordinal, wallet, credits_micro, granted in books.rows(
@@ -105,24 +118,35 @@ class Promises:
                 confirmed[cause] = wallet, granted
             else:
                 pending[cause] = wallet, credits_micro
+        if now.granted > now.confirmed:  # a part of them, so far
+            should.confirmed |= {
+                cause: said for cause, said in should.early.items() if cause in confirmed
+            }
         _same("confirmed events", confirmed, should.confirmed)
         _same("pending events", pending, should.pending)
         _same("balances", dict(books.rows(_BALANCES, chain_id)), should.balances())
         _same("logs set aside", set(books.rows(_ASIDE, chain_id)), should.set_aside)
 
     def _nothing_is_granted_that_was_not_final(self, now: Standing) -> None:
-        """Somebody has called it final, and as many as are to agree have shown it."""
-        if now.confirmed < 0:
+        """Somebody has called it final, and as many as are to agree have shown it.
+
+        Where one URL is enough and has a machine on a fork below what another one calls final, that
+        machine's blocks may be taken for final before so much is read that the two can be compared.
+        """
+        if now.granted < 0:
             return
-        if not self.seen.was_final(now.confirmed_hash):
-            raise Broken(f"block {now.confirmed} is confirmed, and nobody called it final")
-        shown = self.seen.shown_by(now.confirmed_hash)
-        if shown < self.agree and now.epoch > 0 and not self._is_anchor(now):
-            raise Broken(f"block {now.confirmed} is confirmed, and shown by {shown} nodes")
+        if self.drawn.agree == 1 and now.indexed < self.seen.torn_below:
+            self._excused.add(now.granted_hash)
+        excused = now.granted_hash in self._excused
+        if not excused and not self.seen.was_final(now.granted_hash):
+            raise Broken(f"block {now.granted} is confirmed, and nobody called it final")
+        shown = self.seen.shown_by(now.granted_hash)
+        if shown < self.drawn.agree and now.epoch > 0 and not self._is_anchor(now):
+            raise Broken(f"block {now.granted} is confirmed, and shown by {shown} nodes")
 
     def _is_anchor(self, now: Standing) -> bool:
         """Return whether nothing that earns was confirmed yet: the cursor stands where it began."""
-        return now.confirmed < min(terms.first for terms in self.sources)
+        return now.granted < self.drawn.first
 
     def _a_block_leaves_for_another_one_only(self, before: Standing, after: Standing) -> None:
         """Somebody showed a chain that parts from the books below what left them."""
@@ -131,9 +155,23 @@ class Promises:
         kept = [block for block in path if block.hash in stays]
         if len(kept) == len(path):
             return
+        if self.drawn.verify == "off" and len(kept) > before.granted:
+            return  # who is believed by his word can have pending blocks read again
         below = path[: len(kept) + 1]
         if not any(self.seen.shows(each.number, each.hash, otherwise=True) for each in below):
             raise Broken(f"block {below[-1].number} left the books, and nobody showed another one")
+
+    def _what_is_granted_is_taken_back_by_leave_only(
+        self, books: Books, before: Standing, after: Standing
+    ) -> None:
+        """The settings allow it, or somebody has accepted the very block that was shown."""
+        stays = {block.hash for block in self.world.path_to(after.indexed_hash)}
+        number, left = before.granted, before.granted_hash
+        if self.drawn.on_deep_reorg == "reverse" or number < 0 or left in stays:
+            return
+        accepted = books.rows(_ACCEPTED, self.world.chain.chain_id, number, left)
+        if not any(self.seen.shows(number, other) for (other,) in accepted):
+            raise Broken(f"block {number} was taken back, and nobody accepted what was shown")
 
     def _a_halt_ends_by_proof(self, before: Standing, after: Standing) -> None:
         ended = before.state == "halted" and after.state != "halted" and after.confirmed >= 0
@@ -174,9 +212,9 @@ class Promises:
             raise Broken("the daemon never got to lead")
         ((oldest, height),) = books.rows(_OLDEST, self.world.chain.chain_id)
         knows = height < 0 or self.world.is_canonical(oldest, height)
-        stands = now.confirmed < 0 or self.world.is_canonical(now.confirmed_hash, now.confirmed)
+        stands = now.granted < 0 or self.world.is_canonical(now.granted_hash, now.granted)
         if now.state == "halted":
-            if finality_held:
+            if finality_held and now.granted_hash not in self._excused:
                 raise Broken(f"halted for ever, and finality held: {now.reason}")
             if stands or (reverses and knows and height >= 0):
                 raise Broken(f"halted for ever, and it could go on: {now.reason}")

@@ -70,10 +70,11 @@ async def _told(
     sockets: bool,
     at_once: bool,
 ) -> None:
-    rng = Random(seed)
-    drawn = Drawn.by(rng, FIRST_CHAIN_ID + seed, sockets=sockets)
+    rng, rare = Random(seed), Random(f"rare of {seed}")
+    drawn = Drawn.by(rng, rare, FIRST_CHAIN_ID + seed, sockets=sockets)
     async with AsyncExitStack() as stack:
         made = staged(drawn, rng, books, database_url, stack=stack)
+        made.rare = rare
         history.append(made)
         stack.enter_context(small_limits(rng))
         if not at_once:
@@ -89,7 +90,7 @@ def staged(
     drawn: Drawn, rng: Random, books: Books, database_url: str, *, stack: AsyncExitStack
 ) -> History:
     """Return a history in which nothing has happened yet; its nodes are asked in memory."""
-    world = World(rng, drawn.chain_id, drawn.depth)
+    world = World(rng, drawn.chain_id, drawn.depth, holds=drawn.held is not None)
     seen = Seen(world)
     urls = [
         Url(f"node-{n}", [Machine(world) for _ in range(machines)], seen)
@@ -104,7 +105,7 @@ def staged(
         world=world,
         seen=seen,
         urls=urls,
-        promises=Promises(world, seen, urls, drawn.sources, drawn.agree),
+        promises=Promises(world, seen, urls, drawn),
         addresses=tuple(f"http://{url.name}" for url in urls),
         stack=stack,
     )

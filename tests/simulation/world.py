@@ -6,9 +6,10 @@ from fakechain import Branch, Event, FakeChain, MinedBlock, Tx, minted, staked, 
 from scene import ALICE, BOB, CAROL, MINE, TOKEN, VAULT
 
 WALLETS = (ALICE, BOB, CAROL)
-STRANGER = b"\xdd" * 20  # a contract that nobody watches
+STRANGER = b"\xdd" * 20  # a contract that nobody watches, but for its stakes
 NOBODY = bytes(20)
 DAY_SECONDS = 86_400
+WITHDRAWN_RATE = 0.4
 MOST = 2**256 - 1
 
 
@@ -16,13 +17,17 @@ class World:
     """A chain that lives by chance.
 
     `floor` is the height below which nothing may be left without breaking finality: what was
-    final once, by the chain's rule, anywhere. It goes by `depth`, or by its `final` block.
+    final once, by the chain's rule, anywhere. It goes by `depth`, or by its `final` block. With
+    `holds` the stranger's contract is one of stakes.
     """
 
-    def __init__(self, rng: Random, chain_id: int, depth: int | None) -> None:
+    def __init__(
+        self, rng: Random, chain_id: int, depth: int | None, *, holds: bool = False
+    ) -> None:
         self.rng = rng
         self.chain = FakeChain(chain_id)
         self.depth = depth
+        self.holds = holds
         self.final = 0
         self.floor = 0
         self.left: list[Branch] = []  # to flip back to
@@ -126,6 +131,7 @@ class World:
         rng = self.rng
         wallet = rng.choice(WALLETS)
         amount = rng.choice((rng.randint(0, 20 * TOKEN), rng.randint(0, 9), 10**18))
+        moves = withdrawn if self.holds and rng.random() < WITHDRAWN_RATE else staked
         return rng.choices(
             (
                 staked(VAULT, wallet, amount),
@@ -135,7 +141,7 @@ class World:
                 staked(VAULT, wallet, rng.randint(10**32, MOST)),  # is too large
                 staked(VAULT, NOBODY, amount),  # earns for nobody
                 Event(VAULT, (), b"\x01"),  # says nothing
-                staked(STRANGER, wallet, amount),
+                moves(STRANGER, wallet, amount),
             ),
-            (4, 3, 1, 1, 1, 1, 1, 1),
+            (4, 3, 1, 1, 1, 1, 1, 6 if self.holds else 1),
         )[0]

@@ -171,7 +171,7 @@ begin
   get diagnostics v_seen = row_count;
   if v_seen <> cardinality(p_blocks) then
     raise exception 'chain %: % of % events are on the canonical chain already',
-      p_chain, cardinality(p_blocks) - v_seen, cardinality(p_blocks) using errcode = 'CD002';
+      p_chain, cardinality(p_blocks) - v_seen, cardinality(p_blocks) using errcode = 'CD006';
   end if;
 end $$;
 
@@ -306,7 +306,8 @@ begin
     raise exception 'chain %: block % is not remembered', c.chain_id, p_to using errcode = 'CD002';
   end if;
   update chain x set indexed_number = p_to, indexed_hash = b.hash, indexed_time = b.time,
-      confirmed_number = least(x.confirmed_number, p_to), accruing_number = null,
+      confirmed_number = least(x.confirmed_number, p_to),
+      accruing_number = case when x.accruing_number <= p_to then x.accruing_number end,
       confirmed_hash = case when x.confirmed_number > p_to then b.hash else x.confirmed_hash end,
       confirmed_time = case when x.confirmed_number > p_to then b.time else x.confirmed_time end,
       reorgs = x.reorgs + 1, last_reorg_at = clock_timestamp(), last_reorg_depth = c.indexed_number - p_to,

@@ -73,6 +73,14 @@ begin
     raise exception 'chain %: the books have one of these events in block %, which is not confirmed yet',
       c.name, v.block_number using errcode = 'CD005';
   end if;
+  -- A log at the place of one that is in the books is that log, whatever transaction it is said to be of.
+  select t.block, t.log into v from unnest(p_blocks, p_tx_hashes, p_ordinals, p_roles, p_log_indexes) t (block, tx, ord, role, log)
+    join event e on e.chain_id = p_chain and e.block_number = t.block and e.log_index = t.log and e.role = t.role
+    where e.state <> 'reversed' and (e.tx_hash, e.ordinal) <> (t.tx, t.ord) limit 1;
+  if found then
+    raise exception 'chain %: the books have log % of block % as one of another transaction', c.name, v.log, v.block
+      using errcode = 'CD005';
+  end if;
   perform see_wallets(p_chain, p_wallets);
   insert into event as e (chain_id, tx_hash, ordinal, role, rule_id, block_number, block_hash, block_time,
                           log_index, wallet, amount, credits)
@@ -95,6 +103,9 @@ begin
     perform enter_waiting(p_chain, p_tx_hashes, p_ordinals, p_blocks_more);
     -- Up to the last confirmed block nothing else is pending but what waits: just these are granted.
     perform grant_events(p_chain, (select min(x) from unnest(p_blocks) x) - 1, c.confirmed_number, false, true);
+    -- The first stake of a rule may be one that comes late.
+    update rule x set accrued_to = accrues_from(x, -1, c.confirmed_number)
+      where x.rule_id = any (p_rules) and x.divisor is not null and x.accrued_to is null;
     perform change_stake_late(r, t.wallet)
       from (select distinct x.rule, x.wallet from unnest(p_rules, p_wallets, p_roles) x (rule, wallet, role)
             where x.role > 0) t join rule r on r.rule_id = t.rule;

@@ -185,7 +185,7 @@ begin
     from (select (s).wallet, (s).credited, (w).balance, div((w).weight, r.divisor) as earned
           from page cross join lateral weighed(s, r, v_end) w) t
     where x.rule_id = r.rule_id and x.wallet = t.wallet
-    returning t.wallet, least(t.balance, 10::numeric ^ 78 - 1) as amount, t.earned - t.credited as earned
+    returning t.wallet, greatest(0, least(t.balance, 10::numeric ^ 78 - 1)) as amount, t.earned - t.credited as earned
   )
   select array_agg(t.wallet order by t.wallet), array_agg(t.amount order by t.wallet),
       array_agg(t.earned order by t.wallet), (select (array_agg((s).wallet order by (s).wallet desc))[1] from page having count(*) = p_most)
@@ -211,7 +211,8 @@ declare
 begin
   insert into set_aside (chain_id, tx_hash, ordinal, block_number, block_hash, log_index, rule_id, address, topics,
                          data, reason)
-    select c.chain_id, v_prefix || t.wallet, -1, b.number, b.hash, -1, r.rule_id, r.contract, '{}', '',
+    select c.chain_id, v_prefix || t.wallet, -1, b.number, b.hash, -1, r.rule_id, r.contract, '{}',
+      convert_to(t.earned::text, 'UTF8'),
       format('the stake of 0x%s would earn %s micro-credits in a period: more than one grant may be',
              encode(t.wallet, 'hex'), t.earned)
     from unnest(p_wallets, p_earned) t (wallet, earned) where t.earned > p_grant_max
@@ -245,9 +246,23 @@ begin
         where a.chain_id = p_chain and a.block_number > p_to and a.rule_id = r.rule_id and a.ordinal = -1
     loop
       perform rebuild_stake(r, v_wallet);
+      -- What it should have been granted by now, and was not, late events have yet to be made up for.
+      update stake s set credited = t.credited, is_behind = s.credited <> t.credited
+        from (select accrued_by_now(r.rule_id, v_wallet, p_to) as credited) t
+        where s.rule_id = r.rule_id and s.wallet = v_wallet;
     end loop;
   end loop;
 end $$;
+
+-- What a stake was granted or would have been, had it not been set aside, in blocks up to `p_to`.
+create or replace function creditd.accrued_by_now(p_rule integer, p_wallet bytea, p_to bigint) returns numeric
+language sql stable
+return (
+    select coalesce(sum(e.credits), 0) from creditd.event e
+    where e.wallet = p_wallet and e.rule_id = p_rule and e.ordinal = -1 and e.state = 'confirmed'
+      and e.block_number <= p_to)
+  + (select coalesce(sum(convert_from(a.data, 'UTF8')::numeric), 0) from creditd.set_aside a
+     where a.rule_id = p_rule and a.ordinal = -1 and substr(a.tx_hash, 13) = p_wallet and a.block_number <= p_to);
 
 -- Changes a stake by events that came late. What it should have been granted until now is made up for when the
 -- next period ends.
