@@ -4,24 +4,29 @@ What the watcher missed by a defect, or what a node that nobody could contradict
 by another node later, and is an alarm with its remedy. The auditor itself enters nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from daemon.contract_totals import read_total
+from daemon.earning import Followed
 from daemon.follower import Follower
 from daemon.reading import Violated
 from daemon.rereading import CannotRead, Contradicted, Rereader
 from daemon.rpc import NodeRefused, NodeUnavailable
 from daemon.sources import Source
 from ledger.errors import Deposed, LedgerError
-from ledger.late import Late, Place
+from ledger.late import Late, Place, Rereading
 
 # Sixty times what Ethereum makes, and some thousandths of a core's time.
 AUDIT_BLOCKS_PER_MINUTE: Final = 300
 AUDIT_SECONDS: Final = 10
 AUDIT_BLOCKS: Final = AUDIT_BLOCKS_PER_MINUTE * AUDIT_SECONDS // 60
+# A node may be down for a while. What none can read for ten minutes, such as receipts that all have
+# pruned, is told of, and the blocks behind it are read.
+UNREAD_TURNS_MAX: Final = 60
 
 log = structlog.get_logger()
 
@@ -33,6 +38,7 @@ class Auditor:
     follower: Follower
     late: Late
     _trouble: str = ""
+    _unread_turns: int = 0
 
     async def turn(self) -> None:
         """Read some blocks again, where the last turn of whichever leader ended."""
@@ -54,12 +60,7 @@ class Auditor:
         for each in followed:
             if each.source.total is not None:
                 await self._compare_total(rereader, place, each.source, each.rule_id)
-        begin = min(each.source.from_block for each in followed)
-        kept = await self.late.rereading()
-        first = begin if kept is None else max(kept.next_number, begin)
-        if first > place.confirmed_number:
-            first = begin
-        last = min(first + AUDIT_BLOCKS - 1, place.confirmed_number)
+        first, last, begin = _part(place, followed, await self.late.rereading())
         if first > last:
             return
         try:
@@ -67,6 +68,16 @@ class Auditor:
         except Contradicted as error:
             await self.late.note_reread(place.epoch, first, last, str(error))
             return
+        except CannotRead as error:
+            self._unread_turns += 1
+            if self._unread_turns < UNREAD_TURNS_MAX:
+                raise
+            self._unread_turns = 0
+            said = f"blocks {first} to {last} cannot be read again: {error}"
+            behind = begin if last == place.confirmed_number else last + 1
+            await self.late.note_reread(place.epoch, first, last, said, next_number=behind)
+            return
+        self._unread_turns = 0
         found = reread.differences.said() if reread.differences.any else None
         # After the last final block it begins anew: a later turn has more of them.
         is_round = reread.last == place.confirmed_number
@@ -114,3 +125,19 @@ class Auditor:
         else:
             log.info("audit goes on", chain=self.follower.chain.name, after=self._trouble)
         self._trouble = trouble
+
+
+def _part(
+    place: Place, followed: Sequence[Followed], kept: Rereading | None
+) -> tuple[int, int, int]:
+    """Return first and last block to read again now, and where a round begins.
+
+    What was found to differ is read again even where nothing is followed any more.
+    """
+    begin = min(each.source.from_block for each in followed)
+    if kept is not None and kept.found_first is not None:
+        begin = min(begin, kept.found_first)
+    first = begin if kept is None else max(kept.next_number, begin)
+    if first > place.confirmed_number:
+        first = begin
+    return first, min(first + AUDIT_BLOCKS - 1, place.confirmed_number), begin

@@ -85,11 +85,15 @@ class AsideRow:
 
 @dataclass(frozen=True, slots=True)
 class Rereading:
-    """How far a chain's final blocks have been read again: the next one, and how many rounds."""
+    """How far a chain's final blocks have been read again: the next one, and how many rounds.
+
+    What was `found` to differ lies in blocks from `found_first` on.
+    """
 
     next_number: int
     rounds: int
     found: str | None
+    found_first: int | None = None
 
 
 _ASIDE: Final = """
@@ -167,7 +171,8 @@ class Late:
     async def rereading(self) -> Rereading | None:
         """Return how far the chain's final blocks have been read again; None: not at all."""
         rows = await self._session.rows(
-            "select next_number, rounds, found from creditd.rereading where chain_id = %s",
+            "select next_number, rounds, found, found_first from creditd.rereading"
+            " where chain_id = %s",
             (self._chain_id,),
         )
         return Rereading(*rows[0]) if rows else None

@@ -236,3 +236,34 @@ def test_it_waits_for_as_many_nodes_as_are_to_agree(database_url: str) -> None:
                 assert await late.rereading() == Rereading(0, 0, None)
 
     asyncio.run(main())
+
+
+def test_what_no_node_can_read_any_more_is_told_of_and_the_rest_is_read(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.auditor.UNREAD_TURNS_MAX", 3)
+
+    async def main() -> None:
+        async with scene(database_url) as here:
+            for _ in range(2 * AUDIT_BLOCKS):
+                here.chain.mine(here.stake(ALICE, 1))
+            here.chain.mine_empty(DEPTH)
+            async with watched(here) as at:
+                here.faults.omit_log_in.add(1)  # as if all receipts of it were gone
+                for _ in range(2):
+                    await at.auditor.turn()
+                    assert await at.place() is None
+                await at.auditor.turn()
+                place = await at.place()
+                assert place is not None
+                assert (place.next_number, place.found_first) == (AUDIT_BLOCKS, 0)
+                (alarm,) = await at.alarms()
+                assert (alarm.kind, "cannot be read again" in alarm.said) == ("audit", True)
+                await at.auditor.turn()
+                assert (await at.place() or place).next_number == 2 * AUDIT_BLOCKS
+                here.faults.omit_log_in.clear()
+                for _ in range(3):
+                    await at.auditor.turn()
+                assert await at.alarms() == []
+
+    asyncio.run(main())
