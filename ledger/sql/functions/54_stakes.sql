@@ -185,7 +185,7 @@ begin
     from (select (s).wallet, (s).credited, (w).balance, div((w).weight, r.divisor) as earned
           from page cross join lateral weighed(s, r, v_end) w) t
     where x.rule_id = r.rule_id and x.wallet = t.wallet
-    returning t.wallet, least(t.balance, 10::numeric ^ 78 - 1) as amount, t.earned - t.credited as earned
+    returning t.wallet, greatest(0, least(t.balance, 10::numeric ^ 78 - 1)) as amount, t.earned - t.credited as earned
   )
   select array_agg(t.wallet order by t.wallet), array_agg(t.amount order by t.wallet),
       array_agg(t.earned order by t.wallet), (select (array_agg((s).wallet order by (s).wallet desc))[1] from page having count(*) = p_most)
