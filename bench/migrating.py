@@ -31,7 +31,8 @@ _CHANGES: Final[dict[str, LiteralString]] = {
     ),
     "a table more": (
         "drop table creditd.accepted_reorg, creditd.upstream_status, creditd.alarm,"
-        " creditd.rereading, creditd.audited, creditd.waiting_event cascade;"
+        " creditd.rereading, creditd.audited, creditd.waiting_event,"
+        " creditd.differing_stake cascade;"
         " alter table creditd.chain drop column parted_number, drop column other_hash,"
         " drop column indexed_at,"
         " drop column cursor_alarm_seconds, drop column finality_alarm_seconds;"
@@ -42,7 +43,8 @@ _CHANGES: Final[dict[str, LiteralString]] = {
         " alter table creditd.rule drop column divisor cascade, drop column rates_from cascade,"
         " drop column rates_micro cascade, drop column period_seconds cascade,"
         " drop column hold_seconds cascade, drop column accrued_to cascade,"
-        " drop column accruing_after cascade, drop column total_said cascade;"
+        " drop column accruing_after cascade, drop column total_said cascade,"
+        " drop column asked_after cascade;"
         " update creditd.schema_version set version_num = '0002'"
     ),
 }

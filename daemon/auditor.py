@@ -4,18 +4,18 @@ What the watcher missed by a defect, or what a node that nobody could contradict
 by another node later, and is an alarm with its remedy. The auditor itself enters nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
-from daemon.contract_totals import read_total
+from daemon.contract_totals import read_balances, read_total
 from daemon.earning import Followed
 from daemon.follower import Follower
 from daemon.reading import Violated
 from daemon.rereading import CannotRead, Contradicted, Rereader
-from daemon.rpc import NodeRefused, NodeUnavailable
+from daemon.rpc import Node, NodeRefused, NodeUnavailable
 from daemon.sources import Source
 from ledger.errors import Deposed, LedgerError
 from ledger.late import Late, Place, Rereading
@@ -27,8 +27,32 @@ AUDIT_BLOCKS: Final = AUDIT_BLOCKS_PER_MINUTE * AUDIT_SECONDS // 60
 # A node may be down for a while. What none can read for ten minutes, such as receipts that all have
 # pruned, is told of, and the blocks behind it are read.
 UNREAD_TURNS_MAX: Final = 60
+# One batch: about what reading a turn's blocks again costs a node.
+BALANCES_PER_TURN_MAX: Final = 100
+
+_Said = TypeVar("_Said")  # what contracts say of stakes
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """The last confirmed block, by its hash, and the nodes that are asked what was there."""
+
+    rereader: Rereader
+    place: Place
+    block: bytes
+
+    async def asked(self, source: Source, ask: Callable[[Node], Awaitable[_Said]]) -> _Said | None:
+        """Return what the first node that serves it says, None if none does."""
+        for node in self.rereader.nodes:
+            try:
+                return await ask(node)
+            except (NodeUnavailable, NodeRefused, Violated) as error:
+                log.info(
+                    "stakes not compared", source=source.name, node=node.endpoint, why=str(error)
+                )
+        return None
 
 
 @dataclass(slots=True)
@@ -57,9 +81,7 @@ class Auditor:
         rereader, followed = reading
         if not followed:
             return
-        for each in followed:
-            if each.source.total is not None:
-                await self._compare_total(rereader, place, each.source, each.rule_id)
+        await self._compare_stakes(rereader, place, followed)
         first, last, begin = _part(place, followed, await self.late.rereading())
         if first > last:
             return
@@ -97,24 +119,50 @@ class Auditor:
                 found=found,
             )
 
-    async def _compare_total(
-        self, rereader: Rereader, place: Place, source: Source, rule_id: int
+    async def _compare_stakes(
+        self, rereader: Rereader, place: Place, followed: Sequence[Followed]
     ) -> None:
-        """Hold what a source's contracts say is staked against the books, at one final block."""
-        number, signature = place.confirmed_number, source.total
-        block = await self.late.hash_of(number)
-        if signature is None or block is None or not source.covers(number):
+        """Hold what contracts say is staked against the books, at the last confirmed block."""
+        stakes = [each for each in followed if each.source.covers(place.confirmed_number)]
+        totals = [(each, total) for each in stakes if (total := each.source.total) is not None]
+        balances = [(each, said) for each in stakes if (said := each.source.balance) is not None]
+        await self.late.said_stakes.note_asked(
+            place.epoch,
+            [each.rule_id for each, _ in totals],
+            [each.rule_id for each, _ in balances],
+        )
+        block = await self.late.hash_of(place.confirmed_number)
+        if block is None:
             return
-        for node in rereader.nodes:
-            try:
-                total = await read_total(node, source.contracts, signature, block)
-            except (NodeUnavailable, NodeRefused, Violated) as error:
-                log.info(
-                    "total not compared", source=source.name, node=node.endpoint, why=str(error)
-                )
-                continue
-            await self.late.note_total(place.epoch, rule_id, number, total)
-            return
+        at = _At(rereader, place, block)
+        for each, signature in totals:
+            await self._compare_total(at, each, signature)
+        for each, signature in balances:
+            await self._compare_balances(at, each, signature)
+
+    async def _compare_total(self, at: _At, followed: Followed, signature: str) -> None:
+        contracts = followed.source.contracts
+        total = await at.asked(
+            followed.source, lambda node: read_total(node, contracts, signature, at.block)
+        )
+        if total is not None:
+            await self.late.said_stakes.note_total(
+                at.place.epoch, followed.rule_id, at.place.confirmed_number, total
+            )
+
+    async def _compare_balances(self, at: _At, followed: Followed, signature: str) -> None:
+        contracts = followed.source.contracts
+        # Of very many contracts two wallets at least: one that differed, and one of the round.
+        most = max(2, BALANCES_PER_TURN_MAX // len(contracts))
+        asked = await self.late.said_stakes.wallets_to_ask(followed.rule_id, most)
+        said = await at.asked(
+            followed.source,
+            lambda node: read_balances(node, contracts, signature, asked.wallets, at.block),
+        )
+        if said is not None:
+            await self.late.said_stakes.note_balances(
+                at.place.epoch, followed.rule_id, at.place.confirmed_number, said, asked.after
+            )
 
     def _over(self, trouble: str) -> None:
         """Log a trouble when it begins or changes, and its end; not once a turn."""

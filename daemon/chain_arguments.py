@@ -85,7 +85,8 @@ example:
 """
 _EVIDENCE: Final = """\
 Write the evidence of one grant as JSON: the header of its event's block, the
-way from that header to the event's log, what the event is, and the rule. Asks a
+way from that header to the event's log, what the event is, and the rule. Of
+what a stake earned in a period, the same of every change of the stake. Asks a
 node of the chain. With --check read such a file instead and recompute all of
 it, without a node, the books or a configuration: it prints what is proven, step
 by step, and what has to be believed. Exits with 1 if a step does not hold.

@@ -124,7 +124,7 @@ def _backfill(options: Namespace) -> int:
 
 
 def _evidence(options: Namespace) -> int:
-    from daemon.grant_evidence import NoEvidence  # noqa: PLC0415 - as above
+    from daemon.evidence_file import NoEvidence  # noqa: PLC0415 - as above
 
     try:
         return _check_evidence(options.check) if options.check else _gather_evidence(options)
@@ -133,7 +133,8 @@ def _evidence(options: Namespace) -> int:
 
 
 def _check_evidence(path: Path) -> int:
-    from daemon.grant_evidence import FILE_BYTES_MAX, check  # noqa: PLC0415 - as above
+    from daemon.evidence_file import FILE_BYTES_MAX  # noqa: PLC0415 - as above
+    from daemon.grant_evidence import check  # noqa: PLC0415 - as above
 
     with path.open(encoding="utf-8") as file:
         checked = check(file.read(FILE_BYTES_MAX))

@@ -12,7 +12,7 @@ from contracts.logs import Log
 from contracts.presets import Role
 from contracts.rewards import REWARD_KINDS, Reward, RewardKind
 from daemon.evidence import LOG_INDEX_END, Kind, Violated, Watched
-from daemon.followed_events import FollowedEvent
+from daemon.followed_events import FollowedEvent, wanted
 from daemon.reading import Block
 from daemon.rewards import WITHDRAWALS_MAX, withdrawal_rlp
 from daemon.rules import TooLarge, credits_for
@@ -139,10 +139,7 @@ def _sightings(
         reasons = [said.reason for _, said in read if isinstance(said, Mismatch)]
         yield _set_aside(block, log, following, "; ".join(dict.fromkeys(reasons)))
         return
-    wanted = [(form, said) for form, said in decoded if form.wants(said)]
-    if len(wanted) > 1 and len({said.wallet for _, said in wanted}) == 1:
-        return  # what somebody sends to himself changes nothing
-    for form, said in wanted:
+    for form, said in wanted(decoded):
         sighting = _sighting(block, log, following, form, said)
         if sighting is not None:
             yield sighting

@@ -1,7 +1,7 @@
 """The events that a source follows, as the configuration names or declares them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
@@ -74,9 +74,18 @@ class FollowedEvent:
     def clashes(self, other: "FollowedEvent") -> bool:
         """Return whether one log could be both, and do the same thing twice."""
         is_same = (self.event.topic0, self.role) == (other.event.topic0, other.role)
-        wanted = dict(self.where)
-        are_apart = any(wanted.get(name, value) != value for name, value in other.where)
+        mine = dict(self.where)
+        are_apart = any(mine.get(name, value) != value for name, value in other.where)
         return is_same and not are_apart
+
+
+def wanted(read: Iterable[tuple[FollowedEvent, Decoded]]) -> list[tuple[FollowedEvent, Decoded]]:
+    """Return what a log is to a source, of all that it decodes as.
+
+    That is nothing, where it is what somebody sends to himself: it changes nothing.
+    """
+    found = [(form, said) for form, said in read if form.wants(said)]
+    return [] if len(found) > 1 and len({said.wallet for _, said in found}) == 1 else found
 
 
 def read_followed(table: Table, events: Mapping[str, EventType]) -> tuple[FollowedEvent, ...]:

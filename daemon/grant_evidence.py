@@ -2,41 +2,47 @@
 
 It holds the header of the event's block, the way from the receipts root in it to the receipt, the
 event's declaration and the rule; of a reward of the protocol, what leads from the header to it
-instead. Checking recomputes all of it.
+instead; of what a stake earned in a period, all that `daemon.accrual_evidence` says. Checking
+recomputes all of it.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.events import Decoded, EventType, Mismatch
 from contracts.logs import Log
 from contracts.rewards import GENERATED, Reward
-from daemon.evidence import (
-    Header,
-    Unprovable,
-    Violated,
-    encoded_receipts,
-    prove_header,
+from daemon.accrual_evidence import check_accrual
+from daemon.evidence import Header, Unprovable, Violated, encoded_receipts, prove_header
+from daemon.evidence_file import (
+    FILE_BYTES_MAX,
+    KIND,
+    VERSION,
+    BrokenError,
+    Checked,
+    NoEvidence,
+    bare_header,
+    bytes_of,
+    check_granted,
+    check_header,
+    hex_of,
+    log_of,
+    logs_of,
+    said_of,
 )
 from daemon.node_json import Malformed
 from daemon.rewards import uncles_of, withdrawal_of_rlp, withdrawal_path
 from daemon.rules import Rule, TooLarge, credits_for
-from daemon.trie import BadPath, ordered_proof, ordered_root, proven_value, rlp_decoded
+from daemon.trie import BadPath, ordered_proof, ordered_root, proven_value
 from ledger.causes import EventIdentity
-from ledger.credits import format_credits
 from ledger.provenance import GrantEvent
 
-KIND: Final = "creditd-evidence"
-VERSION: Final = 1
-TYPE_MAX: Final = 0x7F  # EIP-2718: what is above begins a legacy receipt's list
-RECEIPT_LOGS: Final = 3  # where a receipt has its logs
-FILE_BYTES_MAX: Final = 4 * 1024 * 1024  # a receipt with all the logs that a block can pay for
-
-
-class NoEvidence(Exception):
-    """There is no evidence of this grant to be had, or the file is none."""
+# What taking a part apart raises where there is something else.
+_NO_SUCH_PART: Final = (
+    *(LookupError, TypeError, ValueError, AttributeError, OverflowError, StopIteration),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +53,6 @@ class Declared:
     event: EventType
     where: Mapping[str, int | bytes]
     rule: Rule
-
-
-@dataclass(slots=True)
-class Checked:
-    """What a file proves, step by step, and what it cannot. `broken` is where it does not hold."""
-
-    proven: list[str] = field(default_factory=list)
-    believed: list[str] = field(default_factory=list)
-    broken: str | None = None
-
-    def render(self) -> str:
-        """Return it for a person."""
-        lines = [f"proven   {each}" for each in self.proven]
-        if self.broken is not None:
-            return "\n".join([*lines, f"BROKEN   {self.broken}"])
-        return "\n".join([*lines, *(f"believed {each}" for each in self.believed)])
 
 
 def evidence_of(
@@ -87,21 +77,21 @@ def evidence_of(
             " names: of this chain nothing can be proven by itself"
         )
     hashes = [str(each) for each in header.transactions]
-    index = hashes.index(_hex(event.tx_hash)) if _hex(event.tx_hash) in hashes else None
+    index = hashes.index(hex_of(event.tx_hash)) if hex_of(event.tx_hash) in hashes else None
     if index is None:
         raise NoEvidence(f"block {event.block_number} of the node does not have the transaction")
     source = {
         "name": declared.source,
-        "contract": _hex(_contract(encoded[index], event.ordinal)),
+        "contract": hex_of(_contract(encoded[index], event.ordinal)),
         "signature": declared.event.signature,
         "wallet": declared.event.wallet,
         "amount": declared.event.amount,
         "where": {
-            name: _hex(value) if isinstance(value, bytes) else value
+            name: hex_of(value) if isinstance(value, bytes) else value
             for name, value in declared.where.items()
         },
     }
-    path = [_hex(node) for node in ordered_proof(encoded, index)]
+    path = [hex_of(node) for node in ordered_proof(encoded, index)]
     way = {"source": source, "receipt": {"index": index, "path": path}}
     return _written(grant, event, declared.rule, block, way)
 
@@ -142,33 +132,23 @@ def _written(
 ) -> str:
     """Return the file, once it has been checked. `way` leads from the header to the event."""
     document = {
-        "kind": KIND,
-        "version": VERSION,
-        "grant": {
-            "account": grant[0],
-            "number": grant[1],
-            "granted": format_credits(event.granted),
-            "credits_micro": event.credits,
-            "granted_micro": event.granted,
-        },
-        "event": {
-            "chain_id": event.chain_id,
-            "block_number": event.block_number,
-            "block_hash": _hex(event.block_hash),
-            "tx_hash": _hex(event.tx_hash),
-            "ordinal": event.ordinal,
-            "wallet": _hex(event.wallet),
-            "amount": str(event.amount),
-        },
+        **said_of(grant, event),
         "rule": {
             "credits_micro": rule.credits_micro_at(int(str(block["timestamp"]), 16)),
             "per_base_units": str(rule.per_base_units),
             "max_per_event_micro": rule.max_per_event_micro,
         },
-        "header": {**block, "transactions": [], "withdrawals": [], "uncles": []},
+        "header": bare_header(block),
         **way,
     }
+    return written(document)
+
+
+def written(document: Mapping[str, Any]) -> str:
+    """Return a file as text, once it has been checked. Raises NoEvidence."""
     text = json.dumps(document, indent=2)
+    if len(text) > FILE_BYTES_MAX:
+        raise NoEvidence(f"the file would be larger than {FILE_BYTES_MAX} bytes, which none may be")
     if (broken := check(text).broken) is not None:
         raise NoEvidence(f"the node's answers are no evidence of what the books say: {broken}")
     return text
@@ -187,20 +167,19 @@ def check(text: str) -> Checked:
     checked = Checked()
     try:
         _check(document, checked)
-    except (_BrokenError, BadPath, Malformed, Violated, Unprovable) as error:
+    except (BrokenError, BadPath, Malformed, Violated, Unprovable) as error:
         checked.broken = str(error)
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+    except _NO_SUCH_PART as error:
         checked.broken = f"a part of the file is missing or not what it should be: {error!r}"
     return checked
 
 
-class _BrokenError(Exception):
-    """A step does not hold."""
-
-
 def _check(document: Mapping[str, Any], checked: Checked) -> None:
+    if "period" in document:
+        check_accrual(document, checked)
+        return
     event, source, grant = document["event"], document["source"], document["grant"]
-    header = _check_header(document, event, checked)
+    header = check_header(document["header"], event, checked)
     if "reward" in document:
         amount = _check_reward(document, header, checked)
     else:
@@ -225,17 +204,17 @@ def _check_log(document: Mapping[str, Any], header: Header, checked: Checked) ->
     """Return the amount of the log that the receipt of the file proves."""
     event, source = document["event"], document["source"]
     index, path = document["receipt"]["index"], document["receipt"]["path"]
-    receipt = proven_value(header.receipts_root, index, [_bytes(node) for node in path])
+    receipt = proven_value(header.receipts_root, index, [bytes_of(node) for node in path])
     checked.proven.append(f"receipt {index} is in the receipts root of that header")
-    log = _log(receipt, event)
-    if log.address != _bytes(source["contract"]):
-        raise _BrokenError(f"log {event['ordinal']} is not of contract {source['contract']}")
+    log = log_of(receipt, event["ordinal"], bytes_of(event["tx_hash"]))
+    if log.address != bytes_of(source["contract"]):
+        raise BrokenError(f"log {event['ordinal']} is not of contract {source['contract']}")
     topics = f"{len(log.topics)} topics and {len(log.data)} bytes of data"
     checked.proven.append(f"its log {event['ordinal']} is of {source['contract']}, with {topics}")
     decoded = _decoded(log, source)
-    if (_hex(decoded.wallet), decoded.amount) != (event["wallet"], int(event["amount"])):
-        raise _BrokenError(
-            f"the log says {decoded.amount} for {_hex(decoded.wallet)}, the file"
+    if (hex_of(decoded.wallet), decoded.amount) != (event["wallet"], int(event["amount"])):
+        raise BrokenError(
+            f"the log says {decoded.amount} for {hex_of(decoded.wallet)}, the file"
             f" {event['amount']} for {event['wallet']}"
         )
     checked.proven.append(
@@ -249,34 +228,22 @@ def _check_reward(document: Mapping[str, Any], header: Header, checked: Checked)
     event, way = document["event"], document["reward"]
     match way["kind"]:
         case "block":
-            miner = _bytes(document["header"]["miner"])
+            miner = bytes_of(document["header"]["miner"])
             reward = Reward("block", header.hash, miner, GENERATED)
         case "uncle":
             uncles = uncles_of(document["header"], way["uncles"])
-            reward = next(each for each in uncles if _hex(each.identity) == event["tx_hash"])
+            reward = next(each for each in uncles if hex_of(each.identity) == event["tx_hash"])
         case "withdrawal":
-            root = _bytes(document["header"]["withdrawalsRoot"])
-            path = [_bytes(node) for node in way["path"]]
+            root = bytes_of(document["header"]["withdrawalsRoot"])
+            path = [bytes_of(node) for node in way["path"]]
             reward = withdrawal_of_rlp(proven_value(root, way["position"], path))
         case other:
-            raise _BrokenError(f"{other!r} is no reward")
-    said = (_hex(reward.identity), _hex(reward.wallet), reward.amount)
+            raise BrokenError(f"{other!r} is no reward")
+    said = (hex_of(reward.identity), hex_of(reward.wallet), reward.amount)
     if said != (event["tx_hash"], event["wallet"], int(event["amount"])):
-        raise _BrokenError(f"the header commits to {said}, which is not what the file says")
+        raise BrokenError(f"the header commits to {said}, which is not what the file says")
     checked.proven.append(f"it commits to {reward.said}, {reward.amount} for {event['wallet']}")
     return reward.amount
-
-
-def _check_header(
-    document: Mapping[str, Any], event: Mapping[str, Any], checked: Checked
-) -> Header:
-    header = prove_header(document["header"], event["block_number"])
-    if _hex(header.hash) != event["block_hash"]:
-        raise _BrokenError(
-            f"the header hashes to {_hex(header.hash)}, the event is of block {event['block_hash']}"
-        )
-    checked.proven.append(f"the header of block {header.number} hashes to {_hex(header.hash)}")
-    return header
 
 
 def _check_rule(
@@ -289,17 +256,13 @@ def _check_rule(
     )
     earned = credits_for(rule, amount, time)
     if isinstance(earned, TooLarge) or earned != grant["credits_micro"]:
-        raise _BrokenError(f"the rule gives {earned}, the file says {grant['credits_micro']}")
+        raise BrokenError(f"the rule gives {earned}, the file says {grant['credits_micro']}")
     bound = f", at most {rule.max_per_event_micro}" if rule.max_per_event_micro else ""
     checked.proven.append(
         f"floor({amount} x {rule.credits_micro} / {rule.per_base_units}){bound} = {earned}"
         " micro-credits"
     )
-    granted = grant["granted_micro"]
-    if not 0 <= granted <= earned:
-        raise _BrokenError(f"{granted} micro-credits were granted, and {earned} earned")
-    if granted < earned:
-        checked.believed.append(f"that caps of the source left {granted} of them: the books say so")
+    check_granted(earned, grant, checked)
 
 
 def _decoded(log: Log, source: Mapping[str, Any]) -> Decoded:
@@ -308,45 +271,19 @@ def _decoded(log: Log, source: Mapping[str, Any]) -> Decoded:
     )
     decoded = declared.decode(log)
     if isinstance(decoded, Mismatch):
-        raise _BrokenError(f"the log is not the event: {decoded.reason}")
+        raise BrokenError(f"the log is not the event: {decoded.reason}")
     for name, value in source["where"].items():
-        wanted = _bytes(value) if isinstance(value, str) else value
+        wanted = bytes_of(value) if isinstance(value, str) else value
         if decoded.fields.get(name) != wanted:
-            raise _BrokenError(f"the log's {name} is not {value}")
+            raise BrokenError(f"the log's {name} is not {value}")
     return decoded
 
 
-def _log(receipt: bytes, event: Mapping[str, Any]) -> Log:
-    match _logs(receipt)[event["ordinal"] : event["ordinal"] + 1]:
-        case [[bytes(address), [*topics], bytes(data)]]:
-            words = tuple(topic for topic in topics if isinstance(topic, bytes))
-            ordinal = event["ordinal"]
-            return Log(address, words, data, _bytes(event["tx_hash"]), ordinal, ordinal)
-    raise _BrokenError(f"the receipt has no log {event['ordinal']}")
-
-
 def _contract(receipt: bytes, ordinal: int) -> bytes:
-    logs = _logs(receipt)
+    logs = logs_of(receipt)
     if not ordinal < len(logs):
         raise NoEvidence(f"the transaction of the node has no log {ordinal}")
     match logs[ordinal]:
         case [bytes(address), *_]:
             return address
     raise NoEvidence(f"log {ordinal} is none")
-
-
-def _logs(receipt: bytes) -> list[Any]:
-    match rlp_decoded(receipt[1:] if receipt and receipt[0] <= TYPE_MAX else receipt):
-        case [_, _, _, [*logs], *_]:
-            return logs
-    raise _BrokenError("what is proven is no receipt")
-
-
-def _bytes(text: str) -> bytes:
-    if not text.startswith("0x"):
-        raise _BrokenError(f"{text!r} is no hexadecimal text")
-    return bytes.fromhex(text[2:])
-
-
-def _hex(value: bytes) -> str:
-    return f"0x{value.hex()}"

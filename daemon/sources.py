@@ -38,6 +38,9 @@ _SAYS_WHAT: Final = (
     *("from_block", "to_block"),
 )
 _TOTAL: Final = re.compile(r"[A-Za-z_$][\w$]{0,63}\(\)", re.ASCII)
+_TOTAL_WANTED: Final = 'a function without arguments such as "totalSupply()"'
+_BALANCE: Final = re.compile(r"[A-Za-z_$][\w$]{0,63}\(address\)", re.ASCII)
+_BALANCE_WANTED: Final = 'a function of one address such as "balanceOf(address)"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class Source:
     grants is burned by `priority`, lower ones first, and only for `operations` (None: for all).
     `on_reversal` says what becomes of what was spent of it if its block leaves the chain: a debt
     of the account, which may be frozen until it is paid, or a loss that the operator absorbs.
-    `total` is the function by which its contracts say how much is staked in all, if they do.
+    `total` is the function by which its contracts say how much is staked in all, if they do, and
+    `balance` that by which they say it of one wallet.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Source:
     operations: tuple[str, ...] | None = None
     kind: Kind = "staking"
     total: str | None = None
+    balance: str | None = None
     produced: Produced | None = None
 
     @property
@@ -106,7 +111,10 @@ def read_source(table: Table, *, events: Mapping[str, EventType]) -> Source:
         ),
         operations=_read_operations(table),
         kind=_read_kind(table, followed, produced),
-        total=_read_total(table) if earns_by_time else None,
+        total=_read_function(table, "total", _TOTAL, _TOTAL_WANTED) if earns_by_time else None,
+        balance=_read_function(table, "balance", _BALANCE, _BALANCE_WANTED)
+        if earns_by_time
+        else None,
         produced=produced,
     )
     if (
@@ -154,13 +162,13 @@ def _clash(one: Source, other: Source) -> bool:
     return any(each.clashes(rival) for each in one.events for rival in other.events)
 
 
-def _read_total(table: Table) -> str | None:
-    wanted = 'a function without arguments such as "totalSupply()"'
-    if table.value("total") is None:
+def _read_function(table: Table, key: str, form: re.Pattern[str], wanted: str) -> str | None:
+    """Return the function under a key, by which contracts say what is staked."""
+    if table.value(key) is None:
         return None
-    text = table.text("total", wanted=wanted)
-    if text and _TOTAL.fullmatch(text) is None:
-        table.mistake("total", f"must be {wanted} (got {shown(text)})")
+    text = table.text(key, wanted=wanted)
+    if text and form.fullmatch(text) is None:
+        table.mistake(key, f"must be {wanted} (got {shown(text)})")
     return text
 
 

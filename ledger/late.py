@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 
 from ledger.array_parameters import bigints, byteas
 from ledger.connecting import translating
+from ledger.said_stakes import SaidStakes
 from ledger.session import Session
 from ledger.sighting_columns import aside_columns, event_columns
 from ledger.watching import RuleEntry, SeenBlock, SeenEvent, SetAside
@@ -122,6 +123,7 @@ class Late:
     def __init__(self, session: Session, chain_id: int) -> None:
         self._session = session
         self._chain_id = chain_id
+        self.said_stakes = SaidStakes(session, chain_id)
 
     @classmethod
     @asynccontextmanager
@@ -198,17 +200,6 @@ class Late:
     async def hash_of(self, number: int) -> bytes | None:
         """Return the hash that the books remember of a block, None if they remember none."""
         return (await self.hashes(number, number)).get(number)
-
-    async def note_total(self, epoch: int, rule_id: int, number: int, total: int) -> bool:
-        """Hold what a source's contracts say is staked, in base units, against the books.
-
-        Returns False if the books have confirmed more than block `number` since: it says nothing.
-        """
-        rows = await self._session.rows(
-            "select creditd.note_total(%s, %s, %s, %s, %s::numeric)",
-            (self._chain_id, epoch, rule_id, number, total),
-        )
-        return bool(rows[0][0])
 
     async def enter_rule(self, epoch: int, rule: RuleEntry) -> tuple[int, int]:
         """Enter a source that begins behind the cursor, or goes on with one that was left.

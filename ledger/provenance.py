@@ -1,5 +1,6 @@
-"""Where a grant comes from: the event that it was made for."""
+"""Where a grant comes from: the event that it was made for, and the stake that earned it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -8,6 +9,7 @@ from ledger.causes import EventIdentity
 from ledger.connecting import Role
 from ledger.ids import AccountRef
 from ledger.session import Session
+from ledger.sightings import StakeTerms
 
 _LOT: Final = (
     "select l.cause, l.amount, l.origin_root, l.origin_account, l.origin_lot from creditd.lot l"
@@ -19,6 +21,49 @@ select c.name, e.chain_id, r.name, e.block_number, e.block_hash, e.tx_hash, e.or
 from creditd.event e join creditd.rule r using (rule_id)
   join creditd.chain c on c.chain_id = e.chain_id
 where e.chain_id = %s and e.tx_hash = %s and e.ordinal = %s and e.role = %s"""
+_TERMS: Final = """
+select r.divisor, r.rates_from, r.rates_micro, r.period_seconds, r.hold_seconds,
+  (select coalesce(sum(e.credits), 0) from creditd.event e
+   where e.wallet = %s and e.rule_id = r.rule_id and e.ordinal = -1 and e.state = 'confirmed'
+     and e.tx_hash < %s)
+from creditd.rule r where r.name = %s"""
+# A block that ends a period is confirmed after what was earned before it is granted.
+_CHANGES: Final = """
+select e.block_number, e.block_hash, floor(extract(epoch from e.block_time))::bigint, e.tx_hash,
+  e.ordinal, e.role, e.amount
+from creditd.event e join creditd.rule r using (rule_id)
+where e.wallet = %s and e.chain_id = %s and e.block_number < %s and r.name = %s and e.role > 0
+  and e.state = 'confirmed'
+order by e.block_number, e.log_index, e.role limit %s"""
+
+
+@dataclass(frozen=True, slots=True)
+class StakeChange:
+    """An event that changed a stake, as the books have it.
+
+    `amount` is base units, added or taken as `role` says; `block_time` is in unix seconds.
+    """
+
+    block_number: int
+    block_hash: bytes
+    block_time: int
+    tx_hash: bytes
+    ordinal: int
+    role: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class StakeHistory:
+    """What a stake earned a grant by: its rule's terms, and its changes in chain order.
+
+    `granted_before` is what it stands credited with for earlier periods, in micro-credits and
+    before caps.
+    """
+
+    terms: StakeTerms
+    granted_before: int
+    changes: Sequence[StakeChange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,5 +113,34 @@ async def event_of_grant(
         await session.close()
     if not events:
         return None
-    values: list[Any] = [int(each) if isinstance(each, Decimal) else each for each in events[0]]
-    return GrantEvent(*values)
+    return GrantEvent(*_exact(events[0]))
+
+
+async def stake_behind(
+    database_url: str, event: GrantEvent, most: int, *, role: Role = "creditd_reader"
+) -> StakeHistory:
+    """Return what a stake earned `event` by: its changes below the block that ends the period.
+
+    Of them the first `most` only. Raises SchemaMismatch, LedgerUnavailable.
+    """
+    session = Session(database_url, role)
+    try:
+        await session.require_release()
+        ((divisor, since, micro, period, hold, before),) = await session.rows(
+            _TERMS, (event.wallet, event.tx_hash, event.source)
+        )
+        rows = await session.rows(
+            _CHANGES, (event.wallet, event.chain_id, event.block_number, event.source, most)
+        )
+    finally:
+        await session.close()
+    rates = tuple(zip(since, micro, strict=True))
+    return StakeHistory(
+        StakeTerms(int(divisor), rates, period, hold),
+        int(before),
+        [StakeChange(*_exact(row)) for row in rows],
+    )
+
+
+def _exact(row: Sequence[Any]) -> list[Any]:
+    return [int(each) if isinstance(each, Decimal) else each for each in row]

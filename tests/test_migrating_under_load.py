@@ -136,13 +136,13 @@ def irreplaceable_types(stage: Stage) -> None:
 
 
 def older_tables(stage: Stage) -> None:
-    """The tables are those of six versions before, and so is what refunds do with them."""
+    """The tables are those of seven versions before, and so is what refunds do with them."""
     Without("finish", "perform note_unbacked(a.root_id, a.account_id, p_refers)", "null")(stage)
     stage.rows("alter table creditd.charge_cause drop column unbacked")
     stage.rows("drop table creditd.status_change")
     stage.rows(
         "drop table creditd.accepted_reorg, creditd.upstream_status, creditd.alarm,"
-        " creditd.rereading, creditd.audited cascade"
+        " creditd.rereading, creditd.audited, creditd.differing_stake cascade"
     )
     stage.rows(
         "alter table creditd.chain drop column parted_number, drop column other_hash,"
@@ -160,7 +160,7 @@ def older_tables(stage: Stage) -> None:
         " drop column rates_micro cascade, drop column period_seconds cascade,"
         " drop column hold_seconds cascade,"
         " drop column accrued_to cascade, drop column accruing_after cascade,"
-        " drop column total_said cascade"
+        " drop column total_said cascade, drop column asked_after cascade"
     )
     stage.rows("update creditd.schema_version set version_num = '0002'")
 

@@ -30,7 +30,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
         {
             *("lead_chain", "enter_rule", "leave_rules", "append_blocks", "see_events"),
             *("enter_blocks", "let_events_wait"),
-            "note_total",
+            *("note_total", "note_balances", "note_asked"),
             *("set_logs_aside", "confirm_blocks", "drop_blocks", "reverse_blocks", "halt_chain"),
             *("resume_chain", "see_head", "expire_idle", "expire_reservations", "release_digest"),
             *("enter_receivers", "lead_receiver", "due_messages", "next_message_in"),

@@ -294,6 +294,19 @@ def test_more_taken_out_than_was_put_in_earns_nothing_and_loses_nothing(database
     ]
 
 
+def test_what_was_earned_before_more_was_taken_out_than_came_in_is_granted(
+    database_url: str,
+) -> None:
+    async def story(stakes: Staking) -> None:
+        await stakes.block(MIDNIGHT, (ALICE, TOKEN))
+        await stakes.block(MIDNIGHT + DAY // 2, (ALICE, -3 * TOKEN))
+        await stakes.block(MIDNIGHT + DAY)
+        await stakes.confirm()
+
+    follow(database_url, story)
+    assert accruals(database_url) == [(1, ALICE, CREDIT // 2)]
+
+
 def test_stakes_in_many_small_parts_mature_together_in_the_end(database_url: str) -> None:
     """Past the bound the later ones wait for the last of them, and none is lost."""
     terms = replace(DAILY, hold_seconds=DAY)

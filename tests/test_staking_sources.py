@@ -269,6 +269,24 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "total",
         'a function without arguments such as "totalSupply()"',
     ),
+    "a balance of nobody": (
+        {"preset": "ve-lock", "balance": "balanceOf()"},
+        {},
+        "balance",
+        'a function of one address such as "balanceOf(address)"',
+    ),
+    "a balance of a pool": (
+        {"preset": "ve-lock", "balance": "userInfo(uint256,address)"},
+        {},
+        "balance",
+        "a function of one address",
+    ),
+    "a balance of events": (
+        {"event": "eip918.Mint", "balance": "x(address)"},
+        {},
+        "balance",
+        "is not a setting",
+    ),
     "a total of events": (
         {"event": "eip918.Mint", "total": "x()"},
         {},

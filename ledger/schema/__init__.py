@@ -33,7 +33,14 @@ from ledger.schema.books import (
 )
 from ledger.schema.chains import block, chain, event, rule, set_aside, waiting_event
 from ledger.schema.described import metadata
-from ledger.schema.operating import accepted_reorg, alarm, audited, rereading, upstream_status
+from ledger.schema.operating import (
+    accepted_reorg,
+    alarm,
+    audited,
+    differing_stake,
+    rereading,
+    upstream_status,
+)
 from ledger.schema.outbox import message, receiver
 
 __all__ = [
@@ -51,6 +58,7 @@ __all__ = [
     "cap_use",
     "chain",
     "charge_cause",
+    "differing_stake",
     "entry",
     "entry_kind",
     "event",

@@ -92,6 +92,7 @@ rule = table(
     may("accrued_to", TIME),
     may("accruing_after", BYTES),
     may("total_said", TEXT),
+    may("asked_after", BYTES),
     key("rule_pkey", "rule_id"),
     one("rule_name_is_one", "name"),
     check("rule_source_is_known", "source in ('mining', 'staking')"),

@@ -49,6 +49,16 @@ rereading = table(
     key("rereading_pkey", "chain_id"),
 )
 
+differing_stake = table(
+    "differing_stake",
+    must("rule_id", INT),
+    must("wallet", BYTES),
+    must("block_number", BIGINT),
+    must("said", sa.Numeric()),
+    must("booked", sa.Numeric()),
+    key("differing_stake_pkey", "rule_id, wallet"),
+)
+
 audited = table(
     "audited",
     must("one_row", sa.Boolean(), default="true"),

@@ -64,6 +64,7 @@ from (values
   ('charge_cause_is_never_negative', 'CHECK ((granted >= 0))'),
   ('charge_cause_pkey', 'PRIMARY KEY (root_id, account_id, seq)'),
   ('charge_cause_unbacked_is_never_negative', 'CHECK ((unbacked >= 0))'),
+  ('differing_stake_pkey', 'PRIMARY KEY (rule_id, wallet)'),
   ('entry_amount_is_positive', 'CHECK (((amount > 0) OR ((amount = 0) AND (kind = ANY (ARRAY[2, 8, 9])))))'),
   ('entry_leaves_no_negative_balance', 'CHECK ((LEAST(available_after, held_after, debt_after) >= 0))'),
   ('entry_names_its_lot', 'CHECK (((lot_no IS NOT NULL) OR (amount = 0) OR (kind = ANY (ARRAY[15, 16]))))'),

@@ -67,6 +67,14 @@ begin atomic
     from (
       select r.chain_id, r.total_said as said from creditd.rule r where r.total_said is not null
       union all
+      select r.chain_id, r.name || ': ' || string_agg(
+          'at block ' || w.block_number || ' its contract says that 0x' || encode(w.wallet, 'hex') || ' has staked '
+            || w.said || ' base units, the books ' || w.booked, '; ' order by w.wallet) filter (where w.place <= 3)
+        || case when count(*) > 3 then '; and so of ' || count(*) - 3 || ' more wallet(s)' else '' end
+      from (select x.*, row_number() over (partition by x.rule_id order by x.wallet) as place
+            from creditd.differing_stake x) w join creditd.rule r using (rule_id)
+      group by r.chain_id, r.name
+      union all
       select r.chain_id, r.name || ': from ' || count(*) || ' stake(s) more was taken than was seen to come in'
       from creditd.stake s join creditd.rule r using (rule_id) where s.balance < 0 group by r.chain_id, r.name
     ) d join creditd.chain c using (chain_id)

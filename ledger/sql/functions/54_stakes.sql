@@ -333,27 +333,3 @@ begin
   end if;
   perform keep_stake(s);
 end $$;
-
--- Holds what a source's contracts say is staked in all, at the last confirmed block, against the stakes in the
--- books. What differs is an alarm until it does no more. Says whether it could be compared: not when the books
--- have moved on since.
-create or replace function creditd.note_total(
-  p_chain bigint, p_epoch bigint, p_rule integer, p_number bigint, p_total numeric
-) returns boolean
-language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare
-  v_number bigint;
-  v_staked numeric;
-begin
-  perform chain_led(p_chain, p_epoch);
-  select c.confirmed_number,
-      (select coalesce(sum(s.balance + (select coalesce(sum(x), 0) from unnest(s.maturing) x)), 0)
-       from stake s where s.rule_id = p_rule)
-    into v_number, v_staked from chain c where c.chain_id = p_chain;
-  if v_number <> p_number then return false; end if;
-  update rule r set total_said = case when v_staked <> p_total then
-      r.name || ': at block ' || p_number || ' its contract says that ' || p_total || ' base units are staked, the books '
-        || v_staked end
-    where r.rule_id = p_rule and r.chain_id = p_chain;
-  return true;
-end $$;

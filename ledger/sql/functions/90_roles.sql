@@ -29,7 +29,7 @@ grant execute on function creditd.release_digest to creditd_watcher, creditd_api
 -- An audit recomputes; these read nothing and write nothing.
 grant execute on function creditd.first_hash, creditd.entry_hash, creditd.event_cause to creditd_operator, creditd_reader;
 grant execute on function
-  creditd.lead_chain, creditd.enter_rule, creditd.leave_rules, creditd.note_total, creditd.enter_blocks, creditd.append_blocks, creditd.see_events, creditd.let_events_wait, creditd.set_logs_aside,
+  creditd.lead_chain, creditd.enter_rule, creditd.leave_rules, creditd.note_total, creditd.note_balances, creditd.note_asked, creditd.enter_blocks, creditd.append_blocks, creditd.see_events, creditd.let_events_wait, creditd.set_logs_aside,
   creditd.confirm_blocks, creditd.drop_blocks, creditd.reverse_blocks, creditd.halt_chain, creditd.resume_chain,
   creditd.see_head, creditd.expire_idle
   to creditd_watcher;
