@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final, TypeVar
 
+from daemon.chain_nodes import nodes_of
 from daemon.config import Chain
 from daemon.earning import Followed, earnings_of, kinds_of
 from daemon.follower import rule_entry
@@ -66,10 +67,10 @@ async def rereading(
 
     Raises NotLate for a chain that the books do not know, CannotRead for another chain's node.
     """
-    wanted = urls or [url.reveal() for url in reversed(chain.rpc_urls)]
+    wanted = [Node(url) for url in urls] or nodes_of(chain)[::-1]
     async with AsyncExitStack() as stack:
         late = await stack.enter_async_context(Late.open(database_url, chain.chain_id))
-        nodes = [await stack.enter_async_context(Node(url)) for url in wanted]
+        nodes = [await stack.enter_async_context(node) for node in wanted]
         rereader = Rereader(chain, nodes, late)
         place = await known_place(rereader)
         await rereader.require_chain(place)
