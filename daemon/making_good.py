@@ -165,15 +165,14 @@ async def admit_missing(late: Late, place: Place, reread: Reread) -> int:
 async def replay(
     database_url: str, chain: Chain, source: Source, first: int, last: int | None
 ) -> Replayed:
-    """Read the logs of a source that were set aside again, and enter those that match now."""
+    """Read the logs of a source that were set aside again, and enter those that match now.
+
+    Of blocks `first` to `last`, or all from `first` on, and SET_ASIDE_MAX of `ledger.late` at most.
+    """
     replayed = Replayed()
     async with rereading(database_url, chain) as (rereader, _):
         followed = [each for each in await followed_now(rereader) if each.source == source]
-        rows = [
-            row
-            for row in await rereader.late.set_aside(source.name)
-            if row.block_number >= first and (last is None or row.block_number <= last)
-        ]
+        rows = await rereader.late.set_aside(source.name, first, last)
         for _, group in groupby(rows, key=lambda row: row.block_number):
             of_block = list(group)
 

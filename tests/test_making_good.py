@@ -11,6 +11,7 @@ from missed import STAKED, omit, read
 from scene import (
     ALICE,
     BOB,
+    CAROL,
     CREDIT,
     DEPTH,
     MINE,
@@ -136,6 +137,30 @@ def test_logs_set_aside_are_replayed_once_they_match(
             assert here.books.account(ALICE).available == 10 * CREDIT
             assert len(here.books.rows("select from creditd.set_aside")) == 1
             assert (await replay(database_url, settings, source, 0, None)).admitted == 0
+
+    asyncio.run(main())
+
+
+def test_what_is_set_aside_beyond_the_most_of_one_question_is_reached_by_its_blocks(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            bad = Event(VAULT, (STAKED,), b"")
+            here.chain.mine(here.stake(ALICE, 10), bad)
+            here.chain.mine(here.stake(BOB, 10), bad)
+            here.chain.mine(here.stake(CAROL, 10))
+            here.chain.mine_empty(DEPTH)
+            with monkeypatch.context() as strict:
+                strict.setattr("daemon.rules.GRANT_MAX_MICRO", 9 * CREDIT)
+                await here.follow()
+            monkeypatch.setattr("ledger.late.SET_ASIDE_MAX", 2)
+            settings, source = here.settings(), stakes()
+            assert (await replay(database_url, settings, source, 0, None)).admitted == 1
+            assert (await replay(database_url, settings, source, 2, 2)).admitted == 1
+            assert (await replay(database_url, settings, source, 3, None)).admitted == 1
+            for wallet in (ALICE, BOB, CAROL):
+                assert here.books.account(wallet).available == 10 * CREDIT
 
     asyncio.run(main())
 
