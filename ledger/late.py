@@ -104,7 +104,7 @@ select e.block_number, e.block_hash, e.tx_hash, e.ordinal, e.role, e.rule_id, r.
   e.amount, coalesce(e.granted, 0), e.root_id, e.account_id, e.lot_no
 from creditd.event e join creditd.rule r using (rule_id)
 where e.chain_id = %s and e.block_number between %s and %s and e.state <> 'reversed'
-  and e.ordinal <> -1
+  and e.ordinal <> -1 and (e.amount > 0 or e.granted > 0)
 order by e.block_number, e.log_index, e.role"""
 
 
@@ -146,7 +146,10 @@ class Late:
         return {str(name): int(rule_id) for name, rule_id in rows}
 
     async def recorded(self, first: int, last: int) -> list[RecordedEvent]:
-        """Return the events of the confirmed blocks `first` to `last`, both included, in order."""
+        """Return the events of the confirmed blocks `first` to `last`, both included, in order.
+
+        But for those of no amount that were granted nothing: they are not looked for on the chain.
+        """
         rows = await self._session.rows(_RECORDED, (self._chain_id, first, last))
         return [_recorded(row) for row in rows]
 

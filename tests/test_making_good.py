@@ -1,13 +1,14 @@
 """Verify, replay, backfill and rewind: what an operator does about what was missed."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import Said, creditd
 from fakechain import Event, FakeChain, minted
 from fakenode import serve
-from missed import STAKED, omit, read
+from missed import STAKED, block_of, event_of, omit, place_of, read
 from scene import (
     ALICE,
     BOB,
@@ -26,6 +27,7 @@ from scene import (
 from daemon.making_good import backfill, replay, rewind, verify
 from daemon.rereading import CannotRead
 from ledger.errors import NotLate, RuleConflict
+from ledger.late import Late
 
 
 @pytest.fixture
@@ -51,6 +53,22 @@ def test_verify_finds_what_is_missing_and_repairs_it(
             for first, last in ((0, 2), (2, 1), (-1, 1)):
                 with pytest.raises(NotLate, match="the confirmed ones are 0 to 1"):
                     await verify(database_url, settings, first, last)
+
+    asyncio.run(main())
+
+
+def test_events_of_no_amount_that_the_books_have_from_before_differ_from_nothing(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            await read(here)
+            mined = here.chain.block(1)
+            nothing = replace(event_of(mined), ordinal=7, amount=0, credits=0)
+            async with Late.open(database_url, here.chain.chain_id) as late:
+                place = await place_of(late)
+                assert await late.admit(place.epoch, block_of(mined), [nothing]) == 1
+            assert not (await verify(database_url, here.settings(), 0, None)).differences.any
 
     asyncio.run(main())
 
