@@ -148,14 +148,14 @@ def _sightings(
 def _sighting(
     block: Block, log: Log, following: Followed, form: FollowedEvent, said: Decoded
 ) -> SeenEvent | SetAside | None:
+    if said.amount == 0:  # anybody can send nothing for anybody
+        return None
     credits_micro = 0
     if form.role == "earns":
         earned = _earned(block, following, said.amount)
         if isinstance(earned, str):
             return _set_aside(block, log, following, earned)
         credits_micro = earned
-    elif said.amount == 0:
-        return None
     return SeenEvent(
         block_number=block.number,
         tx_hash=log.tx_hash,
@@ -179,10 +179,10 @@ def _earned(block: Block, following: Followed, amount: int) -> int | str:
 
 
 def _rewarded(block: Block, reward: Reward, following: Followed) -> SeenEvent | SetAside | None:
-    """Return what a reward is to a source, None if it is none of its own."""
+    """Return what a reward is to a source, None if it is none of its own, or nothing."""
     source = following.source
     if source.produced is None or not (
-        source.covers(block.number) and source.produced.wants(reward)
+        source.covers(block.number) and source.produced.wants(reward) and reward.amount
     ):
         return None
     earned = source.produced.doubt(reward) or _earned(block, following, reward.amount)

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
-from itertools import zip_longest
 from time import monotonic
 from typing import Final
 
 import structlog
 
+from daemon.chain_nodes import nodes_of
 from daemon.config import Chain, Depth
 from daemon.contract_code import require_contracts
 from daemon.earning import Followed, kinds_of
@@ -58,13 +58,7 @@ class Follower:
         self.chain = chain
         self._database_url = database_url
         self._name = name
-        self._upstreams = Upstreams(
-            [
-                Node(url.reveal(), requests_per_second=rate)
-                for url, rate in zip_longest(chain.rpc_urls, chain.requests_per_second)
-            ],
-            chain.agree,
-        )
+        self._upstreams = Upstreams(nodes_of(chain), chain.agree)
         self._leading: AsyncExitStack | None = None
         self._watching: Watching | None = None
         self._followings: Followings | None = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final, TypeVar
 
+from daemon.chain_nodes import nodes_of
 from daemon.config import Chain
 from daemon.earning import Followed, earnings_of, kinds_of
 from daemon.follower import rule_entry
@@ -67,10 +68,10 @@ async def rereading(
 
     Raises NotLate for a chain that the books do not know, CannotRead for another chain's node.
     """
-    wanted = urls or [url.reveal() for url in reversed(chain.rpc_urls)]
+    wanted = [Node(url) for url in urls] or nodes_of(chain)[::-1]
     async with AsyncExitStack() as stack:
         late = await stack.enter_async_context(Late.open(database_url, chain.chain_id))
-        nodes = [await stack.enter_async_context(Node(url)) for url in wanted]
+        nodes = [await stack.enter_async_context(node) for node in wanted]
         rereader = Rereader(chain, nodes, late)
         place = await known_place(rereader)
         await rereader.require_chain(place)
@@ -166,15 +167,14 @@ async def admit_missing(late: Late, place: Place, reread: Reread) -> int:
 async def replay(
     database_url: str, chain: Chain, source: Source, first: int, last: int | None
 ) -> Replayed:
-    """Read the logs of a source that were set aside again, and enter those that match now."""
+    """Read the logs of a source that were set aside again, and enter those that match now.
+
+    Of blocks `first` to `last`, or all from `first` on, and SET_ASIDE_MAX of `ledger.late` at most.
+    """
     replayed = Replayed()
     async with rereading(database_url, chain) as (rereader, _):
         followed = [each for each in await followed_now(rereader) if each.source == source]
-        rows = [
-            row
-            for row in await rereader.late.set_aside(source.name)
-            if row.block_number >= first and (last is None or row.block_number <= last)
-        ]
+        rows = await rereader.late.set_aside(source.name, first, last)
         for _, group in groupby(rows, key=lambda row: row.block_number):
             of_block = list(group)
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.making_good import Replayed, Verified
+from ledger.causes import EventIdentity
 from ledger.credits import format_credits
 from ledger.ids import AccountRef, format_account
 from ledger.late import AsideRow, RecordedEvent
-from ledger.watching import SeenEvent
+from ledger.watching import EARNS, SeenEvent
 
 
 def verified_as_json(verified: Verified) -> str:
@@ -44,18 +45,18 @@ def verified_as_text(verified: Verified) -> str:
         return f"{what}: the chain says what the books say"
     lines = [f"{what}: {found.said()}"]
     lines += [
-        f"  missing: {_hex(each.tx_hash)} log {each.ordinal} in block {each.block_number}:"
+        f"  missing: {_identity(each).said} in block {each.block_number}:"
         f" {each.amount} base units for {_hex(each.wallet)}, {format_credits(each.credits)} credits"
         for each in found.missing
     ]
     lines += [
-        f"  not on the chain: {_hex(each.tx_hash)} log {each.ordinal}, in the books in block"
+        f"  not on the chain: {_identity(each).said}, in the books in block"
         f" {each.block_number}: {_granted(each)}"
         for each in found.not_on_chain
     ]
     lines += [
-        f"  told otherwise: {_hex(each.recorded.tx_hash)} log {each.recorded.ordinal}: the"
-        f" books have {each.recorded.amount} for {_hex(each.recorded.wallet)} in block"
+        f"  told otherwise: {_identity(each.recorded).said}: the books have"
+        f" {each.recorded.amount} for {_hex(each.recorded.wallet)} in block"
         f" {each.recorded.block_number}, the chain {each.seen.amount} for"
         f" {_hex(each.seen.wallet)} in block {each.seen.block_number}"
         for each in found.changed
@@ -103,7 +104,7 @@ def aside_as_text(rows: Sequence[AsideRow]) -> str:
 
 def _where(row: AsideRow) -> str:
     pending = "" if row.is_final else ", not confirmed yet"
-    return f"{row.chain} block {row.block_number}{pending}, {_hex(row.tx_hash)} log {row.ordinal}"
+    return f"{row.chain} block {row.block_number}{pending}, {_identity(row).said}"
 
 
 def _aside(row: AsideRow) -> dict[str, Any]:
@@ -112,8 +113,7 @@ def _aside(row: AsideRow) -> dict[str, Any]:
         "source": row.source,
         "block": row.block_number,
         "block_hash": _hex(row.block_hash),
-        "tx_hash": _hex(row.tx_hash),
-        "log": row.ordinal,
+        **_known_by(row),
         "contract": _hex(row.address),
         "topics": [_hex(topic) for topic in row.topics],
         "data": _hex(row.data),
@@ -126,8 +126,7 @@ def _aside(row: AsideRow) -> dict[str, Any]:
 def _seen(event: SeenEvent) -> dict[str, Any]:
     return {
         "block": event.block_number,
-        "tx_hash": _hex(event.tx_hash),
-        "log": event.ordinal,
+        **_known_by(event),
         "wallet": _hex(event.wallet),
         "amount": str(event.amount),
         "credits": format_credits(event.credits),
@@ -138,8 +137,7 @@ def _recorded(event: RecordedEvent) -> dict[str, Any]:
     return {
         "block": event.block_number,
         "block_hash": _hex(event.block_hash),
-        "tx_hash": _hex(event.tx_hash),
-        "log": event.ordinal,
+        **_known_by(event),
         "source": event.source,
         "wallet": _hex(event.wallet),
         "amount": str(event.amount),
@@ -147,6 +145,29 @@ def _recorded(event: RecordedEvent) -> dict[str, Any]:
         "account": _account(event),
         "grant": event.lot_no,
     }
+
+
+def _identity(of: SeenEvent | RecordedEvent | AsideRow) -> EventIdentity:
+    """Return what it is known by on its chain, which is named beside it."""
+    return EventIdentity(0, of.tx_hash, of.ordinal, EARNS)
+
+
+def _known_by(of: SeenEvent | RecordedEvent | AsideRow) -> dict[str, Any]:
+    """Return what it is known by, in the words that receivers are told of grants in."""
+    identity = _identity(of)
+    said: dict[str, Any] = {
+        "tx_hash": None if identity.tx_hash is None else _hex(identity.tx_hash),
+        "log": identity.place,
+    }
+    if identity.period_end is not None:
+        said["period_end"] = identity.period_end.isoformat()
+    if identity.reward is not None:
+        said["reward"] = identity.reward.kind
+        if identity.reward.hash is None:
+            said["reward_index"] = identity.reward.index
+        else:
+            said["reward_hash"] = _hex(identity.reward.hash)
+    return said
 
 
 def _granted(event: RecordedEvent) -> str:

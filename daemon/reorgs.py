@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.chain_nodes import nodes_of
 from daemon.config import Chain
 from daemon.exposure_report import exposure_as_text, total_as_json
 from daemon.known_chains import Trust
@@ -111,16 +112,16 @@ async def read_report(database_url: str, chain: Chain) -> ReorgReport | None:
     row = await read_reorg(database_url, chain.name)
     if row is None:
         return None
-    urls = [url.reveal() for url in chain.rpc_urls] if row.state == "halted" else []
-    shown = await asyncio.gather(*(_shown(url, row.granted_number, chain.trust) for url in urls))
+    nodes = nodes_of(chain) if row.state == "halted" else []
+    shown = await asyncio.gather(*(_shown(each, row.granted_number, chain.trust) for each in nodes))
     report = None
     if row.ancestor is not None:
         report = await exposure(database_url, chain.name, row.ancestor + 1, role="creditd_reader")
     return ReorgReport(chain.name, row, shown, report)
 
 
-async def _shown(url: str, number: int, trust: Trust) -> Shown:
-    async with Node(url) as node:
+async def _shown(of: Node, number: int, trust: Trust) -> Shown:
+    async with of as node:
         try:
             return Shown(node.endpoint, await read_hash(node, max(number, 0), trust))
         except (NodeUnavailable, NodeRefused, Violated, Unprovable) as error:

@@ -69,3 +69,14 @@ class EventIdentity(NamedTuple):
         if kind == "withdrawal":
             return RewardOrigin(kind, None, int.from_bytes(self.key))
         return RewardOrigin(kind, self.key, None)
+
+    @property
+    def said(self) -> str:
+        """What people call it, on its chain: `0x… log 2`, `block 0x…`, `withdrawal 7`."""
+        if self.reward is not None and self.reward.hash is None:
+            return f"{self.reward.kind} {self.reward.index}"
+        if self.reward is not None:
+            return f"{self.reward.kind} 0x{self.key.hex()}"
+        if self.period_end is not None:
+            return f"a stake's credits until {self.period_end:%Y-%m-%d %H:%M:%S} UTC"
+        return f"0x{self.key.hex()} log {self.ordinal}"

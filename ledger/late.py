@@ -102,6 +102,7 @@ select c.name, r.name, s.block_number, s.block_hash, s.tx_hash, s.ordinal, s.log
   s.topics, s.data, s.reason, s.seen_at, s.block_number <= c.confirmed_number
 from creditd.set_aside s join creditd.chain c using (chain_id) join creditd.rule r using (rule_id)
 where (%s::text is null or r.name = %s)
+  and s.block_number between coalesce(%s::bigint, 0) and coalesce(%s::bigint, s.block_number)
 order by c.name, s.block_number, s.log_index limit %s"""
 
 _RECORDED: Final = """
@@ -109,7 +110,7 @@ select e.block_number, e.block_hash, e.tx_hash, e.ordinal, e.role, e.log_index, 
   e.wallet, e.amount, coalesce(e.granted, 0), e.root_id, e.account_id, e.lot_no
 from creditd.event e join creditd.rule r using (rule_id)
 where e.chain_id = %s and e.block_number between %s and %s and e.state <> 'reversed'
-  and e.ordinal <> -1
+  and e.ordinal <> -1 and (e.amount > 0 or e.granted > 0)
 order by e.block_number, e.log_index, e.role"""
 
 
@@ -152,7 +153,10 @@ class Late:
         return {str(name): int(rule_id) for name, rule_id in rows}
 
     async def recorded(self, first: int, last: int) -> list[RecordedEvent]:
-        """Return the events of the confirmed blocks `first` to `last`, both included, in order."""
+        """Return the events of the confirmed blocks `first` to `last`, both included, in order.
+
+        But for those of no amount that were granted nothing: they are not looked for on the chain.
+        """
         rows = await self._session.rows(_RECORDED, (self._chain_id, first, last))
         return [_recorded(row) for row in rows]
 
@@ -165,9 +169,12 @@ class Late:
         )
         return {int(number): bytes(found) for number, found in rows}
 
-    async def set_aside(self, source: str) -> list[AsideRow]:
-        """Return the logs of a source that were set aside, SET_ASIDE_MAX at most, in order."""
-        rows = await self._session.rows(_ASIDE, (source, source, SET_ASIDE_MAX))
+    async def set_aside(self, source: str, first: int, last: int | None) -> list[AsideRow]:
+        """Return the logs of a source that were set aside, in order, SET_ASIDE_MAX at most.
+
+        Of blocks `first` to `last`, both included; None: of all from `first` on.
+        """
+        rows = await self._session.rows(_ASIDE, (source, source, first, last, SET_ASIDE_MAX))
         return [AsideRow(*row) for row in rows]
 
     async def rereading(self) -> Rereading | None:
@@ -299,7 +306,7 @@ async def aside_rows(database_url: str, source: str | None) -> list[AsideRow]:
     session = Session(database_url, "creditd_reader")
     try:
         await session.require_release()
-        rows = await session.rows(_ASIDE, (source, source, SET_ASIDE_MAX))
+        rows = await session.rows(_ASIDE, (source, source, None, None, SET_ASIDE_MAX))
     finally:
         await session.close()
     return [AsideRow(*row) for row in rows]

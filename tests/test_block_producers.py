@@ -20,6 +20,12 @@ from daemon.config import Config
 from daemon.gathering import gather
 from daemon.grant_evidence import check
 from daemon.making_good import replay, verify
+from daemon.making_good_report import (
+    aside_as_json,
+    aside_as_text,
+    verified_as_json,
+    verified_as_text,
+)
 from daemon.produced import Produced
 from daemon.rules import Rule
 from daemon.sources import Source
@@ -75,7 +81,7 @@ def test_who_makes_blocks_and_uncles_earns_and_so_does_who_withdraws(database_ur
             await follower.turn()
             assert available(here, BOB) == [20]
             kinds = "select ordinal, count(*)::int from creditd.event group by 1 order by 1"
-            assert here.books.rows(kinds) == [(-4, 2), (-3, 1), (-2, 3)]
+            assert here.books.rows(kinds) == [(-4, 1), (-3, 1), (-2, 3)]
             await here.books_balance()
 
     asyncio.run(main())
@@ -121,6 +127,10 @@ def test_a_withdrawal_that_may_be_of_the_stake_is_set_aside_until_somebody_says_
             await here.follow(source)
             assert available(here, ALICE, BOB, CAROL) == [1_000, 0, 0]
             rows = await aside_rows(database_url, source.name)
+            assert ": town block 1, withdrawal 2: " in aside_as_text(rows)
+            shown = json.loads(aside_as_json(rows))["set_aside"][0]
+            assert (shown["tx_hash"], shown["log"]) == (None, None)
+            assert (shown["reward"], shown["reward_index"]) == ("withdrawal", 2)
             assert [row.reason.partition(" are")[0] for row in rows] == [
                 "withdrawal 2 of validator 7: 1000000001 gwei",
                 f"withdrawal 3 of validator 7: {2**64 - 1} gwei",
@@ -146,6 +156,10 @@ def test_what_was_missed_of_it_is_found_by_reading_again(database_url: str) -> N
             both = here.settings(producers(addresses=(ALICE, BOB)))
             found = await verify(database_url, both, 0, None)
             assert [each.wallet for each in found.differences.missing] == [BOB]
+            block_hash = f"0x{here.chain.block(2).hash.hex()}"
+            assert f"missing: block {block_hash} in block 2: " in verified_as_text(found)
+            (shown,) = json.loads(verified_as_json(found))["missing"]
+            assert (shown["reward"], shown["reward_hash"]) == ("block", block_hash)
             assert (await verify(database_url, both, 0, None, repair=True)).admitted == 1
             assert available(here, ALICE, BOB) == [10, 10]
 

@@ -195,11 +195,12 @@ def test_a_cap_per_event_makes_too_much_bearable() -> None:
 
 
 def test_an_amount_too_small_to_earn_is_seen_all_the_same() -> None:
-    found = earned(staked(VAULT, ALICE, 1), staked(VAULT, BOB, 0))
-    assert [(each.wallet, each.amount, each.credits) for each in found.events] == [
-        (ALICE, 1, 0),
-        (BOB, 0, 0),
-    ]
+    (found,) = earned(staked(VAULT, ALICE, 1)).events
+    assert (found.wallet, found.amount, found.credits) == (ALICE, 1, 0)
+
+
+def test_what_has_no_amount_is_no_event_for_anybody_can_make_it_for_anybody() -> None:
+    assert earned(staked(VAULT, BOB, 0)) == Earnings((), ())
 
 
 def test_no_blocks_and_no_sources_earn_nothing() -> None:

@@ -1,6 +1,7 @@
 """Verify, replay, backfill and rewind: what an operator does about what was missed."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 from command_line import Said, creditd
 from fakechain import Event, FakeChain, minted
 from fakenode import serve
-from missed import STAKED, omit, read
+from missed import STAKED, block_of, event_of, omit, place_of, read
 from scene import (
     ALICE,
     BOB,
+    CAROL,
     CREDIT,
     DEPTH,
     MINE,
@@ -53,6 +55,22 @@ def test_verify_finds_what_is_missing_and_repairs_it(
             for first, last in ((0, 2), (2, 1), (-1, 1)):
                 with pytest.raises(NotLate, match="the confirmed ones are 0 to 1"):
                     await verify(database_url, settings, first, last)
+
+    asyncio.run(main())
+
+
+def test_events_of_no_amount_that_the_books_have_from_before_differ_from_nothing(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            await read(here)
+            mined = here.chain.block(1)
+            nothing = replace(event_of(mined), ordinal=7, amount=0, credits=0)
+            async with Late.open(database_url, here.chain.chain_id) as late:
+                place = await place_of(late)
+                assert await late.admit(place.epoch, block_of(mined), [nothing]) == 1
+            assert not (await verify(database_url, here.settings(), 0, None)).differences.any
 
     asyncio.run(main())
 
@@ -139,6 +157,30 @@ def test_logs_set_aside_are_replayed_once_they_match(
             assert here.books.account(ALICE).available == 10 * CREDIT
             assert len(here.books.rows("select from creditd.set_aside")) == 1
             assert (await replay(database_url, settings, source, 0, None)).admitted == 0
+
+    asyncio.run(main())
+
+
+def test_what_is_set_aside_beyond_the_most_of_one_question_is_reached_by_its_blocks(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            bad = Event(VAULT, (STAKED,), b"")
+            here.chain.mine(here.stake(ALICE, 10), bad)
+            here.chain.mine(here.stake(BOB, 10), bad)
+            here.chain.mine(here.stake(CAROL, 10))
+            here.chain.mine_empty(DEPTH)
+            with monkeypatch.context() as strict:
+                strict.setattr("daemon.rules.GRANT_MAX_MICRO", 9 * CREDIT)
+                await here.follow()
+            monkeypatch.setattr("ledger.late.SET_ASIDE_MAX", 2)
+            settings, source = here.settings(), stakes()
+            assert (await replay(database_url, settings, source, 0, None)).admitted == 1
+            assert (await replay(database_url, settings, source, 2, 2)).admitted == 1
+            assert (await replay(database_url, settings, source, 3, None)).admitted == 1
+            for wallet in (ALICE, BOB, CAROL):
+                assert here.books.account(wallet).available == 10 * CREDIT
 
     asyncio.run(main())
 

@@ -1,11 +1,18 @@
 """A node is asked no oftener than it allows."""
 
 import asyncio
+from dataclasses import replace
 
+import pytest
 from fakechain import FakeChain
 from fakenode import Faults, serve
+from missed import read
+from scene import scene
 
+from daemon import rpc
+from daemon.making_good import verify
 from daemon.pace import Pace
+from daemon.reorgs import read_report
 from daemon.rpc import Node
 
 PER_SECOND = 50
@@ -56,5 +63,30 @@ def test_what_was_not_asked_is_not_saved_up_for_later() -> None:
         begin = asyncio.get_running_loop().time()
         await pace.take(1)
         assert asyncio.get_running_loop().time() - begin > 0.9
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("command", ["verify", "reorg show"])
+def test_an_operators_commands_ask_a_node_no_oftener_than_its_watcher_does(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            await read(here)
+            settings = replace(here.settings(), requests_per_second=(PER_SECOND,))
+            here.books.rows("update creditd.chain set state = 'halted', reason = '' returning 1")
+            paces: list[int | None] = []
+
+            def pace(calls_per_second: int | None) -> Pace:
+                paces.append(calls_per_second)
+                return Pace(calls_per_second)
+
+            monkeypatch.setattr(rpc, "Pace", pace)
+            if command == "verify":
+                await verify(database_url, settings, 0, None)
+            else:
+                assert await read_report(database_url, settings) is not None
+            assert paces == [PER_SECOND]
 
     asyncio.run(main())

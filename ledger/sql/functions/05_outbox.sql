@@ -67,6 +67,7 @@ end $$;
 create or replace function creditd.set_alert(p_root bigint, p_account bigint, p_below bigint) returns boolean
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_root p_account', array[p_root is null, p_account is null]);
   if p_below < 1 then
     raise exception 'nothing falls below %', p_below using errcode = '22023';
   end if;
@@ -80,6 +81,8 @@ returns table (name text, receiver_id integer)
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 #variable_conflict use_column
 begin
+  perform refuse_null('p_names p_topics',
+    array[lacks(p_names, cardinality(p_names)), lacks(p_topics, cardinality(p_names))]);
   -- One at a time: two programs that start together enter the same receivers.
   perform pg_advisory_xact_lock(hashtextextended('creditd receivers', 0));
   update receiver r set left_at = clock() where r.left_at is null and r.name <> all (p_names);
@@ -95,6 +98,7 @@ end $$;
 create or replace function creditd.lead_receiver(p_receiver integer) returns boolean
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_receiver', array[p_receiver is null]);
   return pg_try_advisory_lock(hashtextextended('creditd delivers to receiver ' || p_receiver, 0));
 end $$;
 
@@ -116,6 +120,7 @@ declare
   v_of bigint;
   v_met bigint[] := '{}';
 begin
+  perform refuse_null('p_receiver p_accounts p_each', array[p_receiver is null, p_accounts is null, p_each is null]);
   if not exists (select from receiver r where r.receiver_id = p_receiver and r.left_at is null) then return; end if;
   for v_root, v_account, v_of in
     select d.root_id, d.account_id, count(*) from (
@@ -178,6 +183,7 @@ end $$;
 create or replace function creditd.next_message_in(p_receiver integer) returns double precision
 language plpgsql stable security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_receiver', array[p_receiver is null]);
   return (
     select extract(epoch from min(m.next_try_at) - clock()) from message m
     where m.receiver_id = p_receiver and m.state = 'waiting');
@@ -189,8 +195,13 @@ create or replace function creditd.end_messages(
   p_states text[], p_said text[], p_waits double precision[]
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare v_now timestamptz := clock();
+declare
+  n constant integer := cardinality(p_roots);
+  v_now timestamptz := clock();
 begin
+  perform refuse_null('p_receiver p_roots p_accounts p_seqs p_places p_states p_waits',
+    array[p_receiver is null, lacks(p_roots, n), lacks(p_accounts, n), lacks(p_seqs, n), lacks(p_places, n),
+    lacks(p_states, n), lacks(p_waits, n)]);
   for k in 1 .. cardinality(p_roots) loop
     update message m set state = p_states[k], tries = m.tries + 1, tried_at = v_now, said = p_said[k],
         next_try_at = v_now + make_interval(secs => p_waits[k]),
@@ -211,6 +222,8 @@ declare
   v_count bigint;
   v_total bigint := 0;
 begin
+  perform refuse_null('p_delivered_days p_dead_days p_waiting_days p_limit',
+    array[p_delivered_days is null, p_dead_days is null, p_waiting_days is null, p_limit is null]);
   delete from message m where m.ctid = any (array(
     select x.ctid from message x
     where x.state = 'delivered' and x.ended_at < v_now - make_interval(days => p_delivered_days)
@@ -242,6 +255,7 @@ declare
   v_now timestamptz := clock();
   v_count bigint;
 begin
+  perform refuse_null('p_name', array[p_name is null]);
   update message m set state = 'waiting', tries = 0, next_try_at = v_now, ended_at = null
     from receiver r where r.name = p_name and m.receiver_id = r.receiver_id and m.state = 'dead';
   get diagnostics v_count = row_count;

@@ -39,6 +39,7 @@ create or replace function creditd.open_account(
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_app p_name', array[p_app is null, p_name is null]);
   select n.* into root, account, created from named_account(p_app, p_name, 'user') n;
 end $$;
 
@@ -84,6 +85,7 @@ create or replace function creditd.open_wallet_account(
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_app p_chain p_address', array[p_app is null, p_chain is null, p_address is null]);
   select w.* into root, account, created from wallet_account(p_chain, p_address) w;
   insert into account_access (root_id, account_id, app_id) values (root, account, p_app)
     on conflict on constraint account_access_pkey do nothing;

@@ -57,6 +57,8 @@ declare
   v_moved bigint;
   v_debt bigint;
 begin
+  perform refuse_null('p_app p_address p_root p_account',
+    array[p_app is null, p_address is null, p_root is null, p_account is null]);
   wallets := 0; moved := 0; debt := 0;
   if not reaches(p_app, p_root, p_account) then outcome := 'no_account'; return; end if;
   -- Whoever ends this membership meanwhile waits, and finds the link.
@@ -111,6 +113,8 @@ declare
   v_ended bigint;
   v_more bigint := 0;
 begin
+  perform refuse_null('p_app p_address p_root p_account',
+    array[p_app is null, p_address is null, p_root is null, p_account is null]);
   if not reaches(p_app, p_root, p_account) then return 'no_account'; end if;
   v_wallets := locked_wallets(p_chain, p_address);
   update wallet x set linked_root = null, linked_account = null, linked_at = null

@@ -22,6 +22,7 @@ declare
   v_before bigint;
   v_count integer := 0;
 begin
+  perform refuse_null('p_limit', array[p_limit is null]);
   for v_due in
     select x.root_id, x.account_id from account x where x.valid_until <= clock()
     order by x.root_id, x.account_id limit p_limit for no key update skip locked

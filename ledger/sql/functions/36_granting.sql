@@ -77,6 +77,9 @@ declare
   o grant_outcome;
   v_charge entry;
 begin
+  perform refuse_null('p_root p_account p_source p_amount p_key p_request p_effective_at p_expires_at p_priority',
+    array[p_root is null, p_account is null, p_source is null, p_amount is null, p_key is null, p_request is null,
+    p_effective_at is null, p_expires_at is null, p_priority is null]);
   if p_source not in ('purchased', 'promotional', 'plan', 'adjustment') or p_amount < 1 then
     raise exception 'no grant of % from source %', p_amount, p_source using errcode = '22023';
   end if;

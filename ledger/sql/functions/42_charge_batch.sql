@@ -131,6 +131,10 @@ declare
   u integer := 0; u_root bigint[]; u_account bigint[]; u_lot bigint[];
   v_later integer[] := '{}'; v_low bigint[] := '{}';
 begin
+  perform refuse_null('p_route p_roots p_accounts p_apps p_keys p_requests p_operation_of p_units p_versions '
+    'p_operations', array[p_route is null, lacks(p_roots, n), lacks(p_accounts, n), lacks(p_apps, n), lacks(p_keys, n),
+    lacks(p_requests, n), lacks(p_operation_of, n), lacks(p_units, n), lacks(p_versions, n),
+    lacks(p_operations, cardinality(p_operations))]);
   for k in 1 .. cardinality(p_operations) loop
     select p.* into v_price from price_in_force(p_operations[k]) p;
     v_operation[k] := v_price.operation_id; v_base[k] := v_price.base; v_per_unit[k] := v_price.per_unit;
@@ -202,7 +206,7 @@ begin
     if v_operation[v_op] is null then o_outcomes[i.no] := 6; continue; end if;
     o_versions[i.no] := v_version[v_op];
     if i.version <> 0 and i.version <> v_version[v_op] then o_outcomes[i.no] := 7; continue; end if;
-    if i.units < 1 or i.units > v_units_max[v_op] then o_outcomes[i.no] := 8; continue; end if;
+    if (i.units between 1 and v_units_max[v_op]) is not true then o_outcomes[i.no] := 8; continue; end if;
     v_cost := v_base[v_op] + v_per_unit[v_op] * i.units;
     if v_cost > 4000000000000000000 or v_cost > 5000000000000000000 - v_spent then
       o_outcomes[i.no] := 8; continue;

@@ -179,6 +179,9 @@ declare
   v_skip bigint;
   v_left bigint;
 begin
+  perform refuse_null('p_root p_account p_charge p_app p_key p_request p_if_over',
+    array[p_root is null, p_account is null, p_charge is null, p_app is null, p_key is null, p_request is null,
+    p_if_over is null]);
   if p_if_over not in ('lapse', 'renew') then
     raise exception 'what goes back to a lot past its end can lapse or renew, not %', p_if_over using errcode = '22023';
   end if;

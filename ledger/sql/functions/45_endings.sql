@@ -122,6 +122,7 @@ declare
   v_now timestamptz := clock();
   v_count integer := 0;
 begin
+  perform refuse_null('p_limit', array[p_limit is null]);
   for v_due in
     select distinct d.root_id, d.account_id from (
       select x.root_id, x.account_id from reservation x where x.state = 'open' and x.expires_at <= v_now

@@ -24,6 +24,10 @@ declare
   v_seq bigint;
   v_now timestamptz;
 begin
+  perform refuse_null('p_root p_account p_app p_key p_request p_operation p_units p_version p_expires_in '
+    'p_minimum p_over_max',
+    array[p_root is null, p_account is null, p_app is null, p_key is null, p_request is null, p_operation is null,
+    p_units is null, p_version is null, p_expires_in is null, p_minimum is null, p_over_max is null]);
   if p_expires_in <= interval '0' or p_expires_in > longest_reservation() or p_minimum < 0
      or p_over_max not between 0 and c_most then
     raise exception 'a reservation lasts at most %, and takes nothing below 0', longest_reservation() using errcode = '22023';
@@ -165,6 +169,9 @@ declare
   r reservation;
   v_before bigint;
 begin
+  perform refuse_null('p_root p_account p_reservation p_app p_key p_request p_amount',
+    array[p_root is null, p_account is null, p_reservation is null, p_app is null, p_key is null, p_request is null,
+    p_amount is null]);
   select x.* into o from opened_reservation(p_root, p_account, p_reservation, p_app, p_key, p_request) x;
   outcome := o.refusal;
   if outcome is not null then return; end if;
@@ -209,6 +216,8 @@ declare
   o record;
   r reservation;
 begin
+  perform refuse_null('p_root p_account p_reservation p_app p_key p_request',
+    array[p_root is null, p_account is null, p_reservation is null, p_app is null, p_key is null, p_request is null]);
   select x.* into o from opened_reservation(p_root, p_account, p_reservation, p_app, p_key, p_request) x;
   outcome := o.refusal;
   if outcome is not null then return; end if;
@@ -235,6 +244,8 @@ declare
   o record;
   r reservation;
 begin
+  perform refuse_null('p_root p_account p_reservation p_app p_until',
+    array[p_root is null, p_account is null, p_reservation is null, p_app is null, p_until is null]);
   select x.* into o from opened_reservation(p_root, p_account, p_reservation, p_app, null, null) x;
   outcome := o.refusal;
   if outcome is not null then return; end if;

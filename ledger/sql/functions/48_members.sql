@@ -7,6 +7,7 @@ create or replace function creditd.open_organisation(
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_app p_name', array[p_app is null, p_name is null]);
   select n.* into root, account, created from named_account(p_app, p_name, 'organisation') n;
   outcome := 'opened';
   perform from account a where a.root_id = root and a.account_id = open_organisation.account and a.kind = 'organisation';
@@ -49,6 +50,7 @@ create or replace function creditd.add_member(
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_app p_root p_name', array[p_app is null, p_root is null, p_name is null]);
   if not governs(p_app, p_root) then outcome := 'no_account'; return; end if;
   outcome := 'opened';
   select m.* into account, created from member_named(p_root, p_name) m;
@@ -101,6 +103,7 @@ create or replace function creditd.remove_member(p_app integer, p_root bigint, p
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare v_member member;
 begin
+  perform refuse_null('p_app p_root p_account', array[p_app is null, p_root is null, p_account is null]);
   if not governs(p_app, p_root) then return 'no_account'; end if;
   perform lock_member(p_root, p_account);
   select * into v_member from member m where m.root_id = p_root and m.account_id = p_account;
@@ -123,6 +126,8 @@ declare
   v_member member;
   v_new record;
 begin
+  perform refuse_null('p_app p_root p_account p_to_root',
+    array[p_app is null, p_root is null, p_account is null, p_to_root is null]);
   outcome := 'no_account';
   if not governs(p_app, p_root) or not governs(p_app, p_to_root) or p_root = p_to_root then return; end if;
   perform lock_member(p_root, p_account);
@@ -148,6 +153,8 @@ create or replace function creditd.set_budget(
 ) returns text
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_app p_root p_account p_period p_levels',
+    array[p_app is null, p_root is null, p_account is null, p_period is null, lacks(p_levels, cardinality(p_levels))]);
   if not governs(p_app, p_root) then return 'no_account'; end if;
   perform from member m where m.root_id = p_root and m.account_id = p_account and m.left_at is null;
   if not found then return 'no_account'; end if;
@@ -175,6 +182,8 @@ declare
   b account;
   e entry;
 begin
+  perform refuse_null('p_app p_root p_from p_to p_key p_request p_amount',
+    array[p_app is null, p_root is null, p_from is null, p_to is null, p_key is null, p_request is null, p_amount is null]);
   if not governs(p_app, p_root) or (p_from = p_root) = (p_to = p_root) then outcome := 'no_account'; return; end if;
   perform from member m where m.root_id = p_root and m.account_id in (p_from, p_to);
   if not found then outcome := 'no_account'; return; end if;

@@ -19,6 +19,8 @@ create or replace function creditd.freeze(
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare v_status text;
 begin
+  perform refuse_null('p_root p_account p_by p_reason',
+    array[p_root is null, p_account is null, p_by is null, p_reason is null]);
   select a.status into v_status from account a where a.root_id = p_root and a.account_id = p_account for no key update;
   outcome := case when v_status is null then 'no_account' when v_status = 'closed' then 'closed' else 'frozen' end;
   changed := outcome = 'frozen' and v_status <> 'frozen';
@@ -32,6 +34,8 @@ create or replace function creditd.unfreeze(
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare v_status text;
 begin
+  perform refuse_null('p_root p_account p_by p_reason',
+    array[p_root is null, p_account is null, p_by is null, p_reason is null]);
   select a.status into v_status from account a where a.root_id = p_root and a.account_id = p_account for no key update;
   outcome := case when v_status is null then 'no_account' when v_status = 'closed' then 'closed' else 'open' end;
   changed := v_status in ('frozen', 'indebted');

@@ -68,6 +68,7 @@ declare
   a account;
   v_lot lot;
 begin
+  perform refuse_null('p_root p_account p_limit', array[p_root is null, p_account is null, p_limit is null]);
   perform from account x where x.root_id = p_root and x.account_id = p_account and x.status <> 'closed' for no key update;
   if not found then outcome := 'no_account'; return; end if;
   a := expire_due(locked_account(p_root, p_account));

@@ -4,6 +4,7 @@ create or replace function creditd.led_chain(p_chain bigint, p_epoch bigint) ret
 language plpgsql set search_path = creditd, pg_temp as $$
 declare c chain;
 begin
+  perform refuse_null('p_chain p_epoch', array[p_chain is null, p_epoch is null]);
   select * into c from chain x where x.chain_id = p_chain for no key update;
   if c.epoch is distinct from p_epoch then
     raise exception 'chain %: this watcher leads epoch %, the books are at epoch %', p_chain, p_epoch, c.epoch
@@ -23,6 +24,8 @@ declare
   c chain;
   v_epoch bigint;
 begin
+  perform refuse_null('p_chain p_name p_genesis p_leader p_anchor_number p_anchor_hash p_anchor_time', array[p_chain is null,
+    p_name is null, p_genesis is null, p_leader is null, p_anchor_number is null, p_anchor_hash is null, p_anchor_time is null]);
   if not pg_try_advisory_lock(hashtextextended('creditd leads chain ' || p_chain, 0)) then return null; end if;
   select * into c from chain x where x.name = p_name and x.chain_id <> p_chain;
   if found then
@@ -55,6 +58,7 @@ create or replace function creditd.chain_led(p_chain bigint, p_epoch bigint) ret
 language plpgsql stable set search_path = creditd, pg_temp as $$
 declare c chain;
 begin
+  perform refuse_null('p_chain p_epoch', array[p_chain is null, p_epoch is null]);
   select * into c from chain x where x.chain_id = p_chain;
   if c.epoch is distinct from p_epoch then
     raise exception 'chain %: this watcher leads epoch %, the books are at epoch %', p_chain, p_epoch, c.epoch
@@ -70,7 +74,10 @@ create or replace function creditd.enter_blocks(
   p_chain bigint, p_epoch bigint, p_numbers bigint[], p_hashes bytea[], p_parents bytea[], p_times bigint[]
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare n constant integer := cardinality(p_numbers);
 begin
+  perform refuse_null('p_numbers p_hashes p_parents p_times',
+    array[lacks(p_numbers, n), lacks(p_hashes, n), lacks(p_parents, n), lacks(p_times, n)]);
   perform chain_led(p_chain, p_epoch);
   insert into block (chain_id, number, hash, parent, time)
     select p_chain, t.number, t.hash, t.parent, to_timestamp(t.time)
@@ -84,8 +91,11 @@ create or replace function creditd.append_blocks(
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
+  n constant integer := cardinality(p_numbers);
   c chain := led_chain(p_chain, p_epoch);
 begin
+  perform refuse_null('p_head p_numbers p_hashes p_parents p_times',
+    array[p_head is null, lacks(p_numbers, n), lacks(p_hashes, n), lacks(p_parents, n), lacks(p_times, n)]);
   for k in 1 .. cardinality(p_numbers) loop
     if p_numbers[k] <> c.indexed_number + 1 or p_parents[k] <> c.indexed_hash then
       raise exception 'chain %: block % does not follow block %', p_chain, p_numbers[k], c.indexed_number
@@ -141,8 +151,12 @@ create or replace function creditd.see_events(
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
+  n constant integer := cardinality(p_blocks);
   v_seen bigint;
 begin
+  perform refuse_null('p_blocks p_tx_hashes p_ordinals p_roles p_log_indexes p_rules p_wallets p_amounts p_credits',
+    array[lacks(p_blocks, n), lacks(p_tx_hashes, n), lacks(p_ordinals, n), lacks(p_roles, n), lacks(p_log_indexes, n),
+    lacks(p_rules, n), lacks(p_wallets, n), lacks(p_amounts, n), lacks(p_credits, n)]);
   perform chain_led(p_chain, p_epoch);
   if exists (
     select from (select distinct unnest(p_rules) as rule_id) t
@@ -180,7 +194,11 @@ create or replace function creditd.set_logs_aside(
   p_log_indexes integer[], p_rules integer[], p_addresses bytea[], p_topics text[], p_data bytea[], p_reasons text[]
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare n constant integer := cardinality(p_blocks);
 begin
+  perform refuse_null('p_blocks p_tx_hashes p_ordinals p_log_indexes p_rules p_addresses p_topics p_data p_reasons',
+    array[lacks(p_blocks, n), lacks(p_tx_hashes, n), lacks(p_ordinals, n), lacks(p_log_indexes, n), lacks(p_rules, n),
+    lacks(p_addresses, n), lacks(p_topics, n), lacks(p_data, n), lacks(p_reasons, n)]);
   perform chain_led(p_chain, p_epoch);
   insert into set_aside (chain_id, tx_hash, ordinal, block_number, block_hash, log_index, rule_id,
                          address, topics, data, reason)
@@ -209,6 +227,8 @@ declare
   v_ending bigint;
   v_waits boolean;
 begin
+  perform refuse_null('p_number p_hash p_remember p_events_max',
+    array[p_number is null, p_hash is null, p_remember is null, p_events_max is null]);
   events := 0; waited := false; number := c.confirmed_number;
   if c.state = 'halted' or p_number <= c.confirmed_number then return; end if;
   select * into b from block x where x.chain_id = p_chain and x.number = p_number;
@@ -277,6 +297,7 @@ declare
   c chain := led_chain(p_chain, p_epoch);
   v_count bigint;
 begin
+  perform refuse_null('p_to', array[p_to is null]);
   if p_to < coalesce(c.accruing_number, c.confirmed_number) then
     raise exception 'chain %: block % is confirmed', p_chain, coalesce(c.accruing_number, c.confirmed_number)
       using errcode = 'CD002';
@@ -323,6 +344,7 @@ declare
   v event;
   v_count bigint := 0;
 begin
+  perform refuse_null('p_to', array[p_to is null]);
   perform lock_grants_above(p_chain, p_to);
   perform end_waiting(p_chain, p_to);
   for v in
@@ -348,6 +370,7 @@ create or replace function creditd.halt_chain(
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_reason', array[p_reason is null]);
   perform led_chain(p_chain, p_epoch);
   update chain x set state = 'halted', reason = p_reason, parted_number = p_parted, other_hash = p_other,
       leader_seen_at = clock_timestamp()
@@ -359,6 +382,7 @@ end $$;
 create or replace function creditd.see_head(p_chain bigint, p_epoch bigint, p_head bigint) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_head', array[p_head is null]);
   perform led_chain(p_chain, p_epoch);
   update chain x set head_number = greatest(p_head, x.indexed_number), leader_seen_at = clock_timestamp(),
       state = case when x.state = 'halted' then x.state

@@ -12,6 +12,8 @@ declare
   c chain;
   v accepted_reorg;
 begin
+  perform refuse_null('p_name p_number p_hash p_by p_reason',
+    array[p_name is null, p_number is null, p_hash is null, p_by is null, p_reason is null]);
   select * into c from chain x where x.name = p_name for no key update;
   if not found then outcome := 'no_chain'; return; end if;
   -- Of the block that ends a period stakes may have been granted before it is confirmed.

@@ -53,10 +53,16 @@ create or replace function creditd.admit_late(
 ) returns bigint
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
+  n constant integer := cardinality(p_blocks);
   c chain := chain_for_late(p_chain, p_epoch);
   v record;
   v_count bigint;
 begin
+  perform refuse_null('p_blocks p_hashes p_times p_tx_hashes p_ordinals p_roles p_log_indexes p_rules p_wallets '
+    'p_amounts p_credits p_blocks_more',
+    array[lacks(p_blocks, n), lacks(p_hashes, n), lacks(p_times, n), lacks(p_tx_hashes, n), lacks(p_ordinals, n),
+    lacks(p_roles, n), lacks(p_log_indexes, n), lacks(p_rules, n), lacks(p_wallets, n), lacks(p_amounts, n),
+    lacks(p_credits, n), lacks(p_blocks_more, n)]);
   perform require_late_blocks(c, p_blocks, p_hashes, p_times);
   select t.block, r.name into v
     from unnest(p_blocks, p_rules) t (block, rule) left join rule r on r.rule_id = t.rule and r.chain_id = p_chain
@@ -122,8 +128,15 @@ create or replace function creditd.set_late_aside(
   p_data bytea[], p_reasons text[]
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare c chain := chain_for_late(p_chain, p_epoch);
+declare
+  n constant integer := cardinality(p_blocks);
+  c chain := chain_for_late(p_chain, p_epoch);
 begin
+  perform refuse_null('p_blocks p_hashes p_times p_tx_hashes p_ordinals p_log_indexes p_rules '
+    'p_addresses p_topics p_data p_reasons',
+    array[lacks(p_blocks, n), lacks(p_hashes, n), lacks(p_times, n), lacks(p_tx_hashes, n), lacks(p_ordinals, n),
+    lacks(p_log_indexes, n), lacks(p_rules, n), lacks(p_addresses, n), lacks(p_topics, n), lacks(p_data, n),
+    lacks(p_reasons, n)]);
   perform require_late_blocks(c, p_blocks, p_hashes, p_times);
   insert into set_aside as s (chain_id, tx_hash, ordinal, block_number, block_hash, log_index, rule_id, address, topics,
                               data, reason)
@@ -150,6 +163,9 @@ declare
   c chain := chain_for_late(p_chain, p_epoch);
   r rule;
 begin
+  perform refuse_null('p_name p_contract p_event p_from_block p_source p_on_reversal p_priority',
+    array[p_name is null, p_contract is null, p_event is null, p_from_block is null, p_source is null,
+    p_on_reversal is null, p_priority is null]);
   select * into r from rule x where x.name = p_name for no key update;
   if not found then
     insert into rule (name, chain_id, contract, event, from_block, to_block, source, divisor, rates_from, rates_micro,
@@ -176,6 +192,7 @@ create or replace function creditd.follow_late_to(p_chain bigint, p_epoch bigint
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare c chain := chain_for_late(p_chain, p_epoch);
 begin
+  perform refuse_null('p_rule p_to', array[p_rule is null, p_to is null]);
   if p_to > c.confirmed_number then
     raise exception 'chain %: block % is not confirmed yet', c.name, p_to using errcode = 'CD005';
   end if;
@@ -190,6 +207,7 @@ declare
   c chain := led_chain(p_chain, p_epoch);
   v_count bigint;
 begin
+  perform refuse_null('p_to', array[p_to is null]);
   if p_to < c.confirmed_number then
     raise exception 'chain %: block % is confirmed, and nothing at or below it is read anew; `creditd verify` reads it again',
       c.name, c.confirmed_number using errcode = 'CD005';
@@ -213,6 +231,7 @@ create or replace function creditd.note_reread(
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare y rereading;
 begin
+  perform refuse_null('p_first p_last', array[p_first is null, p_last is null]);
   perform led_chain(p_chain, p_epoch);
   insert into rereading (chain_id, next_number) values (p_chain, coalesce(p_next, p_first))
     on conflict on constraint rereading_pkey do nothing;

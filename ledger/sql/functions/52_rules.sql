@@ -43,6 +43,9 @@ declare
   c chain := led_chain(p_chain, p_epoch);
   r rule;
 begin
+  perform refuse_null('p_name p_contract p_event p_from_block p_source p_on_reversal p_priority',
+    array[p_name is null, p_contract is null, p_event is null, p_from_block is null, p_source is null,
+    p_on_reversal is null, p_priority is null]);
   select * into r from rule x where x.name = p_name for no key update;
   if not found then
     if p_from_block <= c.indexed_number then
@@ -78,6 +81,7 @@ create or replace function creditd.leave_rules(p_chain bigint, p_epoch bigint, p
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare c chain := led_chain(p_chain, p_epoch);
 begin
+  perform refuse_null('p_followed', array[lacks(p_followed, cardinality(p_followed))]);
   update rule x set to_block = c.indexed_number
     where x.chain_id = p_chain and x.rule_id <> all (p_followed)
       and (x.to_block is null or x.to_block > c.indexed_number);

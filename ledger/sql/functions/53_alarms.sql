@@ -148,6 +148,8 @@ create or replace function creditd.note_watch(
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_cursor_seconds p_finality_seconds p_nodes',
+    array[p_cursor_seconds is null, p_finality_seconds is null, lacks(p_nodes, cardinality(p_nodes))]);
   perform led_chain(p_chain, p_epoch);
   update chain c set cursor_alarm_seconds = p_cursor_seconds, finality_alarm_seconds = p_finality_seconds,
       indexed_at = coalesce(c.indexed_at, clock())
@@ -165,6 +167,7 @@ end $$;
 create or replace function creditd.note_audit(p_breaches integer, p_said text) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_breaches p_said', array[p_breaches is null, p_said is null]);
   insert into audited (at, breaches, said) values (clock(), p_breaches, p_said)
     on conflict on constraint audited_pkey do update
       set at = excluded.at, breaches = excluded.breaches, said = excluded.said;

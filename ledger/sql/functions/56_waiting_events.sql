@@ -29,8 +29,12 @@ create or replace function creditd.let_events_wait(
   p_chain bigint, p_epoch bigint, p_tx_hashes bytea[], p_ordinals integer[], p_blocks_more bigint[]
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare v_count bigint;
+declare
+  n constant integer := cardinality(p_tx_hashes);
+  v_count bigint;
 begin
+  perform refuse_null('p_tx_hashes p_ordinals p_blocks_more',
+    array[lacks(p_tx_hashes, n), lacks(p_ordinals, n), lacks(p_blocks_more, n)]);
   perform chain_led(p_chain, p_epoch);
   v_count := enter_waiting(p_chain, p_tx_hashes, p_ordinals, p_blocks_more);
   if v_count <> cardinality(p_tx_hashes) then

@@ -6,6 +6,8 @@ create or replace function creditd.create_api_key(
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare v_key integer;
 begin
+  perform refuse_null('p_app p_digest p_hint p_scopes',
+    array[p_app is null, p_digest is null, p_hint is null, lacks(p_scopes, cardinality(p_scopes))]);
   insert into app (name) values (p_app) on conflict on constraint app_name_is_free do nothing;
   insert into api_key (app_id, digest, hint, scopes, expires_at)
     select a.app_id, p_digest, p_hint, p_scopes, p_expires_at from app a where a.name = p_app
@@ -17,6 +19,7 @@ end $$;
 create or replace function creditd.revoke_api_key(p_key integer) returns boolean
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_key', array[p_key is null]);
   update api_key k set revoked_at = clock_timestamp() where k.key_id = p_key and k.revoked_at is null;
   return found;
 end $$;
@@ -28,10 +31,13 @@ create or replace function creditd.apply_prices(
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 #variable_conflict use_column
 declare
+  n constant integer := cardinality(p_operations);
   i record;
   v_operation integer;
   v_price price;
 begin
+  perform refuse_null('p_operations p_bases p_per_units p_units',
+    array[lacks(p_operations, n), lacks(p_bases, n), lacks(p_per_units, n), lacks(p_units, n)]);
   -- One writer of prices at a time, so that versions have no gaps; charges do not wait for it.
   perform pg_advisory_xact_lock(hashtextextended('creditd prices', 0));
   for i in select * from unnest(p_operations, p_bases, p_per_units, p_units) as t (operation, base, per_unit, unit)
