@@ -35,7 +35,8 @@ _CHANGES: Final[dict[str, LiteralString]] = {
         " creditd.differing_stake cascade;"
         " alter table creditd.chain drop column parted_number, drop column other_hash,"
         " drop column indexed_at,"
-        " drop column cursor_alarm_seconds, drop column finality_alarm_seconds;"
+        " drop column cursor_alarm_seconds, drop column finality_alarm_seconds,"
+        " drop column head_alarm_seconds;"
         " drop table creditd.status_change; alter table creditd.charge_cause drop column unbacked;"
         " alter table creditd.event add constraint event_earns_by_a_rule"
         " foreign key (rule_id) references creditd.rule;"
@@ -44,7 +45,7 @@ _CHANGES: Final[dict[str, LiteralString]] = {
         " drop column rates_micro cascade, drop column period_seconds cascade,"
         " drop column hold_seconds cascade, drop column accrued_to cascade,"
         " drop column accruing_after cascade, drop column total_said cascade,"
-        " drop column asked_after cascade;"
+        " drop column asked_after cascade, drop column is_left cascade;"
         " update creditd.schema_version set version_num = '0002'"
     ),
 }

@@ -41,6 +41,8 @@ BLOCKS_REMEMBERED_USUAL: Final = 10_000
 # of full blocks from a slow node that needs every try, takes less than two minutes.
 ALARM_SECONDS_MIN: Final = 120
 ALARM_SECONDS_MAX: Final = 30_000_000  # nearly a year: as good as none
+# No chain in the table takes a minute for a block, but for an hour every some years: a halt.
+HEAD_ALARM_USUAL: Final = 600
 # More than any node answers.
 REQUESTS_PER_SECOND_MAX: Final = 100_000
 # One node that agrees with itself proves nothing.
@@ -68,7 +70,8 @@ class Chain:
     a node says. `requests_per_second` is what each of the first nodes is asked at most, None and
     what is missing: as much as there is. It is an alarm if nothing is read for
     `alarm_after_seconds`, or if the last confirmed block is `finality_alarm_seconds` older than the
-    last one read. `wake_url` is a WebSocket that tells of new blocks: it shortens the wait for the
+    last one read, or if the head has been the same for `head_alarm_seconds` (None: no alarm).
+    `wake_url` is a WebSocket that tells of new blocks: it shortens the wait for the
     next look, and nothing of it is believed. What earns more than one of `waits` says, which
     ascend, is granted only when so many blocks more are confirmed on top of it.
     """
@@ -87,6 +90,7 @@ class Chain:
     requests_per_second: tuple[int | None, ...] = ()
     alarm_after_seconds: int = 120
     finality_alarm_seconds: int = 3_600
+    head_alarm_seconds: int | None = None
     wake_url: SecretUrl | None = None
     waits: tuple[LongerWait, ...] = ()
 
@@ -173,6 +177,7 @@ def read_chain(
             at_most=ALARM_SECONDS_MAX,
             default=_finality_alarm_seconds(known, confirmation),
         ),
+        head_alarm_seconds=_read_head_alarm_seconds(table, known),
     )
     _check_reorg_rules(table, chain)
     _check_agreement(table, chain, known)
@@ -231,6 +236,14 @@ def _finality_alarm_seconds(known: KnownChain | None, confirmation: Confirmation
             return FINALITY_ALARM_USUAL if known is None else known.finality_alarm_seconds
         case Depth(blocks=depth):  # no chain that goes by depth takes a minute for a block
             return min(600 + 60 * depth, ALARM_SECONDS_MAX)
+
+
+def _read_head_alarm_seconds(table: Table, known: KnownChain | None) -> int | None:
+    """Return how long the head may be the same: a chain of one's own may mine when it likes."""
+    found = table.optional_integer(
+        "head_alarm_seconds", at_least=ALARM_SECONDS_MIN, at_most=ALARM_SECONDS_MAX
+    )
+    return HEAD_ALARM_USUAL if found is None and known is not None else found
 
 
 def _read_on_deep_reorg(table: Table) -> Literal["halt", "reverse"]:

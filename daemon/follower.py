@@ -186,6 +186,7 @@ class Follower:
                 watching.epoch,
                 cursor_seconds=cursor_seconds,
                 finality_seconds=self.chain.finality_alarm_seconds,
+                head_seconds=self.chain.head_alarm_seconds,
                 nodes=noted[1],
             )
         except Deposed:  # the next turn meets it too, and steps down

@@ -10,8 +10,8 @@ from ledger.findings import AuditReport
 from ledger.session import Session
 
 KINDS: Final = (
-    *("halted", "unwatched", "behind", "finality", "node", "set_aside", "audit", "stakes"),
-    "books",
+    *("halted", "unwatched", "behind", "still", "finality", "node", "set_aside", "audit"),
+    *("stakes", "books"),
 )
 """What an alarm can be about; all but the last one are about a chain."""
 
@@ -73,17 +73,19 @@ class Alarms:
         *,
         cursor_seconds: int,
         finality_seconds: int,
+        head_seconds: int | None,
         nodes: Mapping[str, str | None],
     ) -> None:
         """Note the troubles of a chain's nodes (None: it serves), for the watcher that leads it.
 
-        The cursor may stand still, and finality lag, for so many seconds before it is an alarm.
+        The cursor may stand still, finality lag and the head be the same (None: for ever) for so
+        many seconds before it is an alarm.
         Raises Deposed if this watcher leads no more.
         """
         await self._session.rows(
-            "select creditd.note_watch(%s, %s, %s, %s, %s::text[], %s::text[])",
+            "select creditd.note_watch(%s, %s, %s, %s, %s, %s::text[], %s::text[])",
             (
-                *(chain_id, epoch, cursor_seconds, finality_seconds),
+                *(chain_id, epoch, cursor_seconds, finality_seconds, head_seconds),
                 list(nodes),
                 list(nodes.values()),
             ),

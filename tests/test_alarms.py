@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -307,5 +307,34 @@ def test_two_programs_that_tell_of_alarms_at_once_tell_of_each_once(database_url
                 assert not done
                 other.commit()
             assert (told, await telling) == ([("unwatched",)], [])
+
+    asyncio.run(main())
+
+
+def test_a_head_that_does_not_move_is_an_alarm_where_blocks_come_by_themselves(
+    database_url: str,
+) -> None:
+    async def main() -> None:
+        async with watch(database_url) as at:
+            stakes_and_depth(at.here)
+            mining = replace(at.here.settings(), head_alarm_seconds=600)
+            follower = await at.follow(await at.here.stand_by(mining))
+            await follower.turn()
+            await at.teller.turn()
+            at.later(599)
+            await follower.turn()
+            assert await at.kinds() == []
+            at.later(2)
+            await follower.turn()
+            (alarm,) = await at.raised()
+            assert alarm.kind == "still"
+            assert f"its head has been block {at.here.chain.head.number} for 60" in alarm.said
+            at.here.faults.lag_blocks = 2  # it lost what it had: no better
+            await follower.turn()
+            assert await at.kinds() == ["still"]
+            at.here.faults.lag_blocks = 0
+            at.here.chain.mine()
+            await follower.turn()
+            assert await at.kinds() == []
 
     asyncio.run(main())

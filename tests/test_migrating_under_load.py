@@ -136,7 +136,7 @@ def irreplaceable_types(stage: Stage) -> None:
 
 
 def older_tables(stage: Stage) -> None:
-    """The tables are those of seven versions before, and so is what refunds do with them."""
+    """The tables are those of eight versions before, and so is what refunds do with them."""
     Without("finish", "perform note_unbacked(a.root_id, a.account_id, p_refers)", "null")(stage)
     stage.rows("alter table creditd.charge_cause drop column unbacked")
     stage.rows("drop table creditd.status_change")
@@ -147,7 +147,8 @@ def older_tables(stage: Stage) -> None:
     stage.rows(
         "alter table creditd.chain drop column parted_number, drop column other_hash,"
         " drop column indexed_at,"
-        " drop column cursor_alarm_seconds, drop column finality_alarm_seconds"
+        " drop column cursor_alarm_seconds, drop column finality_alarm_seconds,"
+        " drop column head_alarm_seconds"
     )
     stage.rows(
         "alter table creditd.event add constraint event_earns_by_a_rule"
@@ -160,7 +161,8 @@ def older_tables(stage: Stage) -> None:
         " drop column rates_micro cascade, drop column period_seconds cascade,"
         " drop column hold_seconds cascade,"
         " drop column accrued_to cascade, drop column accruing_after cascade,"
-        " drop column total_said cascade, drop column asked_after cascade"
+        " drop column total_said cascade, drop column asked_after cascade,"
+        " drop column is_left cascade"
     )
     stage.rows("update creditd.schema_version set version_num = '0002'")
 

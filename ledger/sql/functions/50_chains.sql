@@ -326,6 +326,8 @@ begin
   if not found then
     raise exception 'chain %: block % is not remembered', c.chain_id, p_to using errcode = 'CD002';
   end if;
+  -- What a source that was taken out was followed in, and goes, it will not be followed in again.
+  update rule r set to_block = p_to where r.chain_id = c.chain_id and r.is_left and r.to_block > p_to;
   update chain x set indexed_number = p_to, indexed_hash = b.hash, indexed_time = b.time,
       confirmed_number = least(x.confirmed_number, p_to),
       accruing_number = case when x.accruing_number <= p_to then x.accruing_number end,

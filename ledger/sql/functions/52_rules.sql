@@ -64,6 +64,7 @@ begin
   perform require_same_terms(r, c, p_contract, p_event, p_from_block, p_divisor, p_rates_from, p_rates_micro, p_period,
                              p_hold);
   update rule x set event = p_event, rates_from = p_rates_from, rates_micro = p_rates_micro, to_block = p_to_block,
+      is_left = false,
       source = p_source, on_reversal = p_on_reversal, priority = p_priority, operations = operation_numbers(p_operations), cap_account = p_cap_account, cap_account_day = p_cap_account_day,
       cap_day = p_cap_day, cap_total = p_cap_total, expires_days = p_expires_days
     where x.rule_id = r.rule_id;
@@ -82,7 +83,7 @@ language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare c chain := led_chain(p_chain, p_epoch);
 begin
   perform refuse_null('p_followed', array[lacks(p_followed, cardinality(p_followed))]);
-  update rule x set to_block = c.indexed_number
+  update rule x set to_block = c.indexed_number, is_left = true
     where x.chain_id = p_chain and x.rule_id <> all (p_followed)
       and (x.to_block is null or x.to_block > c.indexed_number);
 end $$;

@@ -35,6 +35,13 @@ begin atomic
     from watched w
     where w.state <> 'halted' and w.silent <= w.patience and w.head_number > w.indexed_number and w.still > w.patience
     union all
+    select w.chain_id, w.name, 'still',
+      'its head has been block ' || w.head_number || ' for ' || w.still || ' s, so nothing is granted',
+      'the chain stands still, or its nodes do: ask another node, and add it under rpc_url; if that is how the chain'
+        || ' is, set head_alarm_seconds'
+    from watched w
+    where w.state = 'following' and w.silent <= w.patience and w.still > w.head_alarm_seconds
+    union all
     select w.chain_id, w.name, 'finality',
       'the last final block is ' || w.confirmed_number || ', ' || w.unconfirmed || ' s older than the newest',
       'the chain does not finalise, or too few of its nodes agree: nothing is granted until it does; if that is how'
@@ -143,7 +150,7 @@ end $$;
 -- Notes what the leader knows of its chain's nodes (a trouble is null where there is none), and how long what
 -- may last before it is an alarm.
 create or replace function creditd.note_watch(
-  p_chain bigint, p_epoch bigint, p_cursor_seconds integer, p_finality_seconds integer,
+  p_chain bigint, p_epoch bigint, p_cursor_seconds integer, p_finality_seconds integer, p_head_seconds integer,
   p_nodes text[], p_troubles text[]
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
@@ -152,7 +159,7 @@ begin
     array[p_cursor_seconds is null, p_finality_seconds is null, lacks(p_nodes, cardinality(p_nodes))]);
   perform led_chain(p_chain, p_epoch);
   update chain c set cursor_alarm_seconds = p_cursor_seconds, finality_alarm_seconds = p_finality_seconds,
-      indexed_at = coalesce(c.indexed_at, clock())
+      head_alarm_seconds = p_head_seconds, indexed_at = coalesce(c.indexed_at, clock())
     where c.chain_id = p_chain;
   delete from upstream_status u where u.chain_id = p_chain and u.node <> all (p_nodes);
   insert into upstream_status as u (chain_id, node, trouble, since)
