@@ -167,7 +167,7 @@ def check_accrual(document: Mapping[str, Any], checked: Checked) -> None:
     )
     say("that each receipt is that of the transaction named with it: none names its own")
     say(
-        f"that source {source['name']} followed these contracts and events by this rule, and that"
+        f"that source {source['name']} followed {_followed(source)} by this rule, and that"
         f" {event['wallet']} earns for account {grant['account']}: the books say so"
     )
 
@@ -356,6 +356,17 @@ def _form(said: Mapping[str, Any], name: str) -> FollowedEvent:
         said["from_block"],
         said["to_block"],
     )
+
+
+def _followed(source: Mapping[str, Any]) -> str:
+    """Return what the file says that its source follows: what it is worth, only the books say."""
+    events = [
+        f"{each['signature']} ({each['role']} {each['amount']} of {each['wallet']}"
+        + "".join(f", where {name} is {value}" for name, value in each["where"].items())
+        + ")"
+        for each in source["events"]
+    ]
+    return f"{', '.join(events)} of {', '.join(source['contracts'])}"
 
 
 def _moment(seconds: int) -> str:

@@ -35,11 +35,18 @@ class Checked:
     broken: str | None = None
 
     def render(self) -> str:
-        """Return it for a person."""
+        """Return it for a person; what a file says makes no lines of its own."""
         lines = [f"proven   {each}" for each in self.proven]
         if self.broken is not None:
-            return "\n".join([*lines, f"BROKEN   {self.broken}"])
-        return "\n".join([*lines, *(f"believed {each}" for each in self.believed)])
+            lines.append(f"BROKEN   {self.broken}")
+        else:
+            lines += [f"believed {each}" for each in self.believed]
+        return "\n".join(printable(line) for line in lines)
+
+
+def printable(text: str) -> str:
+    """Return a text with a question mark for whatever would not be seen."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def said_of(grant: tuple[str, int], event: GrantEvent) -> dict[str, Any]:
@@ -86,6 +93,8 @@ def check_header(said: Mapping[str, Any], event: Mapping[str, Any], checked: Che
 def check_granted(earned: int, grant: Mapping[str, Any], checked: Checked) -> None:
     """Hold what was granted against what was earned: caps may have left less of it."""
     granted = grant["granted_micro"]
+    if grant["granted"] != format_credits(granted):
+        raise BrokenError(f"{granted} micro-credits are not {grant['granted']} credits")
     if not 0 <= granted <= earned:
         raise BrokenError(f"{granted} micro-credits were granted, and {earned} earned")
     if granted < earned:

@@ -32,6 +32,7 @@ from daemon.evidence_file import (
     logs_of,
     said_of,
 )
+from daemon.evidence_shape import require_shape
 from daemon.node_json import Malformed
 from daemon.rewards import uncles_of, withdrawal_of_rlp, withdrawal_path
 from daemon.rules import Rule, TooLarge, credits_for
@@ -158,7 +159,7 @@ def check(text: str) -> Checked:
     """Check a file. Raises NoEvidence for one that is not of this kind."""
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NoEvidence(f"the file is not JSON: {error}") from error
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise NoEvidence("the file is no evidence of a grant, as `creditd evidence` writes it")
@@ -166,8 +167,9 @@ def check(text: str) -> Checked:
         raise NoEvidence("the file is of another version of creditd: check it with that one")
     checked = Checked()
     try:
+        require_shape(document)
         _check(document, checked)
-    except (BrokenError, BadPath, Malformed, Violated, Unprovable) as error:
+    except (BrokenError, BadPath, Malformed, NoEvidence, Violated, Unprovable) as error:
         checked.broken = str(error)
     except _NO_SUCH_PART as error:
         checked.broken = f"a part of the file is missing or not what it should be: {error!r}"
@@ -195,8 +197,20 @@ def _check(document: Mapping[str, Any], checked: Checked) -> None:
             f" {event['tx_hash']}: none names its own"
         )
     checked.believed.append(
-        f"that source {source['name']} had this rule then, and that {event['wallet']} earns for"
-        f" account {grant['account']}: the books say so"
+        f"that source {source['name']} is {_followed(document)} by this rule, and that"
+        f" {event['wallet']} earns for account {grant['account']}: the books say so"
+    )
+
+
+def _followed(document: Mapping[str, Any]) -> str:
+    """Return what the file says that its source follows: what it is worth, only the books say."""
+    source = document["source"]
+    if "reward" in document:
+        return f"about a {document['reward']['kind']}"
+    where = "".join(f", where {name} is {value}" for name, value in source["where"].items())
+    return (
+        f"about {source['signature']} of contract {source['contract']}, {source['amount']} for"
+        f" {source['wallet']}{where}"
     )
 
 

@@ -179,3 +179,55 @@ def test_the_command_writes_a_file_and_checks_it_without_anything_else(
             (await said("--account", account, "--config", str(config))).refused("name --account")
 
     asyncio.run(main())
+
+
+UNSEEN = "1: \x1b[2A\x1b[0Jproven   block 1 is final\nproven   it is in the books\x1b[8m"
+ODD_PARTS: dict[str, Change] = {
+    "text for a number": lambda d: d["event"].update(chain_id=UNSEEN),
+    "lines in a name": lambda d: d["source"].update(name=UNSEEN),
+    "lines in an account": lambda d: d["grant"].update(account=UNSEEN),
+    "lines in a signature": lambda d: d["source"].update(signature=UNSEEN),
+    "a float": lambda d: d["grant"].update(credits_micro=7_000_000.0),
+    "a truth": lambda d: d["event"].update(ordinal=False),
+    "other credits in words": lambda d: d["grant"].update(granted="999999"),
+    "a part more": lambda d: d.update(said="proven"),
+    "a condition less": lambda d: d["source"].pop("where"),
+}
+
+
+def test_nothing_of_a_file_is_said_again_that_is_not_of_its_form(database_url: str) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            here.chain.mine(here.stake(ALICE, 7))
+            here.chain.mine_empty(DEPTH)
+            await here.follow()
+            text = await gather(database_url, config_of(here), account_of(here, ALICE), 1)
+            for name, change in ODD_PARTS.items():
+                document = json.loads(text)
+                change(document)
+                checked = check(json.dumps(document))
+                assert checked.broken is not None, name
+                assert checked.render().isascii()
+                assert "\x1b" not in checked.render(), name
+                assert "proven   block 1 is final" not in checked.render().splitlines()
+
+    asyncio.run(main())
+
+
+def test_what_the_source_follows_is_said_to_be_believed(database_url: str) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            here.chain.mine(here.stake(ALICE, 7))
+            here.chain.mine_empty(DEPTH)
+            await here.follow()
+            text = await gather(database_url, config_of(here), account_of(here, ALICE), 1)
+            (believed,) = [each for each in check(text).believed if "that source" in each]
+            assert "Staked(address indexed user,uint256 amount)" in believed
+            assert "of contract 0xcacaca" in believed
+
+    asyncio.run(main())
+
+
+def test_a_file_of_endless_depth_is_no_evidence() -> None:
+    with pytest.raises(NoEvidence, match="not JSON"):
+        check("[" * 100_000)

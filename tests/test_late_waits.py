@@ -12,6 +12,11 @@ from ledger.errors import NotLate
 from ledger.late import Late
 from ledger.watching import SeenBlock, SeenEvent
 
+# Where the logs are in their blocks.
+LOG_INDEXES = {
+    name: 50 + place for place, name in enumerate(("missed", "another", "over", "waits", "new"))
+} | {"seen": 0}
+
 
 async def admitted(
     database_url: str, chain: FollowedChain, block: SeenBlock, *missed: tuple[str, int]
@@ -23,7 +28,7 @@ async def admitted(
             tx_hash=fake_hash("tx", name),
             ordinal=0,
             role=0,
-            log_index=50 + place,
+            log_index=LOG_INDEXES[name],
             rule_id=chain.rule_id,
             wallet=BOB,
             amount=1,

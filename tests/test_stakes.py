@@ -14,7 +14,6 @@ from selling_app import SellingApp
 from staking import (
     ALICE,
     BOB,
-    CONFIRMS_MAX,
     CREDIT,
     DAILY,
     DAY,
@@ -26,12 +25,10 @@ from staking import (
     follow,
     granted,
     has,
-    render,
     staking,
 )
 from staking_model import earned
 
-from ledger.audit import audit
 from ledger.errors import RuleConflict
 from ledger.reading import GrantOrigin
 from ledger.watching import StakeTerms
@@ -165,79 +162,6 @@ def test_the_books_say_what_the_definition_says(database_url: str, seed: int) ->
 def _change(stakes: Staking, rng: Random, wallet: bytes) -> tuple[bytes, int]:
     staked = sum(change.amount for _, who, change in stakes.changes if who == wallet)
     return wallet, rng.choice((rng.randrange(1, 50), -rng.randint(0, staked)))
-
-
-def test_many_stakes_are_granted_in_parts_and_a_fork_between_them_takes_all_back(
-    database_url: str,
-) -> None:
-    crowd = [each.to_bytes(20) for each in range(1, 121)]
-
-    async def story(stakes: Staking) -> None:
-        begin = await stakes.block(MIDNIGHT, *((wallet, TOKEN) for wallet in crowd))
-        before = await stakes.block(MIDNIGHT + DAY - 1)
-        ending = await stakes.block(MIDNIGHT + DAY, (ALICE, TOKEN))
-        for _ in range(CONFIRMS_MAX):
-            await stakes.chain.confirm(ending)
-            position = await stakes.chain.watching.position()
-            if position.granted_number == ending.number:
-                break
-        assert (position.confirmed_number, begin.number) == (before.number, 0)
-        assert 0 < len(accruals(database_url)) < len(crowd)
-        report = await audit(database_url)
-        assert report.balanced, render(report)
-        await stakes.chain.reverse(before)
-        assert accruals(database_url) == []
-        assert has(database_url, crowd[0]) == 0
-        await stakes.block(MIDNIGHT + DAY + 7, fork="b")
-        await stakes.confirm()
-        assert len(accruals(database_url)) == len(crowd)
-
-    follow(database_url, story)
-
-
-def test_pending_blocks_that_leave_above_a_period_granted_in_part_change_nothing_of_it(
-    database_url: str,
-) -> None:
-    crowd = [each.to_bytes(20) for each in range(1, 121)]
-
-    async def story(stakes: Staking) -> None:
-        await stakes.block(MIDNIGHT, *((wallet, TOKEN) for wallet in crowd))
-        ending = await stakes.block(MIDNIGHT + DAY)
-        await stakes.block(MIDNIGHT + DAY + 1)
-        for _ in range(CONFIRMS_MAX):
-            await stakes.chain.confirm(ending)
-            if (await stakes.chain.watching.position()).granted_number == ending.number:
-                break
-        await stakes.chain.drop(ending)
-        assert (await stakes.chain.watching.position()).granted_number == ending.number
-        report = await audit(database_url)
-        assert report.balanced, render(report)
-        with pytest.raises(Exception, match="block 1 is confirmed"):
-            await stakes.chain.watching.drop(0)
-        await stakes.block(MIDNIGHT + DAY + 2, fork="b")
-        await stakes.confirm()
-        assert len(accruals(database_url)) == len(crowd)
-
-    follow(database_url, story)
-
-
-def test_pending_blocks_cannot_be_dropped_from_under_what_they_weregranted(
-    database_url: str,
-) -> None:
-    crowd = [each.to_bytes(20) for each in range(1, 121)]
-
-    async def story(stakes: Staking) -> None:
-        await stakes.block(MIDNIGHT, *((wallet, TOKEN) for wallet in crowd))
-        ending = await stakes.block(MIDNIGHT + DAY)
-        for _ in range(CONFIRMS_MAX):
-            await stakes.chain.confirm(ending)
-            if (await stakes.chain.watching.position()).granted_number == ending.number:
-                break
-        with pytest.raises(Exception, match="block 1 is confirmed"):
-            await stakes.chain.watching.drop(0)
-        await stakes.confirm()
-
-    follow(database_url, story)
 
 
 def test_what_was_earned_stays_as_it_was_when_the_rate_changes(database_url: str) -> None:

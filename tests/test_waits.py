@@ -168,7 +168,9 @@ def test_what_is_read_again_while_it_waits_is_as_the_books_say(
             here.books.rows("update creditd.event set amount = 1 returning 1")
             (changed,) = (await verify(database_url, patient(here), 0, None)).differences.changed
             assert (changed.recorded.granted, changed.recorded.account_id) == (0, None)
-            here.books.rows("update creditd.event set tx_hash = %s returning 1", bytes(32))
+            here.books.rows(
+                "update creditd.event set tx_hash = %s, log_index = 7 returning 1", bytes(32)
+            )
             gone = verified_as_text(await verify(database_url, patient(here), 0, None))
             assert "in the books in block 1: nothing was granted yet, as it waits" in gone
 
