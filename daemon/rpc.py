@@ -357,14 +357,19 @@ class Node:
         return NodeRefused(
             method,
             code if isinstance(code, int) else 0,
-            message[:MESSAGE_LENGTH_MAX],
-            f"{message} {data}"[:DETAILS_LENGTH_MAX],
+            _printable(message)[:MESSAGE_LENGTH_MAX],
+            _printable(f"{message} {data}")[:DETAILS_LENGTH_MAX],
         )
 
     def _open_provider(self) -> _Provider:
         if self._provider is None:
             raise RuntimeError("the node is not open: use `async with Node(url) as node`")
         return self._provider
+
+
+def _printable(said: str) -> str:
+    """Return the first of a node's words, with nothing in them that a terminal would obey."""
+    return "".join(each if each.isprintable() else "?" for each in said[:DETAILS_LENGTH_MAX])
 
 
 def _failure_of_status(status: int, retry_after: str | None) -> _Failure:

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import BasicAuth, web
 from fakechain import FakeChain
@@ -164,6 +165,17 @@ def test_a_refusal_in_any_shape_is_a_refusal(error: bytes) -> None:
     faults.failures.append(Says(b'{"jsonrpc":"2.0","id":1,"error":%s}' % error))
     with pytest.raises(NodeRefused):
         ask(faults, chain_id)
+
+
+def test_what_a_node_says_commands_no_terminal() -> None:
+    faults = Faults()
+    said = "\x1b[2J\x1b]0;mine\x07 all is well\r\n2040-01-01 granted \u202edeyap\x9b1A"
+    faults.failures.append(Says(msgspec.json.encode({"id": 1, "error": {"message": said}})))
+    with pytest.raises(NodeRefused) as caught:
+        ask(faults, chain_id)
+    assert caught.value.message == "?[2J?]0;mine? all is well??2040-01-01 granted ?deyap?1A"
+    assert str(caught.value).isprintable()
+    assert caught.value.details.isprintable()
 
 
 def test_an_answer_without_result_or_error_is_none() -> None:
