@@ -11,7 +11,14 @@ from fakechain import FakeChain
 from fakenode import Faults, Reset, Says, Silence, Status, Truncated, serve
 
 from daemon import rpc
-from daemon.rpc import ATTEMPTS_MAX, BATCH_CALLS_MAX, Node, NodeRefused, NodeUnavailable
+from daemon.rpc import (
+    ATTEMPTS_MAX,
+    BATCH_CALLS_MAX,
+    DENSE_BYTES_MAX,
+    Node,
+    NodeRefused,
+    NodeUnavailable,
+)
 
 KEY = "s3cr3t-k3y-of-the-operator"
 
@@ -267,6 +274,29 @@ def test_an_answer_too_large_is_asked_for_in_parts(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(rpc, "ANSWER_BYTES_MAX", 1_000)
     with pytest.raises(NodeUnavailable, match="more than 1000 bytes"):
         ask(faults, headers(30), blocks=29)
+
+
+LOG = (
+    b'{"address":"0x%040d","topics":[],"data":"0x","blockHash":"0x%064d","blockNumber":"0x1",'
+    b'"transactionHash":"0x%064d","transactionIndex":"0x0","logIndex":"0x0","removed":false}'
+) % (1, 2, 3)
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'""', b'{"a":[]}', b"[[[[]]]]"])
+def test_a_large_answer_of_brackets_is_refused_before_it_fills_the_memory(value: bytes) -> None:
+    faults = Faults()
+    values = b",".join([value] * (DENSE_BYTES_MAX // (len(value) + 1) + 1))
+    faults.failures.append(Says(b'{"id":1,"result":[%s]}' % values))
+    with pytest.raises(NodeUnavailable, match="hardly anything but brackets"):
+        ask(faults, chain_id)
+    assert len(faults.requests) == 1
+
+
+def test_a_large_answer_of_logs_without_data_is_read() -> None:
+    faults = Faults()
+    count = DENSE_BYTES_MAX // len(LOG) + 1
+    faults.failures.append(Says(b'{"id":1,"result":[%s]}' % b",".join([LOG] * count)))
+    assert len(ask(faults, chain_id)) == count
 
 
 @pytest.mark.parametrize(("count", "widths"), [(100, [50, 50]), (2, [2])])
