@@ -4,21 +4,13 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 import pytest
 from aiohttp import BasicAuth, web
 from fakechain import FakeChain
 from fakenode import Faults, Reset, Says, Silence, Status, Truncated, serve
 
 from daemon import rpc
-from daemon.rpc import (
-    ATTEMPTS_MAX,
-    BATCH_CALLS_MAX,
-    DENSE_BYTES_MAX,
-    Node,
-    NodeRefused,
-    NodeUnavailable,
-)
+from daemon.rpc import ATTEMPTS_MAX, BATCH_CALLS_MAX, Node, NodeRefused, NodeUnavailable
 
 KEY = "s3cr3t-k3y-of-the-operator"
 
@@ -174,17 +166,6 @@ def test_a_refusal_in_any_shape_is_a_refusal(error: bytes) -> None:
         ask(faults, chain_id)
 
 
-def test_what_a_node_says_commands_no_terminal() -> None:
-    faults = Faults()
-    said = "\x1b[2J\x1b]0;mine\x07 all is well\r\n2040-01-01 granted \u202edeyap\x9b1A"
-    faults.failures.append(Says(msgspec.json.encode({"id": 1, "error": {"message": said}})))
-    with pytest.raises(NodeRefused) as caught:
-        ask(faults, chain_id)
-    assert caught.value.message == "?[2J?]0;mine? all is well??2040-01-01 granted ?deyap?1A"
-    assert str(caught.value).isprintable()
-    assert caught.value.details.isprintable()
-
-
 def test_an_answer_without_result_or_error_is_none() -> None:
     faults = Faults()
     faults.failures.append(Says(b'{"jsonrpc":"2.0","id":1}'))
@@ -274,29 +255,6 @@ def test_an_answer_too_large_is_asked_for_in_parts(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(rpc, "ANSWER_BYTES_MAX", 1_000)
     with pytest.raises(NodeUnavailable, match="more than 1000 bytes"):
         ask(faults, headers(30), blocks=29)
-
-
-LOG = (
-    b'{"address":"0x%040d","topics":[],"data":"0x","blockHash":"0x%064d","blockNumber":"0x1",'
-    b'"transactionHash":"0x%064d","transactionIndex":"0x0","logIndex":"0x0","removed":false}'
-) % (1, 2, 3)
-
-
-@pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'""', b'{"a":[]}', b"[[[[]]]]"])
-def test_a_large_answer_of_brackets_is_refused_before_it_fills_the_memory(value: bytes) -> None:
-    faults = Faults()
-    values = b",".join([value] * (DENSE_BYTES_MAX // (len(value) + 1) + 1))
-    faults.failures.append(Says(b'{"id":1,"result":[%s]}' % values))
-    with pytest.raises(NodeUnavailable, match="hardly anything but brackets"):
-        ask(faults, chain_id)
-    assert len(faults.requests) == 1
-
-
-def test_a_large_answer_of_logs_without_data_is_read() -> None:
-    faults = Faults()
-    count = DENSE_BYTES_MAX // len(LOG) + 1
-    faults.failures.append(Says(b'{"id":1,"result":[%s]}' % b",".join([LOG] * count)))
-    assert len(ask(faults, chain_id)) == count
 
 
 @pytest.mark.parametrize(("count", "widths"), [(100, [50, 50]), (2, [2])])
