@@ -17,7 +17,7 @@ from daemon.config import Chain
 from daemon.earning import Followed, earnings_of, kinds_of
 from daemon.follower import rule_entry
 from daemon.progress import Progress
-from daemon.rereading import Differences, Reread, Rereader, cause_of, seen
+from daemon.rereading import Differences, Reread, Rereader, seen
 from daemon.rpc import Node
 from daemon.sources import Source
 from ledger.errors import Deposed, NotLate
@@ -199,7 +199,7 @@ async def _replay_block(
     events = [each for each in earnings.events if (each.tx_hash, each.ordinal) in ours]
     aside = [each for each in earnings.set_aside if (each.tx_hash, each.ordinal) in ours]
     admitted = await rereader.late.admit(place.epoch, seen([block]), events, aside)
-    matched = {cause_of(each)[:2] for each in events}
+    matched = {each.cause[:2] for each in events}
     reasons = {(each.tx_hash, each.ordinal): each.reason for each in aside}
     kept = []
     for row in rows:

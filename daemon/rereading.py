@@ -26,7 +26,6 @@ from ledger.watching import SeenBlock, SeenEvent, SetAside
 # One answer's worth: it is what is read again if its node fails in the middle of it.
 BLOCKS_PER_PART: Final = 100
 
-Cause = tuple[bytes, int, int]
 Trouble = (NodeUnavailable, NodeRefused, Violated, Unprovable, Moved, TooFewAgree)
 
 
@@ -193,7 +192,7 @@ def compare(
     hashes = {block.number: block.hash for block in blocks}
     rules = {each.rule_id for each in followed}
     ours = {each.cause: each for each in recorded if each.rule_id in rules}
-    theirs = {cause_of(each): each for each in events}
+    theirs = {each.cause: each for each in events}
     differences = Differences()
     for cause, event in theirs.items():
         if cause not in ours:
@@ -206,11 +205,6 @@ def compare(
             differences.changed.append(Changed(known, event, block_hash))
     differences.not_on_chain += [each for cause, each in ours.items() if cause not in theirs]
     return differences
-
-
-def cause_of(event: SeenEvent) -> Cause:
-    """Return what an event is known by, in whichever block it is included."""
-    return event.tx_hash, event.ordinal, event.role
 
 
 def seen(blocks: Sequence[Block]) -> dict[int, SeenBlock]:
