@@ -3,15 +3,13 @@
 Addresses are 20 bytes on both sides; everything else is what eth_abi takes and gives.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
-from eth_hash.auto import keccak
 
 from contracts.artifacts import Artifact
-
-_SELECTOR_LENGTH: Final = 4
+from contracts.number_calls import selector
 
 
 def encode_call(contract: Artifact, function: str, *arguments: object) -> bytes:
@@ -21,8 +19,8 @@ def encode_call(contract: Artifact, function: str, *arguments: object) -> bytes:
     arguments, and eth_abi's EncodingError where an argument is not of its type.
     """
     types = _types(_function(contract, function)["inputs"])
-    selector = keccak(f"{function}({','.join(types)})".encode("ascii"))[:_SELECTOR_LENGTH]
-    return selector + _encoded(f"{contract.name}.{function}", types, arguments)
+    signature = f"{function}({','.join(types)})"
+    return selector(signature) + _encoded(f"{contract.name}.{function}", types, arguments)
 
 
 def encode_deployment(contract: Artifact, *arguments: object) -> bytes:

@@ -24,11 +24,6 @@ class Preset:
     parts: tuple[tuple[EventType, Role], ...]
     narrowed_by: tuple[str, ...] = ()
 
-    @property
-    def earns_by_time(self) -> bool:
-        """Whether it is about stakes, which earn for the time they are held."""
-        return any(role != "earns" for _, role in self.parts)
-
 
 def _preset(
     name: str,

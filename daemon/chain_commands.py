@@ -9,18 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from contracts.catalogue import EVENTS
-from daemon.config import Chain, Config, load_config
+from daemon.command_parts import config_of
+from daemon.config import Chain, Config
 from daemon.mistakes import nearest
 from daemon.postgres import database
 from daemon.sources import Source
 from ledger.errors import LedgerError
 from ledger.late import aside_rows
 from ledger.operating import Operating, ReorgDecision
-
-
-def _config(options: Namespace) -> Config:
-    return load_config(options.config, os.environ, events=EVENTS)
 
 
 def _chain(config: Config, name: str) -> Chain:
@@ -42,7 +38,7 @@ def _source(config: Config, name: str) -> tuple[Chain, Source]:
 def _reorg_show(options: Namespace) -> int:
     from daemon.reorgs import read_report  # noqa: PLC0415 - web3 takes a second others save
 
-    config = _config(options)
+    config = config_of(options)
     chain = _chain(config, options.chain)
     with database(config.database, os.environ) as url:
         report = asyncio.run(read_report(url, chain))
@@ -62,7 +58,7 @@ def _reorg_accept(options: Namespace) -> int:
                 options.chain, options.block, options.hash, by=options.by, reason=options.reason
             )
 
-    with database(_config(options).database, os.environ) as url:
+    with database(config_of(options).database, os.environ) as url:
         decision = asyncio.run(run(url))
     code, said = decided(options.chain, decision)
     if code:
@@ -75,7 +71,7 @@ def _reorg_accept(options: Namespace) -> int:
 def _set_aside(options: Namespace) -> int:
     from daemon.making_good_report import aside_as_json, aside_as_text  # noqa: PLC0415 - as above
 
-    with database(_config(options).database, os.environ) as url:
+    with database(config_of(options).database, os.environ) as url:
         rows = asyncio.run(aside_rows(url, options.source))
     print(aside_as_json(rows) if options.json else aside_as_text(rows))
     return 1 if rows else 0
@@ -85,7 +81,7 @@ def _replay(options: Namespace) -> int:
     from daemon.making_good import replay  # noqa: PLC0415 - as above
     from daemon.making_good_report import replayed_as_json, replayed_as_text  # noqa: PLC0415
 
-    config = _config(options)
+    config = config_of(options)
     chain, source = _source(config, options.source)
     with database(config.database, os.environ) as url:
         replayed = asyncio.run(replay(url, chain, source, options.first, options.last))
@@ -97,7 +93,7 @@ def _verify(options: Namespace) -> int:
     from daemon.making_good import verify  # noqa: PLC0415 - as above
     from daemon.making_good_report import verified_as_json, verified_as_text  # noqa: PLC0415
 
-    config = _config(options)
+    config = config_of(options)
     chain = _chain(config, options.chain)
     urls = [] if options.rpc is None else [options.rpc]
     with database(config.database, os.environ) as url:
@@ -111,7 +107,7 @@ def _verify(options: Namespace) -> int:
 def _backfill(options: Namespace) -> int:
     from daemon.making_good import backfill  # noqa: PLC0415 - as above
 
-    config = _config(options)
+    config = config_of(options)
     chain, source = _source(config, options.source)
     with database(config.database, os.environ) as url:
         done = asyncio.run(backfill(url, chain, source))
@@ -147,7 +143,7 @@ def _gather_evidence(options: Namespace) -> int:
 
     if options.account is None or options.grant is None:
         raise LedgerError("name --account and --grant, or --check and a file")
-    config = _config(options)
+    config = config_of(options)
     with database(config.database, os.environ) as url:
         print(asyncio.run(gather(url, config, options.account, options.grant)))
     return 0
@@ -156,7 +152,7 @@ def _gather_evidence(options: Namespace) -> int:
 def _rewind(options: Namespace) -> int:
     from daemon.making_good import rewind  # noqa: PLC0415 - as above
 
-    config = _config(options)
+    config = config_of(options)
     chain = _chain(config, options.chain)
     with database(config.database, os.environ) as url:
         count = asyncio.run(rewind(url, chain, options.to))

@@ -17,11 +17,11 @@ import uvloop
 
 from api.keys import new_api_key
 from api.serve import CannotListen, listening
-from contracts.catalogue import EVENTS
 from daemon.anvil import AnvilFailed, AnvilMissing
 from daemon.arguments import parser
 from daemon.chain_commands import CHAIN_COMMANDS
-from daemon.config import Config, ConfigError, example_config, example_prices, load_config
+from daemon.command_parts import config_of
+from daemon.config import ConfigError, example_config, example_prices
 from daemon.exporting import write_export
 from daemon.exposure_report import exposure_as_json, exposure_as_text
 from daemon.known_chains import chains_as_json, chains_as_text
@@ -97,14 +97,10 @@ def _explanation(error: Exception) -> str:
             return str(error)
 
 
-def _config(options: Namespace) -> Config:
-    return load_config(options.config, os.environ, events=EVENTS)
-
-
 def _up(options: Namespace) -> int:
     from ledger.migrate import migrate  # noqa: PLC0415 - half a second that most commands save
 
-    config = _config(options)
+    config = config_of(options)
     path = config.api.prices
     prices = read_prices(path) if path.exists() else []
     with database(config.database, os.environ, make=True) as url:
@@ -124,7 +120,7 @@ def _up(options: Namespace) -> int:
 
 
 def _watch(options: Namespace) -> int:
-    config = _config(options)
+    config = config_of(options)
     from daemon.watch import watch  # noqa: PLC0415 - web3 takes a second that the others save
 
     async def run(url: str) -> None:
@@ -137,7 +133,7 @@ def _watch(options: Namespace) -> int:
 
 
 def _serve(options: Namespace) -> int:
-    config = _config(options)
+    config = config_of(options)
 
     async def run(url: str) -> None:
         async with (
@@ -161,7 +157,7 @@ def _serve(options: Namespace) -> int:
 def _migrate(options: Namespace) -> int:
     from ledger.migrate import migrate  # noqa: PLC0415 - as above
 
-    with database(_config(options).database, os.environ, make=True) as url:
+    with database(config_of(options).database, os.environ, make=True) as url:
         before, after = migrate(url)
     came = "" if before == after else f" (were at {before})" if before else " (they are new)"
     print(f"the books are at version {after}{came}")
@@ -169,7 +165,7 @@ def _migrate(options: Namespace) -> int:
 
 
 def _status(options: Namespace) -> int:
-    config = _config(options)
+    config = config_of(options)
     with database(config.database, os.environ) as url:
         report = asyncio.run(read_status(url, config.chains))
     print(json.dumps(report.as_json(), indent=2) if options.json else report.render())
@@ -177,7 +173,7 @@ def _status(options: Namespace) -> int:
 
 
 def _audit(options: Namespace) -> int:
-    with database(_config(options).database, os.environ) as url:
+    with database(config_of(options).database, os.environ) as url:
         report = asyncio.run(audit(url, account=options.account))
         if options.account is None:
             try:
@@ -194,7 +190,7 @@ def _chains(options: Namespace) -> int:
 
 
 def _config_check(options: Namespace) -> int:
-    config = _config(options)
+    config = config_of(options)
     prices = config.api.prices
     operations = len(read_prices(prices)) if prices.exists() else None
     sources = sum(len(chain.sources) for chain in config.chains)
@@ -233,7 +229,7 @@ def _key_create(options: Namespace) -> int:
                 expires_at=expires_at,
             )
 
-    with database(_config(options).database, os.environ) as url:
+    with database(config_of(options).database, os.environ) as url:
         key_id = asyncio.run(run(url))
     if options.json:
         print(json.dumps({"key_id": key_id, "app": options.app, "key": key.text}))
@@ -247,7 +243,7 @@ def _key_revoke(options: Namespace) -> int:
         async with Operating.open(url) as operating:
             return await operating.revoke_api_key(options.number)
 
-    with database(_config(options).database, os.environ) as url:
+    with database(config_of(options).database, os.environ) as url:
         revoked = asyncio.run(run(url))
     if not revoked:
         print(f"creditd: no API key {options.number} is in force", file=sys.stderr)
@@ -257,7 +253,7 @@ def _key_revoke(options: Namespace) -> int:
 
 
 def _prices_apply(options: Namespace) -> int:
-    config = _config(options)
+    config = config_of(options)
     prices = read_prices(options.file or config.api.prices)
     with database(config.database, os.environ) as url:
         changes = asyncio.run(_apply_prices(url, prices))
@@ -273,7 +269,7 @@ async def _apply_prices(url: str, prices: Sequence[PriceRow]) -> list[PriceChang
 
 
 def _exposure(options: Namespace) -> int:
-    with database(_config(options).database, os.environ) as url:
+    with database(config_of(options).database, os.environ) as url:
         report = asyncio.run(exposure(url, options.chain, options.block))
     if report is None:
         print(f"creditd: the books know no chain {options.chain}", file=sys.stderr)
@@ -286,21 +282,21 @@ def _export(options: Namespace) -> int:
     if options.verifier:
         print(verifier(), end="")
         return 0
-    with database(_config(options).database, os.environ) as url:
+    with database(config_of(options).database, os.environ) as url:
         exported = write_export(url, options.out, options.account)
     log.info("exported", **asdict(exported))
     return 0
 
 
 def _webhooks_status(options: Namespace) -> int:
-    with database(_config(options).database, os.environ) as url:
+    with database(config_of(options).database, os.environ) as url:
         rows = asyncio.run(receiver_rows(url))
     print(receivers_as_json(rows) if options.json else receivers_as_text(rows))
     return 1 if any(row.dead for row in rows) else 0
 
 
 def _webhooks_retry(options: Namespace) -> int:
-    with database(_config(options).database, os.environ) as url:
+    with database(config_of(options).database, os.environ) as url:
         count = asyncio.run(retry_dead(url, options.name))
     print(f"{_count(count, 'message')} of {options.name} will be tried again")
     return 0

@@ -1,8 +1,11 @@
 """What the command line is put together of."""
 
 import argparse
+import os
 from pathlib import Path
 
+from contracts.catalogue import EVENTS
+from daemon.config import Config, load_config
 from ledger.ids import AccountRef, parse_account
 
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse names the type of it nowhere else
@@ -23,6 +26,11 @@ def options_of_all() -> argparse.ArgumentParser:
         help="log JSON to a terminal as well, not only to files and pipes",
     )
     return options
+
+
+def config_of(options: argparse.Namespace) -> Config:
+    """Return the configuration that a command goes by. Raises ConfigError."""
+    return load_config(options.config, os.environ, events=EVENTS)
 
 
 def add(

@@ -2,18 +2,10 @@
 
 from collections.abc import Sequence
 
-from eth_hash.auto import keccak
-
 from contracts.logs import WORD_LENGTH
+from contracts.number_calls import read_number, selector
 from daemon.evidence import Violated
 from daemon.rpc import Node
-
-_SELECTOR_LENGTH = 4
-
-
-def selector(signature: str) -> bytes:
-    """Return the first bytes of a call of a function such as `balanceOf(address)`."""
-    return keccak(signature.encode("ascii"))[:_SELECTOR_LENGTH]
 
 
 async def read_total(
@@ -68,9 +60,6 @@ async def _read_sums(
 def _number(answer: object, signature: str) -> int:
     text = answer.removeprefix("0x") if isinstance(answer, str) else ""
     try:
-        word = bytes.fromhex(text)
-    except ValueError:
-        word = b""
-    if len(word) != WORD_LENGTH:
-        raise Violated(None, f"{signature} gave {len(word)} bytes instead of one number")
-    return int.from_bytes(word)
+        return read_number(bytes.fromhex(text))
+    except ValueError as error:
+        raise Violated(None, f"{signature} gave {error}") from error

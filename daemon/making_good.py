@@ -18,7 +18,7 @@ from daemon.config import Chain
 from daemon.earning import Followed, earnings_of, kinds_of
 from daemon.follower import rule_entry
 from daemon.progress import Progress
-from daemon.rereading import Differences, Reread, Rereader, cause_of, seen
+from daemon.rereading import Differences, Reread, Rereader, seen
 from daemon.rpc import Node
 from daemon.sources import Source
 from ledger.errors import Deposed, NotLate
@@ -73,18 +73,16 @@ async def rereading(
         late = await stack.enter_async_context(Late.open(database_url, chain.chain_id))
         nodes = [await stack.enter_async_context(node) for node in wanted]
         rereader = Rereader(chain, nodes, late)
-        place = await known_place(rereader)
+        place = await known_place(late, chain)
         await rereader.require_chain(place)
         yield rereader, place
 
 
-async def known_place(rereader: Rereader) -> Place:
+async def known_place(late: Late, chain: Chain) -> Place:
     """Return where the chain stands. Raises NotLate if the books do not know it."""
-    place = await rereader.late.place()
+    place = await late.place()
     if place is None:
-        raise NotLate(
-            f"the books do not know chain {rereader.chain.name} yet: start `creditd watch` first"
-        )
+        raise NotLate(f"the books do not know chain {chain.name} yet: start `creditd watch` first")
     return place
 
 
@@ -92,10 +90,10 @@ async def under_one_leader(rereader: Rereader, work: Callable[[Place], Awaitable
     """Do what reads and then writes; again, if another watcher took over in between."""
     for _ in range(LEADERS_MAX - 1):
         try:
-            return await work(await known_place(rereader))
+            return await work(await known_place(rereader.late, rereader.chain))
         except Deposed:
             continue
-    return await work(await known_place(rereader))
+    return await work(await known_place(rereader.late, rereader.chain))
 
 
 async def followed_now(rereader: Rereader) -> list[Followed]:
@@ -201,7 +199,7 @@ async def _replay_block(
     events = [each for each in earnings.events if (each.tx_hash, each.ordinal) in ours]
     aside = [each for each in earnings.set_aside if (each.tx_hash, each.ordinal) in ours]
     admitted = await rereader.late.admit(place.epoch, seen([block]), events, aside)
-    matched = {cause_of(each)[:2] for each in events}
+    matched = {each.cause[:2] for each in events}
     reasons = {(each.tx_hash, each.ordinal): each.reason for each in aside}
     kept = []
     for row in rows:
@@ -267,7 +265,5 @@ async def backfill(database_url: str, chain: Chain, source: Source) -> Backfille
 async def rewind(database_url: str, chain: Chain, to_number: int) -> int:
     """Forget the pending blocks above a height, to be read again. Returns how many events went."""
     async with Late.open(database_url, chain.chain_id) as late:
-        place = await late.place()
-        if place is None:
-            raise NotLate(f"the books do not know chain {chain.name}")
+        place = await known_place(late, chain)
         return await late.rewind(place.epoch, to_number)

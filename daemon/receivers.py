@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from daemon.addresses import read_url
 from daemon.mistakes import nearest, shown
 from daemon.secret_url import SecretUrl, fill_in
 from daemon.sources import read_name
@@ -24,7 +25,6 @@ _SECRET_WANTED: Final = (
     " random bytes in base64, such as `openssl rand -base64 32` makes"
 )
 _TOPICS_WANTED: Final = f"an array of topics, of {', '.join(TOPICS)}"
-_STAND_IN: Final = SecretUrl("stand-in://nowhere")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,8 @@ def _read_receiver(table: Table, environ: Mapping[str, str]) -> Receiver:
 
 
 def _read_url(table: Table, environ: Mapping[str, str]) -> SecretUrl:
-    text = table.text("url", wanted='an address such as "https://…" or "$NAME"')
-    if not text:
-        return _STAND_IN
-    try:
-        url = SecretUrl(fill_in(text, environ))
-    except ValueError as error:
-        table.mistake("url", str(error))
-        return _STAND_IN
-    if url.scheme not in ("http", "https"):
-        table.mistake("url", "must begin with https:// or http://")
-    elif "," in url.hosts or not url.hosts:
+    url = read_url(table, "url", ("https", "http"), environ)
+    if table.sound("url") and ("," in url.hosts or not url.hosts):
         table.mistake("url", "must name one host")
     return url
 

@@ -27,7 +27,6 @@ from ledger.watching import SeenBlock, SeenEvent, SetAside
 # One answer's worth: it is what is read again if its node fails in the middle of it.
 BLOCKS_PER_PART: Final = 100
 
-Cause = tuple[bytes, int, int]
 Trouble = (NodeUnavailable, NodeRefused, Violated, Unprovable, Moved, TooFewAgree)
 
 
@@ -203,11 +202,11 @@ def compare(
     ours = {each.cause: each for each in recorded if each.rule_id in rules}
     # Which transaction a log is of, no header proves: it is the same log where its place is.
     places = {(each.block_hash, each.log_index, each.role): each.cause for each in ours.values()}
-    theirs: set[Cause] = set()
+    theirs: set[tuple[bytes, int, int]] = set()
     differences = Differences()
     for event in events:
         place = (hashes[event.block_number], event.log_index, event.role)
-        cause = cause_of(event) if cause_of(event) in ours else places.get(place)
+        cause = event.cause if event.cause in ours else places.get(place)
         if cause is None:
             differences.missing.append(event)
             continue
@@ -215,15 +214,10 @@ def compare(
         known = ours[cause]
         said = (known.cause, known.block_hash, known.wallet, known.amount, known.rule_id)
         block_hash = hashes[event.block_number]
-        if said != (cause_of(event), block_hash, event.wallet, event.amount, event.rule_id):
+        if said != (event.cause, block_hash, event.wallet, event.amount, event.rule_id):
             differences.changed.append(Changed(known, event, block_hash))
     differences.not_on_chain += [each for cause, each in ours.items() if cause not in theirs]
     return differences
-
-
-def cause_of(event: SeenEvent) -> Cause:
-    """Return what an event is known by, in whichever block it is included."""
-    return event.tx_hash, event.ordinal, event.role
 
 
 def seen(blocks: Sequence[Block]) -> dict[int, SeenBlock]:

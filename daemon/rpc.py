@@ -40,6 +40,11 @@ RETRY_AFTER_SECONDS_MAX: Final = 5.0
 BATCH_CALLS_MAX: Final = 100
 # Receipts take about 2.5 kB a transaction as JSON; a batch of full blocks stays well below this.
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+# Each value of an answer takes some hundred bytes of memory, however few it has itself. In larger
+# answers there must be so many for each comma and opening bracket: the least honest ones, of
+# withdrawals or logs without data, have 25 to 30, receipts of full blocks 44 to 61.
+DENSE_BYTES_MAX: Final = 8 * 1024 * 1024
+BYTES_PER_VALUE_MIN: Final = 16
 # One reader asks one thing at a time; the auditor and a second chain share the node with it.
 CONNECTIONS_MAX: Final = 8
 # A node's own words go into errors and pages: enough to recognise them, no more.
@@ -112,8 +117,10 @@ class _BadStatusError(Exception):
         self.retry_after = retry_after
 
 
-class _AnswerTooLargeError(Exception):
-    pass
+class _UnreadError(Exception):
+    def __init__(self, failure: _Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
 
 
 _T = TypeVar("_T")
@@ -148,7 +155,13 @@ class _Posts(HTTPSessionManager):
             async for part in response.content.iter_any():
                 body += part
                 if len(body) > ANSWER_BYTES_MAX:
-                    raise _AnswerTooLargeError
+                    cause = f"an answer of more than {ANSWER_BYTES_MAX} bytes"
+                    raise _UnreadError(_Failure(cause, again=False, fewer=True))
+            if len(body) > DENSE_BYTES_MAX:
+                values = sum(body.count(mark) for mark in b",[{")
+                if values * BYTES_PER_VALUE_MIN > len(body):
+                    cause = "a large answer of hardly anything but brackets"
+                    raise _UnreadError(_Failure(cause, again=False))
             return bytes(body)
 
 
@@ -330,10 +343,8 @@ class Node:
             return await ask()
         except _BadStatusError as error:
             return _failure_of_status(error.status, error.retry_after)
-        except _AnswerTooLargeError:
-            return _Failure(
-                f"an answer of more than {ANSWER_BYTES_MAX} bytes", again=False, fewer=True
-            )
+        except _UnreadError as error:
+            return error.failure
         except TimeoutError:
             return _Failure(f"no answer within {self._timeout_seconds} seconds", fewer=True)
         except (aiohttp.ClientError, OSError) as error:
@@ -357,14 +368,19 @@ class Node:
         return NodeRefused(
             method,
             code if isinstance(code, int) else 0,
-            message[:MESSAGE_LENGTH_MAX],
-            f"{message} {data}"[:DETAILS_LENGTH_MAX],
+            _printable(message)[:MESSAGE_LENGTH_MAX],
+            _printable(f"{message} {data}")[:DETAILS_LENGTH_MAX],
         )
 
     def _open_provider(self) -> _Provider:
         if self._provider is None:
             raise RuntimeError("the node is not open: use `async with Node(url) as node`")
         return self._provider
+
+
+def _printable(said: str) -> str:
+    """Return the first of a node's words, with nothing in them that a terminal would obey."""
+    return "".join(each if each.isprintable() else "?" for each in said[:DETAILS_LENGTH_MAX])
 
 
 def _failure_of_status(status: int, retry_after: str | None) -> _Failure:

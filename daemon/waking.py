@@ -29,6 +29,10 @@ _SUBSCRIBE: Final = '{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":[
 log = structlog.get_logger()
 
 
+class _RedirectedError(aiohttp.ClientError):
+    strerror = "it redirects, and nobody follows"
+
+
 @asynccontextmanager
 async def waking(url: SecretUrl, wake: Callable[[], None]) -> AsyncIterator[None]:
     """Call `wake` when a node tells of a new block, at most every WAKE_SECONDS_MIN."""
@@ -54,13 +58,29 @@ async def _listen_for_good(url: SecretUrl, wake: Callable[[], None]) -> None:
         pause = min(2 * pause, PAUSE_SECONDS_MAX)
 
 
+def _staying() -> aiohttp.TraceConfig:
+    """Return what has no redirection followed: `ws_connect` knows no other way to refuse one.
+
+    A node that redirects would choose whom this machine calls, and hand on the secrets of the URL.
+    """
+
+    async def refuse(*_: object) -> None:
+        raise _RedirectedError
+
+    staying = aiohttp.TraceConfig()
+    staying.on_request_redirect.append(refuse)
+    return staying
+
+
 async def _listen(url: SecretUrl, wake: Callable[[], None]) -> str:
     """Listen until the socket ends, and return why it did, without the secrets of the URL."""
     woken_at = 0.0
     try:
         async with (
             aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS_MAX)
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS_MAX),
+                trace_configs=[_staying()],
             ) as session,
             session.ws_connect(
                 url.reveal(), heartbeat=PING_SECONDS, max_msg_size=MESSAGE_BYTES_MAX

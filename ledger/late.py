@@ -18,6 +18,7 @@ from ledger.connecting import translating
 from ledger.said_stakes import SaidStakes
 from ledger.session import Session
 from ledger.sighting_columns import aside_columns, event_columns
+from ledger.sightings import TERM_PLACES, Cause
 from ledger.watching import RuleEntry, SeenBlock, SeenEvent, SetAside
 
 # All accounts of a transaction are held until it ends, and charges of them wait.
@@ -60,8 +61,8 @@ class RecordedEvent:
     lot_no: int | None
 
     @property
-    def cause(self) -> tuple[bytes, int, int]:
-        """What it is known by, in whichever block it is included."""
+    def cause(self) -> Cause:
+        """As `SeenEvent.cause`."""
         return self.tx_hash, self.ordinal, self.role
 
 
@@ -215,9 +216,7 @@ class Late:
         RuleConflict if the books have another source of the name.
         """
         rows = await self._session.rows(
-            "select * from creditd.enter_late_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s,"
-            " %s::smallint, %s::text[], %s, %s, %s, %s, %s, %s::numeric, %s::bigint[],"
-            " %s::bigint[], %s, %s)",
+            f"select * from creditd.enter_late_rule(%s, %s, {TERM_PLACES})",  # noqa: S608 - places, no values
             (self._chain_id, epoch, *rule.terms()),
         )
         return int(rows[0][0]), int(rows[0][1])

@@ -12,6 +12,8 @@ BLOCK: Final = -2  # … of a mined block, …
 UNCLE: Final = -3  # … of an uncle, …
 WITHDRAWAL: Final = -4  # … and of a withdrawal
 
+Cause = tuple[bytes, int, int]  # of an event: transaction, ordinal and role
+
 
 @dataclass(frozen=True, slots=True)
 class StakeTerms:
@@ -39,6 +41,12 @@ class StakeTerms:
 
 
 _NO_STAKES: Final = (None,) * 5
+
+# Where `RuleEntry.terms()` go in a call of a function of the books.
+TERM_PLACES: Final = (
+    "%s, %s, %s, %s, %s, %s, %s, %s::smallint, %s::text[], %s, %s, %s, %s, %s, %s::numeric,"
+    " %s::bigint[], %s::bigint[], %s, %s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,11 @@ class SeenEvent:
     amount: int
     credits: int
     blocks_more: int = 0
+
+    @property
+    def cause(self) -> Cause:
+        """What it is known by, in whichever block it is included."""
+        return self.tx_hash, self.ordinal, self.role
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ledger.sightings import (
     ADDS,
     EARNS,
     TAKES,
+    TERM_PLACES,
     ChainEntry,
     Position,
     RuleEntry,
@@ -60,10 +61,7 @@ RISE_SECONDS: Final = 0.1
 # anew takes some milliseconds, which is as long as some hundred grants.
 PLANS_KEPT_SECONDS: Final = 1.0
 
-_ENTER_RULE: Final = (
-    "select creditd.enter_rule(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::smallint, %s::text[],"
-    " %s, %s, %s, %s, %s, %s::numeric, %s::bigint[], %s::bigint[], %s, %s)"
-)
+_ENTER_RULE: Final = f"select creditd.enter_rule(%s, %s, {TERM_PLACES})"
 
 # What was accepted before the books moved last is of a reorg that is over.
 _POSITION: Final = """

@@ -13,16 +13,11 @@ from scene import ALICE, BOB, CAROL, CREDIT, DEPTH, Scene, scene, stakes
 from test_grant_evidence import account_of
 
 from contracts.rewards import RewardKind
+from daemon import making_good_report as told
 from daemon.config import Config
 from daemon.gathering import gather
 from daemon.grant_evidence import check
 from daemon.making_good import replay, verify
-from daemon.making_good_report import (
-    aside_as_json,
-    aside_as_text,
-    verified_as_json,
-    verified_as_text,
-)
 from daemon.produced import Produced
 from daemon.rules import Rule
 from daemon.sources import Source
@@ -124,8 +119,8 @@ def test_a_withdrawal_that_may_be_of_the_stake_is_set_aside_until_somebody_says_
             await here.follow(source)
             assert available(here, ALICE, BOB, CAROL) == [1_000, 0, 0]
             rows = await aside_rows(database_url, source.name)
-            assert ": town block 1, withdrawal 2: " in aside_as_text(rows)
-            shown = json.loads(aside_as_json(rows))["set_aside"][0]
+            assert ": town block 1, withdrawal 2: " in told.aside_as_text(rows)
+            shown = json.loads(told.aside_as_json(rows))["set_aside"][0]
             assert (shown["tx_hash"], shown["log"]) == (None, None)
             assert (shown["reward"], shown["reward_index"]) == ("withdrawal", 2)
             assert [row.reason.partition(" are")[0] for row in rows] == [
@@ -154,8 +149,8 @@ def test_what_was_missed_of_it_is_found_by_reading_again(database_url: str) -> N
             found = await verify(database_url, both, 0, None)
             assert [each.wallet for each in found.differences.missing] == [BOB]
             block_hash = f"0x{here.chain.block(2).hash.hex()}"
-            assert f"missing: block {block_hash} in block 2: " in verified_as_text(found)
-            (shown,) = json.loads(verified_as_json(found))["missing"]
+            assert f"missing: block {block_hash} in block 2: " in told.verified_as_text(found)
+            (shown,) = json.loads(told.verified_as_json(found))["missing"]
             assert (shown["reward"], shown["reward_hash"]) == ("block", block_hash)
             assert (await verify(database_url, both, 0, None, repair=True)).admitted == 1
             assert available(here, ALICE, BOB) == [10, 10]

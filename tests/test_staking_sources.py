@@ -153,7 +153,8 @@ def test_a_preset_needs_its_narrowing_and_no_more(tmp_path: Path, name: str) -> 
     said: dict[str, Any] = {"preset": name} | ({"where": where} if where else {})
     source = loaded(tmp_path, said)
     assert [(each.event, each.role) for each in source.events] == list(preset.parts)
-    assert (source.rule.holding is not None) == preset.earns_by_time
+    are_stakes = any(role != "earns" for _, role in preset.parts)
+    assert (source.rule.holding is not None) == are_stakes
     if where:
         content = document()
         del content["chains"][0]["sources"][0]["event"]

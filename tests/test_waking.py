@@ -27,13 +27,21 @@ HEAD = '{"jsonrpc":"2.0","method":"eth_subscription","params":{"result":{"number
 async def sockets(talk: Callable[[web.WebSocketResponse], Awaitable[None]]) -> AsyncIterator[str]:
     """Serve sockets that talk as told once they are subscribed to; yields their URL."""
 
-    async def answer(request: web.Request) -> web.WebSocketResponse:
+    async def answer(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         assert "newHeads" in (await socket.receive_str())
         await talk(socket)
         return socket
 
+    async with listening(answer) as url:
+        yield url
+
+
+@asynccontextmanager
+async def listening(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/key", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -132,6 +140,24 @@ def test_a_socket_that_is_not_there_hinders_nobody_and_tells_no_secret(
     said = capsys.readouterr().out
     assert said.count("not woken by new blocks") == 1
     assert "/key" not in said
+
+
+def test_a_redirection_is_not_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_str(HEAD)
+        await socket.receive()
+
+    async def main() -> None:
+        async with sockets(talk) as there:
+
+            async def elsewhere(_: web.Request) -> web.StreamResponse:
+                raise web.HTTPTemporaryRedirect(there)
+
+            async with listening(elsewhere) as url:
+                assert await woken(url, 1, within=0.5) == 0
+
+    asyncio.run(main())
+    assert "it redirects" in capsys.readouterr().out
 
 
 def test_nothing_listens_any_more_once_it_is_left() -> None:
