@@ -14,7 +14,7 @@ from measuring import say
 from contracts.artifacts import artifact
 from contracts.calls import encode_call, encode_deployment
 from contracts.catalogue import EVENTS
-from daemon.anvil import find_anvil
+from daemon.processes.anvil import find_anvil
 
 EVENT: Final = "staking-rewards.Staked"
 USERS: Final = 2_000

@@ -16,7 +16,7 @@ from typing import Final
 import psutil
 import psycopg
 
-from daemon.postgres import embedded
+from daemon.processes.postgres import embedded
 
 RESULTS: Final = Path(__file__).parent / "results"
 BIN_FOLDER_PARTS: Final = ("pginstall18", "bin")

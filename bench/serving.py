@@ -17,7 +17,7 @@ from filled_books import fill
 from measuring import Sample, compare, postgres, write
 
 from api.keys import new_api_key
-from daemon.children import child
+from daemon.processes.children import child
 from ledger.audit import audit
 from ledger.ids import AccountRef, format_account
 from ledger.migrate import migrate

@@ -17,7 +17,7 @@ import psycopg
 from chain_of_stakes import EVENT, ChainOfStakes
 from measuring import Sample, fresh_database, machine_busy_seconds, server_cpu_seconds
 
-from daemon.stopping import LIFELINE
+from daemon.processes.stopping import LIFELINE
 
 LOOK_SECONDS: Final = 0.02  # between two looks into the books: each costs Postgres some 50 µs
 MEMORY_SECONDS: Final = 0.1

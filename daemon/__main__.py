@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from daemon.cli import main
+from daemon.command_line.cli import main
 
 code = main()
 # Searching all of web3 for garbage once more before it goes takes the interpreter half a second.

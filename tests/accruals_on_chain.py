@@ -8,10 +8,10 @@ from scene import ALICE, BOB, DEPTH, MINE, TOKEN, VAULT, Scene
 from test_grant_evidence import account_of
 from test_watched_stakes import DAY, MIDNIGHT, at, held
 
-from daemon.config import Config
-from daemon.gathering import gather
-from daemon.rules import Holding, Rule
-from daemon.sources import Source
+from daemon.configuration.config import Config
+from daemon.configuration.rules import Holding, Rule
+from daemon.configuration.sources import Source
+from daemon.evidence_files.gathering import gather
 
 CREDIT = 1_000_000
 HOUR = 3_600

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from contracts import catalogue
-from daemon.config import Config, ConfigError, Mistake, load_config
+from daemon.configuration.config import Config, ConfigError, Mistake, load_config
 
 _NAMES: Final = ("eip918.Mint", "staking-rewards.RewardPaid", "staking-rewards.Staked")
 EVENTS: Final = {name: catalogue.EVENTS[name] for name in _NAMES}

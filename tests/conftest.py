@@ -14,9 +14,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from daemon.anvil import AnvilMissing, find_anvil
-from daemon.postgres import embedded
-from daemon.rpc import RECURSION_LIMIT
+from daemon.chain.rpc import RECURSION_LIMIT
+from daemon.processes.anvil import AnvilMissing, find_anvil
+from daemon.processes.postgres import embedded
 from ledger.errors import AnotherLeader
 from ledger.migrate import migrate
 from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from daemon import postgres
+from daemon.processes import postgres
 
 
 @dataclass(frozen=True)

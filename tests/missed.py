@@ -14,10 +14,10 @@ from scene import (
 )
 
 from contracts.catalogue import EVENTS
-from daemon.earning import Earnings, Followed, earnings_of
-from daemon.follower import Follower
-from daemon.reading import Block
-from daemon.waits import LongerWait
+from daemon.chain.reading import Block
+from daemon.configuration.waits import LongerWait
+from daemon.watching.earning import Earnings, Followed, earnings_of
+from daemon.watching.follower import Follower
 from ledger.late import Late, Place
 from ledger.watching import SeenBlock, SeenEvent
 
@@ -68,5 +68,5 @@ def omit(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
             found, events=tuple(each for each in found.events if each.wallet not in omitted)
         )
 
-    monkeypatch.setattr("daemon.watcher.earnings_of", seen)
+    monkeypatch.setattr("daemon.watching.watcher.earnings_of", seen)
     return omitted

@@ -13,13 +13,13 @@ from fakechain import FakeChain, Tx, staked
 from fakenode import Faults, serve
 
 from contracts.catalogue import EVENTS, MINING_EVENTS
-from daemon.config import Chain, Confirmation, Depth, SecretUrl
-from daemon.followed_events import FollowedEvent
-from daemon.follower import Follower
-from daemon.rpc import ATTEMPTS_MAX, Node
-from daemon.rules import Rule
-from daemon.sources import Kind, Source
-from daemon.upstreams import Upstreams
+from daemon.chain.rpc import ATTEMPTS_MAX, Node
+from daemon.chain.upstreams import Upstreams
+from daemon.configuration.config import Chain, Confirmation, Depth, SecretUrl
+from daemon.configuration.followed_events import FollowedEvent
+from daemon.configuration.rules import Rule
+from daemon.configuration.sources import Kind, Source
+from daemon.watching.follower import Follower
 from ledger.audit import audit, render
 
 VAULT = b"\xca" * 20
@@ -149,7 +149,7 @@ async def scene(database_url: str, chain: FakeChain | None = None) -> AsyncItera
     chain, faults = chain or FakeChain(), Faults()
     async with AsyncExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr("daemon.rpc.BACKOFF_SECONDS", (0.0,) * (ATTEMPTS_MAX - 1))
+        patch.setattr("daemon.chain.rpc.BACKOFF_SECONDS", (0.0,) * (ATTEMPTS_MAX - 1))
         url = await stack.enter_async_context(serve(chain, faults))
         books = stack.enter_context(Books.open(database_url))
         made = Scene(chain, faults, database_url, url, books)

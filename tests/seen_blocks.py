@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from fakechain import MinedBlock
 
-from daemon.evidence import Kind
-from daemon.reading import Block
+from daemon.chain.evidence import Kind
+from daemon.chain.reading import Block
 
 
 def seen(blocks: Iterable[MinedBlock], watched: frozenset[Kind]) -> list[Block]:

@@ -10,8 +10,8 @@ from fakechain import FakeChain
 from fakenode import serve
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene, write_config
 
-from daemon.config import Finalized
-from daemon.follower import Follower
+from daemon.configuration.config import Finalized
+from daemon.watching.follower import Follower
 from ledger.errors import LedgerError
 from ledger.operating import Operating, ReorgDecision
 from ledger.reorgs import read_reorg

@@ -15,9 +15,9 @@ from scene import ALICE, DEPTH, MINE, TOKEN, VAULT, Scene, scene
 from test_grant_evidence import account_of
 from test_watched_stakes import DAY, MIDNIGHT, at, held
 
-from daemon.evidence_file import NoEvidence
-from daemon.follower import Follower
-from daemon.grant_evidence import check
+from daemon.evidence_files.evidence_file import NoEvidence
+from daemon.evidence_files.grant_evidence import check
+from daemon.watching.follower import Follower
 from ledger.ids import format_account
 from ledger.late import Late
 from ledger.watching import ADDS
@@ -133,8 +133,8 @@ def test_there_is_no_evidence_of_what_was_taken_back(database_url: str) -> None:
 def test_a_stake_that_changed_more_often_than_a_file_holds_has_none(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.accrual_evidence.CHANGES_MAX", 2)
-    monkeypatch.setattr("daemon.gathering.CHANGES_MAX", 2)
+    monkeypatch.setattr("daemon.evidence_files.accrual_evidence.CHANGES_MAX", 2)
+    monkeypatch.setattr("daemon.evidence_files.gathering.CHANGES_MAX", 2)
 
     async def main() -> None:
         async with scene(database_url) as here:

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.logs import Log
-from daemon import ahead
-from daemon.ahead import (
+from daemon.chain.reading import Block, Moved
+from daemon.chain.rpc import NodeUnavailable
+from daemon.watching import ahead
+from daemon.watching.ahead import (
     BLOCKS_PER_PART_AT_FIRST,
     LOGS_PER_PART_MAX,
     LOGS_PER_STEP_MAX,
     PARTS_AT_ONCE_MAX,
     Ahead,
 )
-from daemon.reading import Block, Moved
-from daemon.rpc import NodeUnavailable
 
 
 def hash_of(number: int, fork: int = 0) -> bytes:

@@ -16,10 +16,10 @@ from receiver import KEY, receiving
 from scene import ALICE, DEPTH, VAULT, Scene, scene, write_config
 
 from contracts.catalogue import EVENTS
-from daemon.alarms import AlarmTeller
-from daemon.config import Finalized, Receiver, SecretUrl
-from daemon.follower import Follower
-from daemon.webhooks import delivering
+from daemon.configuration.config import Finalized, Receiver, SecretUrl
+from daemon.jobs.alarms import AlarmTeller
+from daemon.jobs.webhooks import delivering
+from daemon.watching.follower import Follower
 from ledger.alarms import Alarm, Alarms
 from ledger.audit import audit
 from ledger.reading import Reading

@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from daemon import anvil
-from daemon.anvil import Anvil, AnvilFailed, AnvilMissing, find_anvil
-from daemon.evidence import Kind
-from daemon.reading import (
+from daemon.chain.evidence import Kind
+from daemon.chain.reading import (
     Moved,
     read_blocks,
     read_chain_id,
@@ -21,7 +19,9 @@ from daemon.reading import (
     read_hash,
     read_head,
 )
-from daemon.rpc import Node
+from daemon.chain.rpc import Node
+from daemon.processes import anvil
+from daemon.processes.anvil import Anvil, AnvilFailed, AnvilMissing, find_anvil
 
 pytestmark = pytest.mark.anvil
 
@@ -256,7 +256,7 @@ def test_the_program_is_looked_for_in_the_environment_then_the_path_then_npm(
     monkeypatch.delenv("ANVIL_BIN")
     assert find_anvil() == on_path
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(anvil, "__file__", str(tmp_path / "daemon" / "anvil.py"))
+    monkeypatch.setattr(anvil, "__file__", str(tmp_path / "daemon" / "processes" / "anvil.py"))
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     by_npm = tmp_path / "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"

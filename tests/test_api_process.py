@@ -26,7 +26,7 @@ STOP_SECONDS_MAX = 3  # what is promised to whoever stops the process
 PROGRAM = """
 import os, sys, uvloop
 from api.serve import listening
-from daemon.stopping import stop_event
+from daemon.processes.stopping import stop_event
 
 async def serve():
     async with (

@@ -15,7 +15,7 @@ DISTRIBUTIONS = {**dict.fromkeys(OURS, "creditd"), "creditd_client": "creditd-cl
 
 # An outside language is spoken in one place; an ending slash names a folder.
 SPOKEN_IN = {
-    "web3": ("daemon/rpc.py",),
+    "web3": ("daemon/chain/rpc.py",),
     "eth_abi": ("contracts/",),
     "starlette": ("api/app.py",),
     "uvicorn": ("api/serve.py", "api/connections.py", "daemon/demo/sample_app.py"),

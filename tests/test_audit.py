@@ -248,7 +248,10 @@ def test_workers_may_take_longer_than_a_session_may_be_idle(
 
 
 def test_only_an_audit_brings_numpy() -> None:
-    programs = "import api.app, daemon.cli, ledger.audit, sys; sys.exit('numpy' in sys.modules)"
+    programs = (
+        "import api.app, daemon.command_line.cli, ledger.audit, sys;"
+        " sys.exit('numpy' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", programs], check=True)
 
 

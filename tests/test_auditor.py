@@ -13,10 +13,10 @@ from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene, stakes
 from test_unprovable_chains import followed, nodes, staked_deep, unhashed
 from test_unprovable_chains import settings as unproven
 
-from daemon.auditor import AUDIT_BLOCKS, Auditor
-from daemon.follower import Follower
-from daemon.known_chains import Verify
-from daemon.making_good import verify
+from daemon.chain.known_chains import Verify
+from daemon.rereading.auditor import AUDIT_BLOCKS, Auditor
+from daemon.rereading.making_good import verify
+from daemon.watching.follower import Follower
 from ledger.alarms import Alarm
 from ledger.late import Late, Rereading
 from ledger.reading import Reading
@@ -241,7 +241,7 @@ def test_it_waits_for_as_many_nodes_as_are_to_agree(database_url: str) -> None:
 def test_what_no_node_can_read_any_more_is_told_of_and_the_rest_is_read(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.auditor.UNREAD_TURNS_MAX", 3)
+    monkeypatch.setattr("daemon.rereading.auditor.UNREAD_TURNS_MAX", 3)
 
     async def main() -> None:
         async with scene(database_url) as here:

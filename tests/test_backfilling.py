@@ -18,8 +18,8 @@ from scene import (
 )
 
 from contracts.catalogue import EVENTS
-from daemon.making_good import backfill
-from daemon.rereading import CannotRead
+from daemon.rereading.making_good import backfill
+from daemon.rereading.rereader import CannotRead
 from ledger.errors import NotLate, RuleConflict
 from ledger.late import Late
 
@@ -70,7 +70,7 @@ def test_a_backfill_that_is_cut_off_goes_on_where_it_was(
             here.chain.mine_empty(DEPTH)
             await here.end(await here.follow())
             both = here.settings(stakes(), mining())
-            monkeypatch.setattr("daemon.rereading.BLOCKS_PER_PART", 10)
+            monkeypatch.setattr("daemon.rereading.rereader.BLOCKS_PER_PART", 10)
             here.faults.lost_blocks.add(15)
             with pytest.raises(CannotRead):
                 await backfill(database_url, both, mining())

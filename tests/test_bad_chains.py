@@ -8,12 +8,12 @@ from fakechain import STAKED, Event
 from scene import ALICE, BOB, CREDIT, DEPTH, TOKEN, VAULT, mining, scene, stakes
 
 from contracts.events import EventType
-from daemon.contract_code import NoContract
-from daemon.followed_events import FollowedEvent
-from daemon.known_chains import Verify
-from daemon.rules import Rule
-from daemon.sources import Source
-from daemon.trie import keccak
+from daemon.chain.known_chains import Verify
+from daemon.chain.trie import keccak
+from daemon.configuration.followed_events import FollowedEvent
+from daemon.configuration.rules import Rule
+from daemon.configuration.sources import Source
+from daemon.watching.contract_code import NoContract
 
 LONG = 1_500_000  # bytes of a log's data
 MANY = 10_000  # events in one block

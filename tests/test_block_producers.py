@@ -13,15 +13,15 @@ from scene import ALICE, BOB, CAROL, CREDIT, DEPTH, Scene, scene, stakes
 from test_grant_evidence import account_of
 
 from contracts.rewards import RewardKind
-from daemon import making_good_report as told
-from daemon.config import Config
-from daemon.gathering import gather
-from daemon.grant_evidence import check
-from daemon.making_good import replay, verify
-from daemon.produced import Produced
-from daemon.rules import Rule
-from daemon.sources import Source
-from daemon.waits import LongerWait
+from daemon.command_line import making_good_report as told
+from daemon.configuration.config import Config
+from daemon.configuration.produced import Produced
+from daemon.configuration.rules import Rule
+from daemon.configuration.sources import Source
+from daemon.configuration.waits import LongerWait
+from daemon.evidence_files.gathering import gather
+from daemon.evidence_files.grant_evidence import check
+from daemon.rereading.making_good import replay, verify
 from ledger.late import aside_rows
 from ledger.reading import Reading
 

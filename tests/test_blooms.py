@@ -10,7 +10,7 @@ from fakechain import MINT, STAKED, Event, FakeChain, MinedBlock, Tx, staked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.evidence import (
+from daemon.chain.evidence import (
     Header,
     Kind,
     Unprovable,

@@ -11,8 +11,8 @@ from accruals_on_chain import CREDIT, HOUR, SHAPES, evidence, granted
 from scene import BOB, MINE, TOKEN, scene
 from test_watched_stakes import DAY, MIDNIGHT, held
 
-from daemon.evidence_file import NoEvidence
-from daemon.grant_evidence import check
+from daemon.evidence_files.evidence_file import NoEvidence
+from daemon.evidence_files.grant_evidence import check
 
 Change = Callable[[dict[str, Any]], object]
 

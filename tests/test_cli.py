@@ -28,7 +28,7 @@ from conftest import earn, fresh_database, run
 from fakechain import FakeChain
 from fakenode import Failure, Faults, Says, Status
 
-from daemon.arguments import parser
+from daemon.command_line.arguments import parser
 from ledger.versions import newest_version
 
 TERMINAL_WIDTH = 80

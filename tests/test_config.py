@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts import catalogue
-from daemon.config import (
+from daemon.configuration.config import (
     Chain,
     Config,
     ConfigError,
@@ -21,8 +21,8 @@ from daemon.config import (
     example_prices,
     load_config,
 )
-from daemon.followed_events import FollowedEvent
-from daemon.rules import Rule
+from daemon.configuration.followed_events import FollowedEvent
+from daemon.configuration.rules import Rule
 from ledger.credits import MICRO_MAX, parse_credits
 
 ROOT = Path(__file__).parent.parent

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from config_documents import ABSENT, CHAIN, RULE, SOURCE, document, load, mistakes_of
 
-from daemon.config import ConfigError
-from daemon.toml_reader import FILE_BYTES_MAX
+from daemon.configuration.config import ConfigError
+from daemon.configuration.toml_reader import FILE_BYTES_MAX
 
 ONE_MISTAKE: dict[str, tuple[tuple[str | int, ...], object, str]] = {
     # types: a bool is no number, a number no text, a table no array

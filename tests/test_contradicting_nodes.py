@@ -7,7 +7,7 @@ from fakenode import Status
 from scene import ALICE, BOB, CREDIT, DEPTH
 from test_upstreams import all_is_granted, stakes_and_depth, two_nodes
 
-from daemon.config import Finalized
+from daemon.configuration.config import Finalized
 
 NODES = 2
 FAR = 50  # blocks: further than what is read ahead at first

@@ -9,7 +9,7 @@ from followed_chain import Earned, FollowedChain
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene, stakes
 from selling_app import SellingApp
 
-from daemon.follower import Follower
+from daemon.watching.follower import Follower
 
 
 @asynccontextmanager

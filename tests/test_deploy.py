@@ -15,8 +15,8 @@ from sqlalchemy import make_url
 
 from api.prices import parse_prices
 from contracts.catalogue import EVENTS
-from daemon.config import load_config
-from daemon.postgres import embedded
+from daemon.configuration.config import load_config
+from daemon.processes.postgres import embedded
 from ledger.migrate import migrate
 
 ROOT = Path(__file__).parent.parent

@@ -7,11 +7,11 @@ from fakechain import Event, FakeChain, minted, reward_paid, staked, withdrawn
 
 from contracts.catalogue import EVENTS
 from contracts.logs import Log
-from daemon.earning import Earnings, Followed, earnings_of
-from daemon.followed_events import FollowedEvent
-from daemon.reading import Block
-from daemon.rules import GRANT_MAX_MICRO, Rule
-from daemon.sources import Source
+from daemon.chain.reading import Block
+from daemon.configuration.followed_events import FollowedEvent
+from daemon.configuration.rules import GRANT_MAX_MICRO, Rule
+from daemon.configuration.sources import Source
+from daemon.watching.earning import Earnings, Followed, earnings_of
 from ledger.watching import SeenEvent, SetAside
 
 VAULT = b"\xca" * 20

@@ -24,7 +24,7 @@ from fakechain import MINT, STAKED, TX_GAS, Event, FakeChain, MinedBlock, Tx, mi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.evidence import (
+from daemon.chain.evidence import (
     Header,
     Kind,
     Unprovable,
@@ -180,7 +180,7 @@ def test_two_transactions_of_one_hash_are_refused() -> None:
 
 
 def test_more_logs_than_a_block_can_have_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.evidence.LOGS_PER_BLOCK_MAX", 1)
+    monkeypatch.setattr("daemon.chain.evidence.LOGS_PER_BLOCK_MAX", 1)
     header, block = block_of(FakeChain(), staked(POOL, ANN, 1), staked(POOL, ANN, 2))
     with pytest.raises(Unprovable, match="more than 1 logs"):
         prove_logs(header, block.receipts_json, masks_of([POOL]))

@@ -10,7 +10,7 @@ from followed_chain import Earned, FollowedChain, source
 from selling_app import SellingApp
 from stage import SECOND, Stage
 
-from daemon.exposure_report import exposure_as_json, exposure_as_text
+from daemon.command_line.exposure_report import exposure_as_json, exposure_as_text
 from ledger.exposure import Exposure, ExposureReport, exposure
 from ledger.ids import format_account
 from ledger.linking import Linking

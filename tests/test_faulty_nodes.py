@@ -8,8 +8,8 @@ import pytest
 from fakenode import Failure, Faults, Reset, Says, Silence, Status, Truncated
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
 
-from daemon.follower import Follower
-from daemon.rpc import ATTEMPTS_MAX
+from daemon.chain.rpc import ATTEMPTS_MAX
+from daemon.watching.follower import Follower
 
 Cause = tuple[bytes, int]
 

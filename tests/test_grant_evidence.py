@@ -12,10 +12,10 @@ from fakechain import FakeChain, Tx
 from fakenode import serve
 from scene import ALICE, BOB, DEPTH, MINE, TOKEN, Scene, scene, write_config
 
-from daemon.config import Config
-from daemon.evidence_file import NoEvidence
-from daemon.gathering import gather
-from daemon.grant_evidence import check
+from daemon.configuration.config import Config
+from daemon.evidence_files.evidence_file import NoEvidence
+from daemon.evidence_files.gathering import gather
+from daemon.evidence_files.grant_evidence import check
 from ledger.ids import AccountRef, format_account
 
 Change = Callable[[dict[str, Any]], object]

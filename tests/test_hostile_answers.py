@@ -5,7 +5,7 @@ import pytest
 from fakenode import Faults, Says
 from test_rpc import ask, chain_id
 
-from daemon.rpc import DENSE_BYTES_MAX, NodeRefused, NodeUnavailable
+from daemon.chain.rpc import DENSE_BYTES_MAX, NodeRefused, NodeUnavailable
 
 # The smallest that there is.
 LOG = (

@@ -10,14 +10,21 @@ from command_line import creditd
 from config_documents import ABSENT, CHAIN, document, load, mistakes_of, toml
 from eth_typing import ChainId
 
-from daemon.chain_settings import (
+from daemon.chain.known_chains import (
+    KNOWN_CHAINS,
+    Depth,
+    Finalized,
+    KnownChain,
+    is_verify,
+    known_chain,
+)
+from daemon.configuration.chain_settings import (
     AGREE_UNPROVEN_MIN,
     BLOCKS_REMEMBERED_MAX,
     DEPTH_MAX,
     Chain,
 )
-from daemon.known_chains import KNOWN_CHAINS, Depth, Finalized, KnownChain, is_verify, known_chain
-from daemon.sources import NAME
+from daemon.configuration.sources import NAME
 
 # Of the others eth-typing knows nothing.
 IDS = {

@@ -9,10 +9,10 @@ from books import Books
 from fakechain import FakeChain
 from scene import ALICE, BOB, CREDIT, DEPTH, MINE, Scene, mining, scene, stakes
 
-from daemon.config import Finalized
-from daemon.follower import Follower, rule_entry
-from daemon.reading import UnsupportedTag
-from daemon.rules import Rule
+from daemon.chain.reading import UnsupportedTag
+from daemon.configuration.config import Finalized
+from daemon.configuration.rules import Rule
+from daemon.watching.follower import Follower, rule_entry
 from ledger.errors import AnotherLeader, Deposed, LedgerUnavailable, RuleConflict, WrongChain
 from ledger.watching import ChainEntry, SeenBlock, Watching
 

@@ -14,7 +14,7 @@ from model_ledger import Account, ModelLedger
 from scene import CREDIT, DEPTH, Scene, mining, scene, stakes
 from selling_app import SellingApp
 
-from daemon.follower import Follower
+from daemon.watching.follower import Follower
 from ledger.errors import LedgerUnavailable
 from ledger.outcomes import Charged, ChargeOutcome, Insufficient, MoreThanTaken, Refunded
 

@@ -11,10 +11,10 @@ from fakenode import Faults, Reset, Says, Silence, serve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import rpc
-from daemon.evidence import bloom_masks
-from daemon.found_logs import METHOD_MISSING, Found, find_logs
-from daemon.log_range import (
+from daemon.chain import rpc
+from daemon.chain.evidence import bloom_masks
+from daemon.chain.found_logs import METHOD_MISSING, Found, find_logs
+from daemon.chain.log_range import (
     BLOCKS_AT_FIRST,
     BLOCKS_MAX,
     LogRange,
@@ -22,8 +22,8 @@ from daemon.log_range import (
     says_beyond_head,
     says_too_much,
 )
-from daemon.reading import Block, Moved, read_blocks, read_header
-from daemon.rpc import ATTEMPTS_MAX, Node, NodeRefused, NodeUnavailable
+from daemon.chain.reading import Block, Moved, read_blocks, read_header
+from daemon.chain.rpc import ATTEMPTS_MAX, Node, NodeRefused, NodeUnavailable
 
 POOL, ANN = b"\x01" * 20, b"\xa1" * 20
 WATCHED = frozenset({(POOL, staked(POOL, ANN, 1).topics[0])})

@@ -22,8 +22,8 @@ from scene import (
     write_config,
 )
 
-from daemon.making_good import replay, rewind, verify
-from daemon.rereading import CannotRead
+from daemon.rereading.making_good import replay, rewind, verify
+from daemon.rereading.rereader import CannotRead
 from ledger.errors import NotLate
 from ledger.late import Late
 
@@ -136,7 +136,7 @@ def test_logs_set_aside_are_replayed_once_they_match(
         async with scene(database_url) as here:
             bad = Event(VAULT, (STAKED,), b"")
             here.chain.mine(here.stake(ALICE, 10), bad)
-            monkeypatch.setattr("daemon.rules.GRANT_MAX_MICRO", 9 * CREDIT)
+            monkeypatch.setattr("daemon.configuration.rules.GRANT_MAX_MICRO", 9 * CREDIT)
             here.chain.mine_empty(DEPTH)
             await here.follow()
             here.chain.mine(here.stake(BOB, 10))
@@ -168,7 +168,7 @@ def test_what_is_set_aside_beyond_the_most_of_one_question_is_reached_by_its_blo
             here.chain.mine(here.stake(CAROL, 10))
             here.chain.mine_empty(DEPTH)
             with monkeypatch.context() as strict:
-                strict.setattr("daemon.rules.GRANT_MAX_MICRO", 9 * CREDIT)
+                strict.setattr("daemon.configuration.rules.GRANT_MAX_MICRO", 9 * CREDIT)
                 await here.follow()
             monkeypatch.setattr("ledger.late.SET_ASIDE_MAX", 2)
             settings, source = here.settings(), stakes()
@@ -186,7 +186,7 @@ def test_logs_of_blocks_that_are_pending_wait(
 ) -> None:
     async def main() -> None:
         async with scene(database_url) as here:
-            monkeypatch.setattr("daemon.rules.GRANT_MAX_MICRO", 9 * CREDIT)
+            monkeypatch.setattr("daemon.configuration.rules.GRANT_MAX_MICRO", 9 * CREDIT)
             here.chain.mine(here.stake(ALICE, 10))
             follower = await here.follow()
             monkeypatch.undo()

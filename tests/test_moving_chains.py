@@ -8,9 +8,9 @@ import pytest
 from fakechain import Branch
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
 
-from daemon.ahead import BLOCKS_PER_PART_AT_FIRST
-from daemon.config import Finalized
-from daemon.reading import BlockRef, Tip, read_tip
+from daemon.chain.reading import BlockRef, Tip, read_tip
+from daemon.configuration.config import Finalized
+from daemon.watching.ahead import BLOCKS_PER_PART_AT_FIRST
 
 REQUESTS_MAX = 12  # of a turn that has something to do: every moment of it is tried
 
@@ -154,7 +154,7 @@ def test_blocks_ahead_that_the_node_has_left_are_not_granted_by_what_is_final_no
             here.chain.mine(here.stake(BOB, 100))
             here.chain.mine_empty(BLOCKS_PER_PART_AT_FIRST)
             with monkeypatch.context() as patch:
-                patch.setattr("daemon.follower.STEPS_PER_TURN_MAX", 1)
+                patch.setattr("daemon.watching.follower.STEPS_PER_TURN_MAX", 1)
                 follower = await here.follow(span_max=parting // 2)
             # Blocks on both sides of the parting are ahead now.
             height = here.chain.head.number
@@ -192,7 +192,7 @@ def test_a_final_block_of_another_fork_than_the_heads_confirms_nothing(
                 return replace(await read_tip(*of, **how), finalized=BlockRef(4, final.hash))
 
             with monkeypatch.context() as patch:
-                patch.setattr("daemon.view.read_tip", read)
+                patch.setattr("daemon.watching.view.read_tip", read)
                 for _ in range(2):
                     await follower.turn()
                     assert here.books.standing().state == "halted"
@@ -257,7 +257,7 @@ def test_a_block_read_before_it_was_final_is_read_again_once_it_is(
 ) -> None:
     async def main() -> None:
         async with scene(database_url) as here:
-            monkeypatch.setattr("daemon.follower.STEPS_PER_TURN_MAX", 1)
+            monkeypatch.setattr("daemon.watching.follower.STEPS_PER_TURN_MAX", 1)
             here.chain.mine_empty(2)
             here.chain.mine(here.stake(BOB, 100))
             here.chain.mine_empty(3)

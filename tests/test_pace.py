@@ -9,11 +9,11 @@ from fakenode import Faults, serve
 from missed import read
 from scene import scene
 
-from daemon import rpc
-from daemon.making_good import verify
-from daemon.pace import Pace
-from daemon.reorgs import read_report
-from daemon.rpc import Node
+from daemon.chain import rpc
+from daemon.chain.pace import Pace
+from daemon.chain.rpc import Node
+from daemon.command_line.reorgs import read_report
+from daemon.rereading.making_good import verify
 
 PER_SECOND = 50
 BATCHED = 75

@@ -7,8 +7,8 @@ import pytest
 from config_documents import document, load, mistakes_of, toml
 from scene import ALICE, BOB, CREDIT
 
-from daemon.produced import Produced
-from daemon.sources import Source
+from daemon.configuration.produced import Produced
+from daemon.configuration.sources import Source
 
 ETHER = 10**9  # in gwei
 

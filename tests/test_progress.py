@@ -3,14 +3,14 @@
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.progress import PROGRESS_SECONDS, Progress
+from daemon.rereading.progress import PROGRESS_SECONDS, Progress
 
 
 def test_progress_is_told_with_its_rate_and_what_is_left_and_not_oftener(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [1_000.0]
-    monkeypatch.setattr("daemon.progress.monotonic", lambda: now[0])
+    monkeypatch.setattr("daemon.rereading.progress.monotonic", lambda: now[0])
     progress = Progress("verified", "town", 100, 1_099, _began=now[0], _told=now[0])
     with capture_logs() as logs:
         for block in range(119, 351, 20):

@@ -18,9 +18,9 @@ from fakechain import (
 from fakenode import Faults, Reset, Says, Status, Truncated, serve
 from seen_blocks import seen
 
-from daemon import receipts, rpc
-from daemon.evidence import Kind
-from daemon.reading import (
+from daemon.chain import receipts, rpc
+from daemon.chain.evidence import Kind
+from daemon.chain.reading import (
     BLOCKS_PER_READ_MAX,
     Block,
     BlockRef,
@@ -35,7 +35,7 @@ from daemon.reading import (
     read_hash,
     read_head,
 )
-from daemon.rpc import ATTEMPTS_MAX, Node, NodeRefused, NodeUnavailable
+from daemon.chain.rpc import ATTEMPTS_MAX, Node, NodeRefused, NodeUnavailable
 
 POOL, MINE, OTHER = b"\x01" * 20, b"\x02" * 20, b"\x03" * 20
 EVENTS = (STAKED, WITHDRAWN, MINT)

@@ -9,7 +9,14 @@ from ethereum_rlp import rlp
 from ethereum_types.numeric import Uint
 from fakechain import STAKED, TX_GAS, Event, FakeChain, MinedBlock, Tx, staked
 
-from daemon.evidence import Header, Unprovable, Violated, bloom_masks, prove_header, prove_logs
+from daemon.chain.evidence import (
+    Header,
+    Unprovable,
+    Violated,
+    bloom_masks,
+    prove_header,
+    prove_logs,
+)
 
 POOL = b"\x01" * 20
 ANN = b"\xa1" * 20

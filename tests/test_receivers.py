@@ -10,8 +10,8 @@ import pytest
 from command_line import SHUT, creditd, write_config
 from config_documents import ABSENT, document, load, toml
 
-from daemon.config import Config, ConfigError, Mistake, Receiver, SecretUrl
-from daemon.receivers import RECEIVERS_MAX
+from daemon.configuration.config import Config, ConfigError, Mistake, Receiver, SecretUrl
+from daemon.configuration.receivers import RECEIVERS_MAX
 from ledger.outbox import TOPICS, Dead, Outbox
 
 NEW, OLD = b"n" * 32, b"o" * 24

@@ -11,7 +11,7 @@ from fakenode import serve
 from missed import block_of, event_of, place_of, read
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
 
-from daemon.making_good import verify
+from daemon.rereading.making_good import verify
 from ledger.errors import NotLate
 from ledger.late import Late
 

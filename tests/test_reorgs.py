@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from fakechain import Event, Tx, staked
 from scene import ALICE, BOB, CREDIT, DEPTH, TOKEN, VAULT, Scene, scene
 
-from daemon.config import Finalized
-from daemon.follower import Follower
+from daemon.configuration.config import Finalized
+from daemon.watching.follower import Follower
 
 
 @asynccontextmanager

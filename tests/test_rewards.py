@@ -14,12 +14,12 @@ from fakechain import FakeChain, Given, MinedBlock, staked
 from fakenode import Faults, serve
 
 from contracts.rewards import REWARD_KINDS, Reward
-from daemon.evidence import Moved, Violated, Watched
-from daemon.known_chains import Verify
-from daemon.node_json import Malformed
-from daemon.reading import Block, read_blocks
-from daemon.rewards import withdrawals_of
-from daemon.rpc import Node
+from daemon.chain.evidence import Moved, Violated, Watched
+from daemon.chain.known_chains import Verify
+from daemon.chain.node_json import Malformed
+from daemon.chain.reading import Block, read_blocks
+from daemon.chain.rewards import withdrawals_of
+from daemon.chain.rpc import Node
 
 POOL, ANN, BEN, CAT = b"\x01" * 20, b"\xa1" * 20, b"\xb1" * 20, b"\xc1" * 20
 WATCHED: Watched = frozenset(REWARD_KINDS)

@@ -9,8 +9,8 @@ from aiohttp import BasicAuth, web
 from fakechain import FakeChain
 from fakenode import Faults, Reset, Says, Silence, Status, Truncated, serve
 
-from daemon import rpc
-from daemon.rpc import ATTEMPTS_MAX, BATCH_CALLS_MAX, Node, NodeRefused, NodeUnavailable
+from daemon.chain import rpc
+from daemon.chain.rpc import ATTEMPTS_MAX, BATCH_CALLS_MAX, Node, NodeRefused, NodeUnavailable
 
 KEY = "s3cr3t-k3y-of-the-operator"
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daemon.rules import GRANT_MAX_MICRO, Rule, TooLarge, credits_for
+from daemon.configuration.rules import GRANT_MAX_MICRO, Rule, TooLarge, credits_for
 from ledger.credits import MICRO_MAX
 
 UINT256_MAX = 2**256 - 1

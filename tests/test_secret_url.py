@@ -7,8 +7,8 @@ from config_documents import document, load, toml
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from daemon.config import ConfigError
-from daemon.secret_url import SecretUrl, fill_in
+from daemon.configuration.config import ConfigError
+from daemon.configuration.secret_url import SecretUrl, fill_in
 
 # A password's first and last characters: each part of a torn password is noticed.
 HEAD, TAIL = "Zk3y", "9QxJ"

@@ -18,7 +18,7 @@ from fakenode import (
 )
 from simulation.wire import wired
 
-from daemon.rpc import ATTEMPTS_MAX, Node, NodeRefused, NodeUnavailable
+from daemon.chain.rpc import ATTEMPTS_MAX, Node, NodeRefused, NodeUnavailable
 
 # Silence is known for what it is after so long.
 ANSWER_SECONDS_MAX = 0.3
@@ -71,7 +71,7 @@ async def said(url: str, faults: Faults, failures: Sequence[Failure]) -> list[ob
 def test_an_answer_in_memory_is_that_of_a_socket(
     failures: Sequence[Failure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.rpc.BACKOFF_SECONDS", (0.0,) * (ATTEMPTS_MAX - 1))
+    monkeypatch.setattr("daemon.chain.rpc.BACKOFF_SECONDS", (0.0,) * (ATTEMPTS_MAX - 1))
     chain, faults = FakeChain(), Faults(reorder_batches=not failures)
     chain.mine(staked(b"\xca" * 20, b"\xa1" * 20, 7))
     node = FakeNode(chain, faults)

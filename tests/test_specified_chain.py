@@ -17,8 +17,8 @@ from ethereum_types.numeric import U64, U256, Uint
 from fakechain import TX_GAS, FakeChain, MinedBlock, staked
 from simulation.world import World
 
-from daemon.anvil import Anvil
-from daemon.rpc import Node
+from daemon.chain.rpc import Node
+from daemon.processes.anvil import Anvil
 
 # Fields of a header that are numbers, by the specification's types; all others are bytes.
 NUMBERS: dict[str, Any] = {

@@ -7,7 +7,7 @@ import pytest
 from staking_model import Change as Said
 from staking_model import earned
 
-from daemon.stake_formula import MATURING_MAX, Change, Earned, earned_until
+from daemon.evidence_files.stake_formula import MATURING_MAX, Change, Earned, earned_until
 from ledger.watching import StakeTerms
 
 DAY = 86_400

@@ -10,16 +10,16 @@ from books import Books
 from scene import TOKEN
 from test_watched_stakes import CREDIT, DAY, held
 
-from daemon.anvil import Anvil
-from daemon.auditor import Auditor
-from daemon.config import Chain, Depth, SecretUrl
-from daemon.contract_totals import read_balances, read_total
+from daemon.chain.contract_totals import read_balances, read_total
+from daemon.chain.evidence import Violated
+from daemon.chain.rpc import Node
+from daemon.configuration.config import Chain, Depth, SecretUrl
+from daemon.configuration.sources import Source
 from daemon.demo.checks import Checks
 from daemon.demo.town import Town
-from daemon.evidence import Violated
-from daemon.follower import Follower
-from daemon.rpc import Node
-from daemon.sources import Source
+from daemon.processes.anvil import Anvil
+from daemon.rereading.auditor import Auditor
+from daemon.watching.follower import Follower
 from ledger.audit import audit, render
 from ledger.errors import Deposed
 from ledger.late import Late
@@ -228,7 +228,7 @@ def test_what_does_not_earn_yet_is_staked_all_the_same(database_url: str) -> Non
 def test_wallets_are_asked_for_in_rounds_and_what_differs_in_every_turn(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.auditor.BALANCES_PER_TURN_MAX", 2)
+    monkeypatch.setattr("daemon.rereading.auditor.BALANCES_PER_TURN_MAX", 2)
     asked: list[list[bytes]] = []
 
     async def noted(
@@ -237,7 +237,7 @@ def test_wallets_are_asked_for_in_rounds_and_what_differs_in_every_turn(
         asked.append(list(wallets))
         return await read_balances(node, contracts, signature, wallets, at)
 
-    monkeypatch.setattr("daemon.auditor.read_balances", noted)
+    monkeypatch.setattr("daemon.rereading.auditor.read_balances", noted)
 
     async def main() -> None:
         async with pool(database_url, total=None, balance=BALANCE) as here:

@@ -10,10 +10,10 @@ from config_documents import document, load, mistakes_of, toml
 from fakechain import Event, FakeChain, staked, withdrawn
 
 from contracts.presets import PRESETS
-from daemon.config import Config
-from daemon.earning import Earnings, Followed, earnings_of
-from daemon.rules import Holding, Rule, credits_for
-from daemon.sources import Source
+from daemon.configuration.config import Config
+from daemon.configuration.rules import Holding, Rule, credits_for
+from daemon.configuration.sources import Source
+from daemon.watching.earning import Earnings, Followed, earnings_of
 from ledger.watching import ADDS, EARNS, TAKES
 
 VAULT = bytes.fromhex("e7f1725e7734ce288f8367e1bb143e90bb3f0512")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.steps import (
+from daemon.watching.steps import (
     Confirm,
     Drop,
     Extend,

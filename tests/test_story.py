@@ -16,13 +16,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from daemon.anvil import Anvil
-from daemon.children import child
+from daemon.chain.rpc import Node
 from daemon.demo.checks import Checks
 from daemon.demo.doors import Api, Earning
 from daemon.demo.terms import CONFIRMATIONS, REPORT, TOKEN, prices_path, write_terms
 from daemon.demo.town import Earner, Town
-from daemon.rpc import Node
+from daemon.processes.anvil import Anvil
+from daemon.processes.children import child
 
 pytestmark = pytest.mark.anvil
 

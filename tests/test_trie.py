@@ -8,7 +8,7 @@ from ethereum_types.numeric import Uint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.trie import (
+from daemon.chain.trie import (
     BadPath,
     ordered_proof,
     ordered_root,

@@ -10,9 +10,9 @@ from fakechain import FakeChain
 from fakenode import Faults, Status, serve
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
 
-from daemon.config import Chain
-from daemon.follower import Follower
-from daemon.known_chains import Verify
+from daemon.chain.known_chains import Verify
+from daemon.configuration.config import Chain
+from daemon.watching.follower import Follower
 
 AGREE = 2
 POLYGON = 137  # where it is not known whether blocks recompute

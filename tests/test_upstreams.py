@@ -8,11 +8,11 @@ import pytest
 from fakenode import Faults, Status, serve
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
 
-from daemon.config import Finalized
-from daemon.reading import BlockRef
-from daemon.rpc import Node
-from daemon.upstreams import REST_SECONDS_MAX, REST_SECONDS_MIN, Upstreams
-from daemon.view import View
+from daemon.chain.reading import BlockRef
+from daemon.chain.rpc import Node
+from daemon.chain.upstreams import REST_SECONDS_MAX, REST_SECONDS_MIN, Upstreams
+from daemon.configuration.config import Finalized
+from daemon.watching.view import View
 from ledger.watching import Position
 
 NODES = 2
@@ -112,9 +112,9 @@ def test_what_one_node_has_shown_is_not_confirmed_by_the_finality_of_another(
     async def main() -> None:
         async with two_nodes(database_url) as (here, second):
             steps = pytest.MonkeyPatch()
-            steps.setattr("daemon.follower.STEPS_PER_TURN_MAX", 1)
+            steps.setattr("daemon.watching.follower.STEPS_PER_TURN_MAX", 1)
             now = 0.0
-            monkeypatch.setattr("daemon.upstreams.monotonic", lambda: now)
+            monkeypatch.setattr("daemon.chain.upstreams.monotonic", lambda: now)
             here.chain.mine_empty(2)
             second.branch = here.chain.branch  # the second node stays on this fork
             here.chain.mine(here.stake(BOB, 100))
@@ -152,7 +152,7 @@ def test_another_node_is_asked_where_the_head_of_the_first_stands_still(
             here.chain.mine(here.stake(ALICE, 1))
             await follower.turn()
             assert here.books.standing().indexed == 0  # not yet: blocks do not come every moment
-            monkeypatch.setattr("daemon.follower.STALE_SECONDS", 0)
+            monkeypatch.setattr("daemon.watching.follower.STALE_SECONDS", 0)
             await follower.turn()
             assert here.books.standing().indexed == 1
 
@@ -271,7 +271,7 @@ def test_who_fails_rests_longer_each_time_and_is_forgiven_when_it_serves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("daemon.upstreams.monotonic", lambda: now[0])
+    monkeypatch.setattr("daemon.chain.upstreams.monotonic", lambda: now[0])
     first, second = Node("http://a"), Node("http://b")
     upstreams = Upstreams([first, second])
     assert upstreams.in_turn() == [first, second]

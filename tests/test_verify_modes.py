@@ -11,9 +11,9 @@ from fakechain import MINT, STAKED, FakeChain, minted, staked
 from fakenode import Faults, serve
 from seen_blocks import seen
 
-from daemon.known_chains import Verify
-from daemon.reading import Block, Moved, Unprovable, Violated, read_blocks
-from daemon.rpc import Node
+from daemon.chain.known_chains import Verify
+from daemon.chain.reading import Block, Moved, Unprovable, Violated, read_blocks
+from daemon.chain.rpc import Node
 
 POOL, MINE, OTHER = b"\x01" * 20, b"\x02" * 20, b"\x03" * 20
 ANN = b"\xa1" * 20

@@ -10,14 +10,14 @@ from config_documents import CHAIN, document, load, mistakes_of, toml
 from missed import omit
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene, stakes
 
-from daemon.config import Chain, Config
-from daemon.follower import Follower
-from daemon.gathering import gather
-from daemon.grant_evidence import check
-from daemon.making_good import backfill, replay, rewind, verify
-from daemon.making_good_report import verified_as_text
-from daemon.rules import GRANT_MAX_MICRO
-from daemon.waits import WAIT_BLOCKS_MAX, WAITS_MAX, LongerWait, blocks_more
+from daemon.command_line.making_good_report import verified_as_text
+from daemon.configuration.config import Chain, Config
+from daemon.configuration.rules import GRANT_MAX_MICRO
+from daemon.configuration.waits import WAIT_BLOCKS_MAX, WAITS_MAX, LongerWait, blocks_more
+from daemon.evidence_files.gathering import gather
+from daemon.evidence_files.grant_evidence import check
+from daemon.rereading.making_good import backfill, replay, rewind, verify
+from daemon.watching.follower import Follower
 from ledger.ids import AccountRef
 
 WAITS = (LongerWait(10 * CREDIT, 4), LongerWait(100 * CREDIT, 8))
@@ -207,7 +207,7 @@ def test_what_was_set_aside_waits_once_it_matches(
         async with scene(database_url) as here:
             here.chain.mine(here.stake(ALICE, 11), here.stake(BOB, 101))
             here.chain.mine_empty(DEPTH + 4)
-            monkeypatch.setattr("daemon.rules.GRANT_MAX_MICRO", CREDIT)
+            monkeypatch.setattr("daemon.configuration.rules.GRANT_MAX_MICRO", CREDIT)
             follower = await following(here, patient(here))
             assert len(here.books.set_aside()) == 2
             monkeypatch.undo()

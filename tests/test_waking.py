@@ -12,12 +12,12 @@ from config_documents import CHAIN, document, load, mistakes_of, toml
 from scene import ALICE, CREDIT, DEPTH, Scene, scene, until, write_config
 
 from contracts.catalogue import EVENTS
-from daemon import waking as waking_module
-from daemon.chain_settings import POLL_MS_MAX
-from daemon.config import load_config
-from daemon.secret_url import SecretUrl
-from daemon.waking import MESSAGE_BYTES_MAX, WAKE_SECONDS_MIN, waking
-from daemon.watch import watch
+from daemon.configuration.chain_settings import POLL_MS_MAX
+from daemon.configuration.config import load_config
+from daemon.configuration.secret_url import SecretUrl
+from daemon.jobs import waking as waking_module
+from daemon.jobs.waking import MESSAGE_BYTES_MAX, WAKE_SECONDS_MIN, waking
+from daemon.jobs.watch import watch
 
 SECONDS_MAX = 10.0
 HEAD = '{"jsonrpc":"2.0","method":"eth_subscription","params":{"result":{"number":"0x1"}}}'

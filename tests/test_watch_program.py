@@ -15,8 +15,8 @@ import pytest
 from fakenode import Reset, Silence
 from scene import ALICE, CREDIT, DEPTH, Scene, scene, stakes, until, write_config
 
-from daemon.rpc import ATTEMPTS_MAX
-from daemon.stopping import LIFELINE
+from daemon.chain.rpc import ATTEMPTS_MAX
+from daemon.processes.stopping import LIFELINE
 
 ROOT = Path(__file__).parent.parent
 SECONDS_MAX = 30

@@ -8,9 +8,9 @@ from fakechain import GENESIS_TIME, FakeChain, staked, withdrawn
 from scene import ALICE, BOB, DEPTH, TOKEN, VAULT, Scene, scene
 
 from contracts.presets import PRESETS
-from daemon.followed_events import FollowedEvent
-from daemon.rules import Holding, Rule
-from daemon.sources import Source
+from daemon.configuration.followed_events import FollowedEvent
+from daemon.configuration.rules import Holding, Rule
+from daemon.configuration.sources import Source
 
 DAY = 86_400
 CREDIT = 1_000_000

@@ -21,9 +21,9 @@ from scene import (
     stakes,
 )
 
-from daemon.config import Finalized
-from daemon.reading import BLOCKS_PER_READ_MAX
-from daemon.watcher import advance
+from daemon.chain.reading import BLOCKS_PER_READ_MAX
+from daemon.configuration.config import Finalized
+from daemon.watching.watcher import advance
 
 
 @pytest.fixture

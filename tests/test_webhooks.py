@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from receiver import KEY, Town, receiving
 
-from daemon import webhooks
-from daemon.config import Receiver, SecretUrl
-from daemon.webhooks import (
+from daemon.configuration.config import Receiver, SecretUrl
+from daemon.jobs import webhooks
+from daemon.jobs.webhooks import (
     AGE_MAX,
     FIRST_WAIT_SECONDS,
     RETRY_AFTER_SECONDS_MAX,

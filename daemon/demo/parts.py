@@ -14,8 +14,7 @@ import httpx2
 
 from api.keys import new_api_key
 from api.prices import parse_prices
-from daemon.anvil import Anvil, find_anvil
-from daemon.children import child
+from daemon.chain.rpc import Node
 from daemon.demo.checks import Checks
 from daemon.demo.doors import Api, Shop
 from daemon.demo.printing import Printer, short, shown
@@ -32,8 +31,9 @@ from daemon.demo.terms import (
     write_terms,
 )
 from daemon.demo.town import MINED_TOKENS, Town
-from daemon.postgres import embedded
-from daemon.rpc import Node
+from daemon.processes.anvil import Anvil, find_anvil
+from daemon.processes.children import child
+from daemon.processes.postgres import embedded
 from ledger.migrate import migrate
 from ledger.operating import Operating
 from ledger.scratch import scratch_database

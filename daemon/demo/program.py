@@ -15,6 +15,7 @@ from typing import Any, Final
 import httpx2
 import uvloop
 
+from daemon.chain.rpc import NodeRefused, NodeUnavailable
 from daemon.demo.checks import Checks, StepFailed
 from daemon.demo.closing import close
 from daemon.demo.living import earn_on
@@ -22,9 +23,8 @@ from daemon.demo.parts import Parts, Started, ended, start
 from daemon.demo.printing import Printer, Unheard
 from daemon.demo.story import Story
 from daemon.demo.terms import THUMBNAIL
-from daemon.postgres import EmbeddedFailed
-from daemon.rpc import NodeRefused, NodeUnavailable
-from daemon.stopping import stop_event
+from daemon.processes.postgres import EmbeddedFailed
+from daemon.processes.stopping import stop_event
 
 INTERRUPTED: Final = 130  # as a shell reports a program that Ctrl-C ended
 BLOCK_SECONDS: Final = 0.6  # slow enough to watch the numbers grow; a check does not wait

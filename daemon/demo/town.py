@@ -12,10 +12,10 @@ from contracts.catalogue import EVENTS
 from contracts.events import Decoded
 from contracts.logs import Log
 from contracts.proof_of_work import solve
+from daemon.chain.rpc import Node
 from daemon.demo.checks import Checks, StepFailed
 from daemon.demo.printing import short, shown
 from daemon.demo.terms import EVENTS_OF, MINING, STAKES, TOKEN
-from daemon.rpc import Node
 
 NAMES: Final = ("Ada", "Ben", "Cleo")
 STAKE_TOKENS_EACH: Final = 1_000_000  # more than anyone here will ever stake

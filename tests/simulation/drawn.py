@@ -11,11 +11,11 @@ from scene import MINE
 
 from contracts.catalogue import EVENTS
 from contracts.presets import PRESETS
-from daemon.config import Chain, Depth, Finalized, SecretUrl
-from daemon.followed_events import FollowedEvent
-from daemon.known_chains import Verify
-from daemon.rules import Holding, Rule
-from daemon.sources import Source
+from daemon.chain.known_chains import Verify
+from daemon.configuration.config import Chain, Depth, Finalized, SecretUrl
+from daemon.configuration.followed_events import FollowedEvent
+from daemon.configuration.rules import Holding, Rule
+from daemon.configuration.sources import Source
 from simulation.oracle import MINING, STAKES, Terms
 from simulation.stakes import Held
 from simulation.world import DAY_SECONDS, STRANGER
@@ -172,14 +172,14 @@ def small_limits(rng: Random) -> Iterator[None]:
     """Let the daemon's limits be so small that chains of some dozen blocks meet each of them."""
     with pytest.MonkeyPatch.context() as patch:
         for name, values in (
-            ("daemon.ahead.LOGS_PER_STEP_MAX", (2, 5, 1_000)),
-            ("daemon.ahead.BLOCKS_PER_PART_AT_FIRST", (1, 3, 20)),
-            ("daemon.ahead.LOGS_AHEAD_MAX", (4, 10_000)),
-            ("daemon.view.LOGS_PER_PART_MAX", (1, 4, 2_500)),
-            ("daemon.follower.STEPS_PER_TURN_MAX", (1, 2, 5, 100)),
-            ("daemon.rpc.BATCH_CALLS_MAX", (2, 5, 100)),
+            ("daemon.watching.ahead.LOGS_PER_STEP_MAX", (2, 5, 1_000)),
+            ("daemon.watching.ahead.BLOCKS_PER_PART_AT_FIRST", (1, 3, 20)),
+            ("daemon.watching.ahead.LOGS_AHEAD_MAX", (4, 10_000)),
+            ("daemon.watching.view.LOGS_PER_PART_MAX", (1, 4, 2_500)),
+            ("daemon.watching.follower.STEPS_PER_TURN_MAX", (1, 2, 5, 100)),
+            ("daemon.chain.rpc.BATCH_CALLS_MAX", (2, 5, 100)),
             ("ledger.watching.EVENTS_AT_ONCE_MIN", (1, 3, 50)),
         ):
             patch.setattr(name, rng.choice(values))
-        patch.setattr("daemon.rpc.BACKOFF_SECONDS", (0.0, 0.0, 0.0))
+        patch.setattr("daemon.chain.rpc.BACKOFF_SECONDS", (0.0, 0.0, 0.0))
         yield

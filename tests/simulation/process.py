@@ -17,9 +17,9 @@ import pytest
 from books import Books
 from psycopg.pq import TransactionStatus
 
-from daemon.config import Chain
-from daemon.follower import Follower
-from daemon.mistakes import Unfit
+from daemon.chain.unfit import Unfit
+from daemon.configuration.config import Chain
+from daemon.watching.follower import Follower
 from ledger import connecting as database
 from ledger.errors import LedgerError
 

@@ -27,7 +27,7 @@ from simulation.world import World
 FIRST_CHAIN_ID = 900_000_000
 # Of what has happened in a history that failed, so much of its end is shown.
 SHOWN_OF_TRACE = 40
-MODULES_WITH_CLOCKS = ("daemon.follower", "daemon.upstreams", "daemon.view")
+MODULES_WITH_CLOCKS = ("daemon.watching.follower", "daemon.chain.upstreams", "daemon.watching.view")
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def one_after_the_other(rng: Random) -> Iterator[None]:
             other.close()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("daemon.watcher.side_by_side", either_first)
+        patch.setattr("daemon.watching.watcher.side_by_side", either_first)
         yield
 
 

@@ -1,7 +1,7 @@
 """How nodes are asked: the daemon's own client, its HTTP exchange kept in memory.
 
-`daemon.rpc` opens an `aiohttp.ClientSession`; here it gets one that hands the request's body to
-whoever is behind the host, and gives back what a socket would have: the same status, headers and
+`daemon.chain.rpc` opens an `aiohttp.ClientSession`; here it gets one that hands the request's body
+to whoever is behind the host, and gives back what a socket would have: the same status, headers and
 bytes, and the same errors where it breaks off.
 """
 

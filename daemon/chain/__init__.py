@@ -1,0 +1,1 @@
+"""A chain as its nodes show it, unbelieved until it is proven: transport, evidence, reading."""

@@ -1,0 +1,1 @@
+"""`creditd`: its arguments, and what its commands print."""

@@ -1,0 +1,1 @@
+"""What the operator says: the file, the chains and sources in it, and every mistake in them."""

@@ -1,0 +1,184 @@
+"""The configuration: one TOML file, read once at start into values that cannot be wrong."""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from contracts.events import EventType
+from daemon.chain.known_chains import Confirmation, Depth, Finalized
+from daemon.configuration.addresses import read_url
+from daemon.configuration.chain_settings import Chain, read_chain
+from daemon.configuration.mistakes import ConfigError, Mistake, Mistakes, shown
+from daemon.configuration.receivers import Receiver, read_receivers
+from daemon.configuration.secret_url import SecretUrl
+from daemon.configuration.sources import Source
+from daemon.configuration.toml_reader import Table, parse_toml
+
+__all__ = [
+    "Api",
+    "Chain",
+    "Config",
+    "ConfigError",
+    "Confirmation",
+    "Database",
+    "Depth",
+    "Finalized",
+    "Mistake",
+    "Receiver",
+    "SecretUrl",
+    "Source",
+    "example_config",
+    "example_prices",
+    "load_config",
+]
+
+PORT_MAX: Final = 65_535
+# Each lane holds one connection of the database, which has 100 by default.
+LANES_MAX: Final = 64
+# At a millisecond each, what waits longer has been given up by its caller.
+QUEUE_MAX: Final = 1_000_000
+
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the books are: `url`, or None for the embedded PostgreSQL that lives in `data_dir`."""
+
+    url: SecretUrl | None
+    data_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """How the API listens and how many charges it lets wait; `prices` is its price list's path.
+
+    Port 0 lets the system choose one.
+    """
+
+    host: str
+    port: int
+    lanes: int
+    queue_max: int
+    prices: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything `creditd.toml` says."""
+
+    database: Database
+    api: Api
+    chains: tuple[Chain, ...]
+    webhooks: tuple[Receiver, ...] = ()
+
+
+def load_config(
+    path: Path, environ: Mapping[str, str], *, events: Mapping[str, EventType]
+) -> Config:
+    """Return what the file at `path` says, complete and checked.
+
+    `environ` fills in `$NAME` and `${NAME}` in addresses; `events` are those a source may follow
+    by name. Relative paths in the file are relative to its folder. Raises ConfigError with every
+    mistake in the file.
+    """
+    document = parse_toml(path)
+    mistakes = Mistakes(path, document)
+    root = Table(document, (), mistakes)
+    chains: list[tuple[Table, Chain]] = []
+    sources: list[tuple[Table, Source]] = []
+    database = _read_database(root.table("database", wanted="a table, [database]"), path, environ)
+    api = _read_api(root.table("api", wanted="a table, [api]"), path)
+    for table in root.tables("chains", wanted="one or more tables headed [[chains]]"):
+        chain, followed = read_chain(table, environ, events)
+        chains.append((table, chain))
+        sources.extend(followed)
+    webhooks = read_receivers(root, environ)
+    root.refuse_unknown()
+    _refuse_repeats("chain_id", ((table, chain.chain_id) for table, chain in chains))
+    _refuse_repeats("name", ((table, chain.name) for table, chain in chains))
+    _refuse_repeats("name", ((table, source.name) for table, source in sources))
+    _refuse_repeats("name", ((table, receiver.name) for table, receiver in webhooks))
+    mistakes.raise_any()
+    return Config(
+        database,
+        api,
+        tuple(chain for _, chain in chains),
+        tuple(receiver for _, receiver in webhooks),
+    )
+
+
+def example_config() -> str:
+    """Return a configuration that works with a local chain, with every setting explained."""
+    return Path(__file__).with_name("creditd.example.toml").read_text(encoding="utf-8")
+
+
+def example_prices() -> str:
+    """Return a price list with every kind of price explained."""
+    return Path(__file__).with_name("prices.example.toml").read_text(encoding="utf-8")
+
+
+def _read_database(table: Table, path: Path, environ: Mapping[str, str]) -> Database:
+    url = None
+    if table.value("url") is not None:
+        url = read_url(table, "url", ("postgresql", "postgres"), environ)
+    database = Database(url, _read_path(table, "data_dir", path, default=".creditd"))
+    table.refuse_unknown()
+    return database
+
+
+def _read_api(table: Table, path: Path) -> Api:
+    api = Api(
+        host=_read_host(table),
+        port=table.integer("port", at_least=0, at_most=PORT_MAX, default=8402),
+        lanes=table.integer("lanes", at_least=1, at_most=LANES_MAX, default=2),
+        queue_max=table.integer("queue_max", at_least=1, at_most=QUEUE_MAX, default=4096),
+        prices=_read_path(table, "prices", path, default="prices.toml"),
+    )
+    table.refuse_unknown()
+    return api
+
+
+def _read_host(table: Table) -> str:
+    wanted = 'a host name or an IP address, without port, such as "127.0.0.1"'
+    host = table.text("host", wanted=wanted, default="127.0.0.1")
+    if host and not _is_host(host):
+        table.mistake("host", f"must be {wanted} (got {shown(host)})")
+    return host
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        # Digits and points alone are a mistyped IPv4 address, not a name.
+        return bool(_HOST_NAME.fullmatch(text)) and not re.fullmatch(r"[0-9.]+", text)
+    return True
+
+
+def _read_path(table: Table, key: str, config_path: Path, *, default: str) -> Path:
+    text = table.text(key, wanted=f'a path such as "{default}"', default=default)
+    if "$" in text or text.startswith("~"):
+        table.mistake(
+            key,
+            "must be written out: $ and ~ are not filled in here"
+            " (a relative path starts from this file's folder)",
+        )
+    return config_path.parent / text
+
+
+def _refuse_repeats(key: str, values: Iterable[tuple[Table, object]]) -> None:
+    first: dict[object, Table] = {}
+    for table, value in values:
+        if not table.sound(key):
+            continue
+        earlier = first.setdefault(value, table)
+        if earlier is not table:
+            table.mistake(
+                key,
+                f"{shown(value)} is also {earlier.place(key)}:"
+                " it stands for one thing in the books, so choose another",
+            )

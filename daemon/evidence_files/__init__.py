@@ -1,0 +1,1 @@
+"""The evidence of a grant as a file: gathered from node and books, checked without either."""

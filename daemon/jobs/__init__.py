@@ -1,0 +1,1 @@
+"""What `creditd watch` does beside following: alarms, webhooks, waking at new blocks."""

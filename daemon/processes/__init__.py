@@ -1,0 +1,1 @@
+"""What programs of ours are made of: children, signals, log lines, an embedded database."""

@@ -1,0 +1,1 @@
+"""Final blocks read again: the auditor, and what an operator does about what was missed."""

@@ -1,0 +1,1 @@
+"""Following a chain: one step at a time (`watcher.advance`), decided by pure code (`steps`)."""
