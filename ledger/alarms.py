@@ -10,7 +10,7 @@ from ledger.findings import AuditReport
 from ledger.session import Session
 
 KINDS: Final = (
-    *("halted", "unwatched", "behind", "still", "finality", "node", "set_aside", "audit"),
+    *("halted", "unwatched", "behind", "still", "finality", "node", "set_aside", "reread"),
     *("stakes", "books"),
 )
 """What an alarm can be about; all but the last one are about a chain."""

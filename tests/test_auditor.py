@@ -89,10 +89,10 @@ def test_what_the_watcher_missed_is_an_alarm_until_it_is_repaired(
                 assert await at.alarms() == []
                 await at.auditor.turn()
                 (alarm,) = await at.alarms()
-                assert alarm.kind == "audit"
+                assert alarm.kind == "reread"
                 assert "1 event(s) missing" in alarm.said
                 assert "creditd verify --chain town --from 50 --to 99" in alarm.remedy
-                assert here.books.rows("select kind from creditd.alarm") == [("audit",)]
+                assert here.books.rows("select kind from creditd.alarm") == [("reread",)]
                 for _ in range(3):
                     await at.auditor.turn()
                 assert len(await at.alarms()) == 1
@@ -117,7 +117,7 @@ def test_an_alarm_that_was_false_is_over_when_the_same_blocks_are_read_well(
             async with watched(here) as at:
                 here.books.rows("update creditd.event set amount = amount + 1 returning 1")
                 await at.auditor.turn()
-                assert [each.kind for each in await at.alarms()] == ["audit"]
+                assert [each.kind for each in await at.alarms()] == ["reread"]
                 here.books.rows("update creditd.event set amount = amount - 1 returning 1")
                 await at.auditor.turn()
                 assert await at.alarms() == []
@@ -141,7 +141,7 @@ def test_it_reads_from_another_node_than_the_watcher_does(
                 await at.auditor.turn()
                 assert faults.calls["eth_getBlockReceipts"] == 1
                 assert here.faults.calls["eth_getBlockReceipts"] == 0
-                assert [each.kind for each in await at.alarms()] == ["audit"]
+                assert [each.kind for each in await at.alarms()] == ["reread"]
 
     asyncio.run(main())
 
@@ -159,7 +159,7 @@ def test_nodes_that_disagree_about_an_old_block_are_an_alarm(database_url: str) 
                 other.mine_empty(10)
                 await at.auditor.turn()
                 (alarm,) = await at.alarms()
-                assert alarm.kind == "audit"
+                assert alarm.kind == "reread"
                 assert "disagree about block 1" in alarm.said
                 other.switch_to(here.chain.branch)
                 await at.auditor.turn()
@@ -258,7 +258,7 @@ def test_what_no_node_can_read_any_more_is_told_of_and_the_rest_is_read(
                 assert place is not None
                 assert (place.next_number, place.found_first) == (AUDIT_BLOCKS, 0)
                 (alarm,) = await at.alarms()
-                assert (alarm.kind, "cannot be read again" in alarm.said) == ("audit", True)
+                assert (alarm.kind, "cannot be read again" in alarm.said) == ("reread", True)
                 await at.auditor.turn()
                 assert (await at.place() or place).next_number == 2 * AUDIT_BLOCKS
                 here.faults.omit_log_in.clear()

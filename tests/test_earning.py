@@ -52,13 +52,13 @@ def block_of(*events: Event) -> Block:
 
 
 def earned(*events: Event, by: Source | None = None) -> Earnings:
-    return earnings_of([block_of(*events)], followed(by or source()))
+    return earnings_of([block_of(*events)], followed(by or source()), ())
 
 
 def test_an_event_earns_for_its_wallet_by_its_rule() -> None:
     block = block_of(staked(VAULT, ALICE, 3 * TOKEN // 2))
     (log,) = block.logs
-    assert earnings_of([block], followed(source())) == Earnings(
+    assert earnings_of([block], followed(source()), ()) == Earnings(
         events=(
             SeenEvent(
                 block_number=1,
@@ -110,7 +110,7 @@ def test_events_come_in_chain_order_with_their_place_in_the_transaction() -> Non
     second = chain.mine(staked(VAULT, BOB, 3), chain.tx(staked(VAULT, ALICE, 4)))
     blocks = [block.seen_by([VAULT, MINE]) for block in (first, second)]
     found = earnings_of(
-        blocks, followed(source(), source("mining", contract=MINE, event="eip918.Mint"))
+        blocks, followed(source(), source("mining", contract=MINE, event="eip918.Mint")), ()
     ).events
     assert [
         (each.block_number, each.ordinal, each.log_index, each.rule_id, each.amount)
@@ -123,7 +123,7 @@ def test_events_come_in_chain_order_with_their_place_in_the_transaction() -> Non
 )
 def test_a_source_earns_from_its_first_block_to_its_last(number: int, earns: bool) -> None:
     block = replace(block_of(staked(VAULT, ALICE, TOKEN)), number=number)
-    found = earnings_of([block], followed(source(from_block=10, to_block=20)))
+    found = earnings_of([block], followed(source(from_block=10, to_block=20)), ())
     assert (len(found.events), found.set_aside) == (int(earns), ())
 
 
@@ -138,7 +138,7 @@ def test_consecutive_sources_of_one_event_each_take_their_own_blocks() -> None:
     blocks = [chain.mine(staked(VAULT, ALICE, TOKEN)).seen_by([VAULT]) for _ in range(2)]
     generous = Rule(credits_micro=20_000_000, per_base_units=TOKEN)
     both = followed(source(to_block=5), source("later", from_block=6, rule=generous))
-    found = earnings_of(blocks, both)
+    found = earnings_of(blocks, both, ())
     assert [(each.rule_id, each.credits) for each in found.events] == [
         (70, 10_000_000),
         (71, 20_000_000),
@@ -159,7 +159,7 @@ def test_consecutive_sources_of_one_event_each_take_their_own_blocks() -> None:
 def test_a_log_that_does_not_decode_exactly_is_set_aside_as_it_is(near: Event, reason: str) -> None:
     block = block_of(staked(VAULT, BOB, TOKEN), near)
     log = block.logs[1]
-    found = earnings_of([block], followed(source()))
+    found = earnings_of([block], followed(source()), ())
     assert [each.wallet for each in found.events] == [BOB]
     (aside,) = found.set_aside
     assert reason in aside.reason
@@ -204,16 +204,16 @@ def test_what_has_no_amount_is_no_event_for_anybody_can_make_it_for_anybody() ->
 
 
 def test_no_blocks_and_no_sources_earn_nothing() -> None:
-    assert earnings_of([], followed(source())) == Earnings((), ())
-    assert earnings_of([block_of(staked(VAULT, ALICE, TOKEN))], ()) == Earnings((), ())
+    assert earnings_of([], followed(source()), ()) == Earnings((), ())
+    assert earnings_of([block_of(staked(VAULT, ALICE, TOKEN))], (), ()) == Earnings((), ())
 
 
 def test_what_a_log_earns_does_not_depend_on_its_block() -> None:
     log = Log(VAULT, staked(VAULT, ALICE, TOKEN).topics, TOKEN.to_bytes(32), b"\x77" * 32, 3, 9)
     blocks = [Block(5, b"\1" * 32, bytes(32), 60, (log,)), Block(8, b"\2" * 32, bytes(32), 99, ())]
     moved = [replace(blocks[1], logs=(replace(log, log_index=3),))]
-    (here,) = earnings_of(blocks, followed(source())).events
-    (there,) = earnings_of(moved, followed(source())).events
+    (here,) = earnings_of(blocks, followed(source()), ()).events
+    (there,) = earnings_of(moved, followed(source()), ()).events
     assert replace(there, block_number=5, log_index=9) == here
 
 
@@ -238,7 +238,7 @@ def test_of_numbered_pools_only_those_earn_that_are_wanted() -> None:
     pools = [
         narrowed(source(f"pool-{pool}", event="masterchef.Deposit"), pid=pool) for pool in (3, 4)
     ]
-    found = earnings_of([block], followed(*pools))
+    found = earnings_of([block], followed(*pools), ())
     assert [(each.wallet, each.rule_id) for each in found.events] == [(ALICE, 70), (BOB, 71)]
     assert found.set_aside == ()
 

@@ -41,7 +41,7 @@ def loaded(tmp_path: Path, said: dict[str, Any], **rule: object) -> Source:
 def found(source: Source, *events: Event) -> Earnings:
     block = FakeChain().mine(*events).seen_by([VAULT, POOL])
     covering = replace(source, from_block=0, to_block=None)
-    return earnings_of([block], [Followed(covering, 7)])
+    return earnings_of([block], [Followed(covering, 7)], ())
 
 
 def told(earnings: Earnings) -> list[tuple[bytes, int, int]]:

@@ -63,6 +63,7 @@ class Auditor:
     late: Late
     _trouble: str = ""
     _unread_turns: int = 0
+    _rereader: Rereader | None = None
 
     async def turn(self) -> None:
         """Read some blocks again, where the last turn of whichever leader ended."""
@@ -79,7 +80,9 @@ class Auditor:
         if leading is None or place is None or place.state != "following":
             return
         nodes, followed = leading
-        rereader = Rereader(self.follower.chain, nodes, self.late)
+        rereader = self._rereader
+        if rereader is None or list(rereader.nodes) != list(nodes):
+            rereader = self._rereader = Rereader(self.follower.chain, nodes, self.late)
         if not followed:
             return
         await self._compare_stakes(rereader, place, followed)
@@ -113,7 +116,7 @@ class Auditor:
         )
         if found is not None:
             log.error(
-                "audit found",
+                "read again otherwise",
                 chain=self.follower.chain.name,
                 first=reread.first,
                 last=reread.last,
@@ -170,9 +173,9 @@ class Auditor:
         if trouble == self._trouble:
             return
         if trouble:
-            log.warning("audit waits", chain=self.follower.chain.name, trouble=trouble)
+            log.warning("reading again waits", chain=self.follower.chain.name, trouble=trouble)
         else:
-            log.info("audit goes on", chain=self.follower.chain.name, after=self._trouble)
+            log.info("reading again goes on", chain=self.follower.chain.name, after=self._trouble)
         self._trouble = trouble
 
 

@@ -27,8 +27,6 @@ from ledger.watching import SeenBlock, SeenEvent, SetAside
 # One answer's worth: it is what is read again if its node fails in the middle of it.
 BLOCKS_PER_PART: Final = 100
 
-Trouble = (NodeUnavailable, NodeRefused, Violated, Unprovable, Moved, TooFewAgree)
-
 
 class CannotRead(Unfit):
     """No node gives the blocks with their proof, or they are not of the chain in the books."""
@@ -96,13 +94,18 @@ class Reread:
     differences: Differences
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rereader:
     """Reads final blocks of a chain again, through nodes in their order of preference."""
 
     chain: Chain
     nodes: Sequence[Node]
     late: Late
+    _upstreams: Upstreams = field(init=False)
+    _view: tuple[Watched, View] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._upstreams = Upstreams(self.nodes, min(self.chain.agree, len(self.nodes)))
 
     async def require_chain(self, place: Place) -> None:
         """Require that each node that answers shows the chain of the books. Raises CannotRead."""
@@ -155,21 +158,30 @@ class Rereader:
     async def _blocks(self, first: int, last: int, kinds: Watched) -> tuple[Node, Sequence[Block]]:
         troubles = []
         until = min(last, first + BLOCKS_PER_PART - 1)
-        view = View(self._upstreams(), self._settings(), kinds)
-        for node in self.nodes:
+        view = self._looking_for(kinds)
+        for node in self._upstreams.in_turn():
             view.use(node)
             try:
-                return node, await view.proven(first, until)
-            except Trouble as error:
+                blocks = await view.proven(first, until)
+            except (NodeUnavailable, NodeRefused, Violated, Unprovable) as error:
+                self._upstreams.failed(node, error)
                 troubles.append(f"{node.endpoint}: {error}")
+            except (Moved, TooFewAgree) as error:
+                troubles.append(f"{node.endpoint}: {error}")
+            else:
+                self._upstreams.served(node)
+                return node, blocks
         raise CannotRead(f"no node proves blocks {first} to {until}: {'; '.join(troubles)}")
 
     def _settings(self) -> Chain:
         """Return the settings to read by: what a node does not find is looked for all the same."""
         return replace(self.chain, verify="bloom") if self.chain.verify == "found" else self.chain
 
-    def _upstreams(self) -> Upstreams:
-        return Upstreams(self.nodes, min(self.chain.agree, len(self.nodes)))
+    def _looking_for(self, kinds: Watched) -> View:
+        """Return the view to read through: the same as before, if it looks for the same."""
+        if self._view is None or self._view[0] != kinds:
+            self._view = kinds, View(self._upstreams, self._settings(), kinds)
+        return self._view[1]
 
     async def _require_agreement(self, node: Node, blocks: Sequence[Block]) -> None:
         read = {block.number: block.hash for block in blocks}
@@ -179,7 +191,7 @@ class Rereader:
 
         last = BlockRef(blocks[-1].number, blocks[-1].hash)
         try:
-            await self._upstreams().require_agreement(node, last, known, self.chain.trust)
+            await self._upstreams.require_agreement(node, last, known, self.chain.trust)
         except TooFewAgree as error:
             raise CannotRead(str(error)) from error
         except Disagreement as error:

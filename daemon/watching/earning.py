@@ -64,7 +64,7 @@ class Earnings:
 
 
 def earnings_of(
-    blocks: Sequence[Block], followed: Sequence[Followed], waits: Sequence[LongerWait] = ()
+    blocks: Sequence[Block], followed: Sequence[Followed], waits: Sequence[LongerWait]
 ) -> Earnings:
     """Return what logs and rewards of blocks earn or stake, in chain order, and how long it waits.
 

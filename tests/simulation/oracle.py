@@ -116,7 +116,7 @@ def _of(block: MinedBlock, sources: Sequence[Terms], set_aside: set[Cause]) -> l
             is_whole, is_known = len(event.data) == 32 * terms.words, wallet != bytes(20)
             if not is_whole or (is_known and credits_micro > TOO_MUCH):
                 set_aside.add(cause)
-            elif is_known:
+            elif is_known and int.from_bytes(event.data[:32]):  # nothing is no event
                 found.append(Earned(cause, wallet, credits_micro, terms, day))
     return found
 

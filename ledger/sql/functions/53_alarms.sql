@@ -62,7 +62,7 @@ begin atomic
     from creditd.set_aside s join creditd.chain c using (chain_id) join creditd.rule r using (rule_id)
     group by s.chain_id, c.name
     union all
-    select y.chain_id, c.name, 'audit', 'blocks ' || y.found_first || ' to ' || y.found_last || ', read again, say otherwise than the books: '
+    select y.chain_id, c.name, 'reread', 'blocks ' || y.found_first || ' to ' || y.found_last || ', read again, say otherwise than the books: '
         || y.found,
       'creditd verify --chain ' || c.name || ' --from ' || y.found_first || ' --to ' || y.found_last
         || ' shows the differences, and with --repair enters what is missing'
