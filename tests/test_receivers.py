@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -12,6 +13,7 @@ from config_documents import ABSENT, document, load, toml
 
 from daemon.configuration.config import Config, ConfigError, Mistake, Receiver, SecretUrl
 from daemon.configuration.receivers import RECEIVERS_MAX
+from daemon.jobs.watch import watch
 from ledger.outbox import TOPICS, Dead, Outbox
 
 NEW, OLD = b"n" * 32, b"o" * 24
@@ -54,6 +56,41 @@ def test_a_receiver_has_its_secrets_from_the_environment(tmp_path: Path) -> None
     (receiver,) = read(tmp_path, webhooks({})).webhooks
     url = SecretUrl("https://billing.example/hook/t0ken")
     assert receiver == Receiver("billing", url, (NEW,), ("balance.low", "debt.opened"))
+
+
+@pytest.mark.parametrize(
+    ("url", "is_warned"),
+    [
+        ("https://billing.example/", False),
+        ("http://billing.example/", True),
+        ("http://billing.example:8080/", True),
+        ("http://10.0.0.7/", True),
+        ("http://localhost.billing.example/", True),
+        ("http://[2001:db8::1]:80/", True),
+        ("http://localhost:8080/hook", False),
+        ("http://127.0.0.1/", False),
+        ("http://127.1.2.3:8080/", False),
+        ("http://[::1]/", False),
+        ("http://[::1]:8080/", False),
+    ],
+)
+def test_what_others_could_read_on_the_way_is_warned_of(
+    tmp_path: Path, url: str, is_warned: bool
+) -> None:
+    (receiver,) = read(tmp_path, webhooks({"url": url})).webhooks
+    assert any("use https://" in each for each in receiver.cautions) == is_warned
+
+
+def test_the_watcher_warns_at_its_start(
+    tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = read(tmp_path, webhooks({"url": "http://billing.example/hook/$TOKEN"}))
+    stop = asyncio.Event()
+    stop.set()
+    asyncio.run(watch(replace(config, chains=()), database_url, stop))
+    said = capsys.readouterr().out
+    assert "less careful than could be" in said
+    assert "t0ken" not in said
 
 
 def test_an_old_secret_is_good_beside_the_new_one(tmp_path: Path) -> None:

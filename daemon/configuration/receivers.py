@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 
 from daemon.configuration.addresses import read_url
@@ -24,6 +26,7 @@ _SECRET_WANTED: Final = (
     f'"$NAME" from the environment: {SECRET_PREFIX} and {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX}'
     " random bytes in base64, such as `openssl rand -base64 32` makes"
 )
+_PORT: Final = re.compile(r":[0-9]+\Z", re.ASCII)  # an IPv6 address ends with its bracket
 _TOPICS_WANTED: Final = f"an array of topics, of {', '.join(TOPICS)}"
 
 
@@ -35,6 +38,26 @@ class Receiver:
     url: SecretUrl
     secrets: tuple[bytes, ...] = field(repr=False)
     topics: tuple[str, ...]
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Return what is allowed here and yet less careful than could be."""
+        if self.url.scheme == "https" or _is_this_machine(self.url.hosts):
+            return ()
+        caution = (
+            "http://: whoever is on the way reads balances and accounts, and a signature keeps"
+            " nobody from that: use https://"
+        )
+        return (caution,)
+
+
+def _is_this_machine(host: str) -> bool:
+    """Return whether what is sent to a host, with a port or without, never leaves this machine."""
+    name = _PORT.sub("", host).strip("[]")
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name.lower() == "localhost"
 
 
 def read_receivers(root: Table, environ: Mapping[str, str]) -> list[tuple[Table, Receiver]]:

@@ -23,6 +23,7 @@ from daemon.evidence_files.accrual_evidence import (
 )
 from daemon.evidence_files.evidence_file import NoEvidence
 from daemon.evidence_files.grant_evidence import Declared, evidence_of, evidence_of_reward, written
+from daemon.watching.chain_nodes import nodes_of
 from ledger.ids import AccountRef, format_account
 from ledger.provenance import GrantEvent, StakeHistory, event_of_grant, stake_behind
 from ledger.sightings import ACCRUAL, UNCLE
@@ -45,8 +46,8 @@ async def gather(database_url: str, config: Config, account: AccountRef, number:
         require_settled(event, history)
         gathered = partial(_of_accrual, history)
     troubles = []
-    for url in chain.rpc_urls:
-        async with Node(url.reveal()) as node:
+    for node in nodes_of(chain):
+        async with node:
             try:
                 return await gathered(node, (format_account(account), number), event, source)
             except (NodeUnavailable, NodeRefused, Violated, Unprovable, Moved) as error:

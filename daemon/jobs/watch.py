@@ -45,6 +45,9 @@ async def watch(config: Config, database_url: str, stop: asyncio.Event) -> None:
         timezone=UTC,
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
+    for receiver in config.webhooks:
+        for caution in receiver.cautions:
+            log.warning("less careful than could be", receiver=receiver.name, caution=caution)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(delivering(config.webhooks, database_url))
         followers = []

@@ -31,7 +31,7 @@ _ACCEPT: LiteralString = """
     select a.outcome from creditd.chain c
       cross join lateral creditd.accept_reorg(
         c.name, coalesce(c.accruing_number, c.confirmed_number), c.other_hash, 'somebody', 'true') a
-    where c.chain_id = %s and c.state = 'halted'"""
+    where c.chain_id = %s and c.state = 'halted' and c.other_hash is not null"""
 
 BLOWS: tuple[Blow, ...] = get_args(Blow)
 

@@ -11,6 +11,7 @@ declare
   v_number bigint;
   v_staked numeric;
 begin
+  perform refuse_null('p_rule p_number p_total', array[p_rule is null, p_number is null, p_total is null]);
   perform chain_led(p_chain, p_epoch);
   select c.confirmed_number,
       (select coalesce(sum(s.balance + (select coalesce(sum(x), 0) from unnest(s.maturing) x)), 0)
@@ -32,10 +33,13 @@ create or replace function creditd.note_balances(
 ) returns boolean
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
+  n constant integer := cardinality(p_wallets);
   c_differing_max constant integer := 1000;  -- of a source: where more differ, they do for one reason
   v_number bigint;
   v_booked numeric[];
 begin
+  perform refuse_null('p_rule p_number p_wallets p_said',
+    array[p_rule is null, p_number is null, lacks(p_wallets, n), lacks(p_said, n)]);
   perform chain_led(p_chain, p_epoch);
   select c.confirmed_number, array(
       select coalesce(s.balance + (select coalesce(sum(x), 0) from unnest(s.maturing) x), 0)
@@ -66,6 +70,8 @@ create or replace function creditd.note_asked(
 ) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
+  perform refuse_null('p_totals p_balances',
+    array[lacks(p_totals, cardinality(p_totals)), lacks(p_balances, cardinality(p_balances))]);
   perform chain_led(p_chain, p_epoch);
   update rule r set total_said = null
     where r.chain_id = p_chain and r.total_said is not null and r.rule_id <> all (p_totals);
