@@ -3,18 +3,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from fakechain import FakeChain, Tx, staked, withdrawn
+from fakechain import Event, FakeChain, Tx, staked, withdrawn
 from scene import ALICE, BOB, DEPTH, MINE, TOKEN, VAULT, Scene
 from test_grant_evidence import account_of
 from test_watched_stakes import DAY, MIDNIGHT, at, held
 
+from contracts.catalogue import EVENTS
+from contracts.presets import PRESETS
 from daemon.configuration.config import Config
+from daemon.configuration.followed_events import FollowedEvent
 from daemon.configuration.rules import Holding, Rule
 from daemon.configuration.sources import Source
 from daemon.evidence_files.gathering import gather
 
 CREDIT = 1_000_000
 HOUR = 3_600
+TRANSFER = EVENTS["erc20.Transfer"].topic0
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ def by(rule: Rule, *contracts: bytes) -> Source:
 
 def one_event(chain: FakeChain) -> None:
     at(chain, MIDNIGHT + DAY // 2, staked(VAULT, ALICE, 2 * TOKEN))
-    at(chain, MIDNIGHT + 2 * DAY)
+    at(chain, MIDNIGHT + 2 * DAY, staked(VAULT, ALICE, 9))  # earns from then on only
 
 
 def many_events(chain: FakeChain) -> None:
@@ -60,6 +64,19 @@ def in_two_contracts(chain: FakeChain) -> None:
     at(chain, MIDNIGHT + DAY)
 
 
+def sent(sender: bytes, receiver: bytes, amount: int) -> Event:
+    words = (sender.rjust(32, b"\0"), receiver.rjust(32, b"\0"))
+    return Event(VAULT, (TRANSFER, *words), amount.to_bytes(32))
+
+
+def transfers(chain: FakeChain) -> None:
+    """What she sends to herself is none of them."""
+    at(chain, MIDNIGHT, sent(bytes(20), ALICE, 4 * TOKEN), sent(ALICE, ALICE, TOKEN))
+    at(chain, MIDNIGHT + DAY // 2, sent(ALICE, BOB, 3 * TOKEN))
+    at(chain, MIDNIGHT + DAY)
+
+
+HOLDING = tuple(FollowedEvent(*part) for part in PRESETS["erc20-holding"].parts)
 RATES = ((MIDNIGHT + DAY // 2, 3 * CREDIT), (MIDNIGHT + DAY + DAY // 4, 0))
 SHAPES = {
     "one event": Shape(held(), one_event, (CREDIT, 2 * CREDIT), 1),
@@ -78,6 +95,7 @@ SHAPES = {
         4,
     ),
     "two contracts": Shape(by(held().rule, VAULT, MINE), in_two_contracts, (5 * CREDIT // 2,), 3),
+    "transfers": Shape(replace(held(), events=HOLDING), transfers, (5 * CREDIT // 2,), 2),
     "an hour's fraction": Shape(
         by(Rule(1, 7 * TOKEN, holding=Holding(HOUR, DAY))), with_takes, (4,), 3
     ),

@@ -11,6 +11,8 @@ from accruals_on_chain import CREDIT, HOUR, SHAPES, evidence, granted
 from scene import BOB, MINE, TOKEN, scene
 from test_watched_stakes import DAY, MIDNIGHT, held
 
+from daemon.chain.evidence import encoded_receipts, header_rlp, prove_header
+from daemon.chain.trie import keccak, ordered_proof
 from daemon.evidence_files.evidence_file import NoEvidence
 from daemon.evidence_files.grant_evidence import check
 
@@ -31,6 +33,9 @@ CHANGES: dict[str, Change] = {
     "more credits": lambda d: d["grant"].update(credits_micro=d["grant"]["credits_micro"] + 1),
     "more granted": lambda d: d["grant"].update(granted_micro=d["grant"]["granted_micro"] + 1),
     "another wallet": lambda d: d["event"].update(wallet="0x" + BOB.hex()),
+    "the key of another wallet": lambda d: d["event"].update(
+        tx_hash=d["event"]["tx_hash"][:-40] + BOB.hex()
+    ),
     "more at the end": lambda d: d["event"].update(amount=d["event"]["amount"] + "1"),
     "a better rule": lambda d: d["rule"].update(divisor=str(int(d["rule"]["divisor"]) // 2)),
     "a better rate": lambda d: d["rule"].update(rates=[[0, 2 * CREDIT]]),
@@ -93,6 +98,83 @@ def test_a_file_that_was_changed_is_found_out_whatever_was_changed(database_url:
                 document = json.loads(text)
                 spoils(document)
                 assert check(json.dumps(document)).broken is not None, name
+
+    asyncio.run(main())
+
+
+def rehashed(header: dict[str, Any], **changed: str) -> dict[str, Any]:
+    """A header that somebody made up: it hashes to its hash."""
+    made = {**header, **changed}
+    return {**made, "hash": f"0x{keccak(header_rlp(made)).hex()}"}
+
+
+def ends_with(document: dict[str, Any], header: dict[str, Any]) -> None:
+    document["header"] = header
+    document["event"]["block_hash"] = header["hash"]
+    document["event"]["block_number"] = int(header["number"], 16)
+
+
+def too_early(document: dict[str, Any]) -> None:
+    end = document["period"]["end"]
+    ends_with(document, rehashed(document["header"], timestamp=hex(end - 1)))
+
+
+def too_late(document: dict[str, Any]) -> None:
+    """Of the block after the first one at or after the end."""
+    document["before"] = first = document["header"]
+    number = hex(int(first["number"], 16) + 1)
+    ends_with(document, rehashed(first, number=number, parentHash=first["hash"]))
+
+
+def at_another_time(document: dict[str, Any]) -> None:
+    block = document["blocks"][1]
+    block["header"] = rehashed(block["header"], timestamp=hex(MIDNIGHT - 1))
+
+
+FORGED: dict[str, Change] = {
+    "does not follow on the header before": lambda d: d.update(
+        before=rehashed(d["before"], extraData="0x12")
+    ),
+    "hashes to": lambda d: d.update(header=rehashed(d["header"], extraData="0x12")),
+    "is not the first at or after the end of the period": too_early,
+    "is not the first at or after": too_late,
+    "a block is older than one before it": at_another_time,
+}
+
+
+def test_headers_that_are_made_up_are_found_out(database_url: str) -> None:
+    async def main() -> None:
+        async with scene(database_url) as here:
+            await granted(here, SHAPES["takes"])
+            text = await evidence(here, held(), 1)
+            for reason, forges in FORGED.items():
+                document = json.loads(text)
+                forges(document)
+                assert reason in (check(json.dumps(document)).broken or ""), reason
+
+    asyncio.run(main())
+
+
+def test_what_somebody_sends_to_himself_is_no_change(database_url: str) -> None:
+    """Its log, in the file, is refused, whichever change it is said to be."""
+
+    async def main() -> None:
+        async with scene(database_url) as here:
+            shape = SHAPES["transfers"]
+            await granted(here, shape)
+            text = await evidence(here, shape.source, 1)
+            block = here.chain.block(1)
+            header = prove_header(block.header_json, 1)
+            encoded = encoded_receipts(block.receipts_json, header)
+            path = [f"0x{node.hex()}" for node in ordered_proof(encoded, 1)]
+            for role in ("adds", "takes"):
+                document = json.loads(text)
+                document["blocks"][0]["receipts"].append({"index": 1, "path": path})
+                document["changes"].insert(
+                    1,
+                    document["changes"][0] | {"receipt": 1, "role": role, "amount": str(TOKEN)},
+                )
+                assert "says [] of the stake" in (check(json.dumps(document)).broken or "")
 
     asyncio.run(main())
 

@@ -1,5 +1,6 @@
 """What a file is checked by gives what the books' own formula gives, and the definition."""
 
+from dataclasses import replace
 from random import Random
 
 import psycopg
@@ -40,6 +41,14 @@ def terms_of(rng: Random) -> StakeTerms:
     rates = tuple((each, rng.choice((0, 1, rng.randrange(10**9)))) for each in since)
     hold = rng.choice((0, 0, 1, 3_600, 2 * DAY, 20 * DAY))
     return StakeTerms(rng.choice((1, 7, 10**18 * DAY)), rates, DAY, hold)
+
+
+def many_parts_of(rng: Random) -> list[Change]:
+    """More parts at a time, of which none earns yet, than are kept apart."""
+    count = rng.randrange(MATURING_MAX, 2 * MATURING_MAX)
+    changes = [Change(DAY + 60 * each, rng.randrange(1, 10**18)) for each in range(count)]
+    taken = rng.randrange(1, sum(each.amount for each in changes[-3:]))
+    return [*changes, Change(3 * DAY, -taken), Change(3 * DAY + 1, rng.randrange(1, 10**18))]
 
 
 def history_of(rng: Random, most: int, *, overdrawn: bool) -> list[Change]:
@@ -88,6 +97,17 @@ def test_any_stake_has_earned_what_the_books_say(
             last = changes[-1].time if changes else DAY
             moments = [rng.randrange(1, last + 30 * DAY), last + 1, last, last + terms.hold_seconds]
             for until in moments:
+                found = earned_until(changes, terms, until)
+                assert found == in_the_books(books, changes, terms, until), (terms, changes, until)
+
+
+def test_a_stake_in_very_many_parts_has_earned_what_the_books_say(database_url: str) -> None:
+    rng = Random(5)
+    with psycopg.connect(database_url) as books:
+        books.execute(_FOLDED)
+        for _ in range(HISTORIES // 5):
+            terms, changes = replace(terms_of(rng), hold_seconds=20 * DAY), many_parts_of(rng)
+            for until in (21 * DAY + rng.randrange(DAY), 23 * DAY, 24 * DAY):
                 found = earned_until(changes, terms, until)
                 assert found == in_the_books(books, changes, terms, until), (terms, changes, until)
 

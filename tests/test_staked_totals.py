@@ -246,11 +246,11 @@ def test_wallets_are_asked_for_in_rounds_and_what_differs_in_every_turn(
             change(here, three, 7)
             await here.turn()
             assert await here.alarms() == []
-            for _ in range(4):
+            for _ in range(5):
                 await here.turn()
             assert asked == [
                 *([one, two], [three], [one, two], [three]),
-                *([three, one], [three, two], [three]),
+                *([three, one], [three, two], [three], [three, one]),
             ]
             # Whoever differs is asked for though the books have no stake of his any more.
             stranger = bytes(20)
