@@ -24,7 +24,7 @@ from api.decoding import decode_body, decode_query
 from api.endpoints import ENDPOINTS
 from api.idempotency import parse_idempotency_key
 from api.openapi import openapi_endpoint
-from api.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
+from api.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from api.problems import problem_type
 from api.refusals import (
     BodyTooLarge,

@@ -10,6 +10,7 @@ from api import wire
 from api.metrics import Metrics
 from api.refusals import Cause
 from ledger.reading import ApiKeyRow, Reading
+from ledger.reserving import Reserving
 from ledger.spending import Spending
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -21,6 +22,7 @@ class Parts:
     """What endpoints work with."""
 
     spending: Spending
+    reserving: Reserving
     reading: Reading
     metrics: Metrics
 
@@ -32,6 +34,11 @@ class Answer:
     status: int
     body: msgspec.Struct
     headers: tuple[tuple[str, str], ...] = ()
+
+
+def marked(headers: tuple[tuple[str, str], ...], *, replayed: bool) -> tuple[tuple[str, str], ...]:
+    """Return the headers of an answer, which say so if it was given before."""
+    return (*headers, ("Idempotent-Replayed", "true")) if replayed else headers
 
 
 @dataclass(frozen=True, slots=True)

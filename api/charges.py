@@ -3,30 +3,19 @@
 import time
 
 from api import wire
-from api.calls import Answer, Call, Parts
-from api.refusals import Invalid, NotPriced, Refused
-from api.shortfall import Shortfall
+from api.asked import account_named, credits_asked, movement_named
+from api.calls import Answer, Call, Parts, marked
+from api.priced import why_not
+from api.refusals import Invalid, Refused
 from ledger import outcomes
-from ledger.credits import format_credits, parse_credits
-from ledger.ids import (
-    AccountRef,
-    MovementRef,
-    format_account,
-    format_movement,
-    parse_account,
-    parse_movement,
-)
-
-KNOWN_OPERATIONS_MAX = 20  # enough to spot a typing mistake; GET /v1/operations has them all
+from ledger.credits import format_credits
+from ledger.ids import MovementRef, format_account, format_movement
 
 
 async def charge(parts: Parts, call: Call[wire.ChargeRequest, wire.NoQuery]) -> Answer:
     """Take an operation's price from an account, once per key."""
     asked = call.body
-    try:
-        account = parse_account(asked.account)
-    except ValueError as error:
-        raise Refused(Invalid("account", str(error))) from error
+    account = account_named(asked.account)
     began = time.perf_counter()
     outcome = await parts.spending.charge(
         app_id=call.api_key.app_id,
@@ -40,12 +29,8 @@ async def charge(parts: Parts, call: Call[wire.ChargeRequest, wire.NoQuery]) -> 
     match outcome:
         case outcomes.Charged(made, replayed):
             return _charged(made, replayed=replayed)
-        case outcomes.Insufficient():
-            raise Refused(await _shortfall(parts, account, asked, outcome))
-        case outcomes.UnknownOperation():
-            raise Refused(await _not_priced(parts, asked.operation))
         case _:
-            raise Refused(outcome)
+            raise Refused(await why_not(parts, account, asked, outcome))
 
 
 async def refund(parts: Parts, call: Call[wire.RefundRequest, wire.NoQuery]) -> Answer:
@@ -108,7 +93,7 @@ def _charged(made: outcomes.Charge, *, replayed: bool) -> Answer:
             available,
             made.at,
         ),
-        _marked(headers, replayed=replayed),
+        marked(headers, replayed=replayed),
     )
 
 
@@ -124,41 +109,18 @@ def _refunded(made: outcomes.Refund, *, replayed: bool) -> Answer:
             available,
             made.at,
         ),
-        _marked((("Credits-Balance", available),), replayed=replayed),
+        marked((("Credits-Balance", available),), replayed=replayed),
     )
 
 
-def _marked(headers: tuple[tuple[str, str], ...], *, replayed: bool) -> tuple[tuple[str, str], ...]:
-    return (*headers, ("Idempotent-Replayed", "true")) if replayed else headers
-
-
-async def _shortfall(
-    parts: Parts, account: AccountRef, asked: wire.ChargeRequest, outcome: outcomes.Insufficient
-) -> Shortfall:
-    balance = await parts.reading.balance(account)
-    pending = 0 if balance is None else balance.pending
-    return Shortfall(asked.account, asked.operation, asked.units, outcome, pending)
-
-
-async def _not_priced(parts: Parts, operation: str) -> NotPriced:
-    known = await parts.reading.operations()
-    return NotPriced(operation, tuple(row.operation for row in known[:KNOWN_OPERATIONS_MAX]))
-
-
 def _charge_named(text: str) -> MovementRef:
-    try:
-        return parse_movement("chg", text)
-    except ValueError as error:
-        raise Refused(outcomes.NoSuchCharge()) from error
+    return movement_named("chg", text, outcomes.NoSuchCharge())
 
 
 def _amount(text: str | None) -> int | None:
     if text is None:
         return None
-    try:
-        amount = parse_credits(text)
-    except ValueError as error:
-        raise Refused(Invalid("amount", str(error))) from error
+    amount = credits_asked("amount", text)
     if amount == 0:
         raise Refused(Invalid("amount", "nothing is given back: leave it out to give back all"))
     return amount

@@ -11,7 +11,8 @@ from typing import Final
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.problems import MEDIA_TYPE, problem_type
+from api.problem_type import MEDIA_TYPE
+from api.problems import problem_type
 from api.refusals import BodyTimedOut, Cause, HeadMalformed, HeadTooLarge, TooManyRequests
 
 HEAD_BYTES_MAX: Final = 16_384  # request line and headers; what we ask for takes less than 1 KiB

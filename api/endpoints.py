@@ -6,7 +6,16 @@ The routes, the checks before an endpoint runs and the OpenAPI document are all 
 from collections.abc import Mapping
 from typing import Final
 
-from api import accounts, charges, operations, pages, refusals, status, wire
+from api import (
+    accounts,
+    charges,
+    operations,
+    pages,
+    refusals,
+    reservations,
+    status,
+    wire,
+)
 from api.calls import AnyEndpoint, Document, Endpoint, OpenEndpoint, Parts
 from api.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from api.problems import BY_CODE
@@ -69,6 +78,78 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         headers=("Credits-Balance", "Idempotent-Replayed"),
         refusals=(outcomes.NoSuchCharge, outcomes.KeyReused, outcomes.MoreThanTaken),
         run=charges.refund,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/reservations",
+        name="reserve",
+        summary="Hold an operation's price for work that is still to be done, once per key",
+        scopes=("charge:write",),
+        body=wire.ReservationRequest,
+        query=wire.NoQuery,
+        answers={201: wire.Reservation},
+        headers=("Credits-Balance", "Credits-Held", "Idempotent-Replayed"),
+        refusals=(
+            Shortfall,
+            outcomes.OverBudget,
+            outcomes.Frozen,
+            outcomes.NoSuchAccount,
+            outcomes.PriceChanged,
+            outcomes.KeyReused,
+            refusals.NotPriced,
+            outcomes.TooExpensive,
+            outcomes.DurationRefused,
+        ),
+        run=reservations.reserve,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/reservations/{reservation}/settle",
+        name="settle",
+        summary="Take what the work cost of what is held, and give back the rest",
+        scopes=("charge:write",),
+        body=wire.SettleRequest,
+        query=wire.NoQuery,
+        answers={200: wire.ReservationEnd},
+        headers=("Credits-Balance", "Credits-Held", "Idempotent-Replayed"),
+        refusals=(
+            outcomes.NotCoveredBeyond,
+            outcomes.NoSuchReservation,
+            outcomes.AlreadyEnded,
+            outcomes.KeyReused,
+            outcomes.OverBound,
+            outcomes.TooExpensive,
+        ),
+        run=reservations.settle,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/reservations/{reservation}/release",
+        name="release",
+        summary="Give back all that is held",
+        scopes=("charge:write",),
+        body=wire.ReleaseRequest,
+        query=wire.NoQuery,
+        answers={200: wire.ReservationEnd},
+        headers=("Credits-Balance", "Credits-Held", "Idempotent-Replayed"),
+        refusals=(outcomes.NoSuchReservation, outcomes.AlreadyEnded, outcomes.KeyReused),
+        run=reservations.release,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/reservations/{reservation}/extend",
+        name="extend",
+        summary="Let an open reservation last longer",
+        scopes=("charge:write",),
+        body=wire.ExtendRequest,
+        query=wire.NoQuery,
+        answers={200: wire.Extension},
+        refusals=(
+            outcomes.NoSuchReservation,
+            outcomes.AlreadyEnded,
+            outcomes.DurationRefused,
+        ),
+        run=reservations.extend,
     ),
     Endpoint(
         method="POST",

@@ -9,8 +9,9 @@ import msgspec
 from api import refusals
 from api.calls import AnyEndpoint, Document, Endpoint, OpenEndpoint, Parts
 from api.idempotency import KEY_LENGTH_MAX
-from api.problems import BY_CAUSE, ProblemType
-from api.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
+from api.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
+from api.problem_type import ProblemType
+from api.problems import BY_CAUSE
 from ledger.errors import LedgerBusy, LedgerUnavailable
 
 REF_TEMPLATE: Final = "#/components/schemas/{name}"
@@ -25,6 +26,7 @@ _DESCRIPTION: Final = (
 _CREDITS: Final = {"type": "string", "examples": ["12.5"]}
 _HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     "Credits-Balance": {"description": "Credits available afterwards.", "schema": _CREDITS},
+    "Credits-Held": {"description": "Credits held afterwards.", "schema": _CREDITS},
     "Credits-Cost": {"description": "Credits the charge costs.", "schema": _CREDITS},
     "Idempotent-Replayed": {
         "description": "Present on the answer to a request made earlier under the same key.",

@@ -2,7 +2,7 @@
 
 import html
 
-from api.problems import ProblemType
+from api.problem_type import ProblemType
 
 
 def problem_page(row: ProblemType) -> str:

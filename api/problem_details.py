@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from api.wire import AccountName, Credits
+from api.wire import AccountName, ChargeName, Credits
 
 
 class Problem(Struct, frozen=True):
@@ -65,6 +65,34 @@ class OverBudget(Problem, frozen=True):
     price_version: int
     required: Credits
     left: Credits
+
+
+class ReservationEnded(Problem, frozen=True):
+    """The end that the reservation had come to."""
+
+    how: Literal["settled", "released", "expired"]
+    taken: Credits
+    charge: ChargeName | None
+
+
+class OverBound(Problem, frozen=True):
+    """The most that a settlement of the reservation may take."""
+
+    most: Credits
+
+
+class NotCovered(Problem, frozen=True):
+    """What the work cost more than is held, and what there is to pay it with."""
+
+    extra: Credits
+    available: Credits
+    debt: Credits
+
+
+class DurationRefused(Problem, frozen=True):
+    """How many seconds a reservation lasts at most."""
+
+    longest: int
 
 
 class PriceChanged(Problem, frozen=True):

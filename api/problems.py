@@ -5,68 +5,21 @@ is the path of a page that explains it and never changes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
-
-import msgspec
 
 from api import problem_details as details
 from api import refusals
+from api.problem_type import Headers, ProblemType
 from api.shortfall import Shortfall
 from ledger import errors, outcomes
 from ledger.credits import format_credits
+from ledger.ids import format_movement
 
 # A full queue empties within a second once Postgres answers; a restart of it takes a few.
 BUSY_RETRY_SECONDS: Final = 1
 UNAVAILABLE_RETRY_SECONDS: Final = 5
 
-Headers = tuple[tuple[str, str], ...]
-MEDIA_TYPE: Final = "application/problem+json"
 _NO_STORE: Final = ("Cache-Control", "no-store")
-
-
-def _no_members(_cause: object) -> dict[str, object]:
-    return {}
-
-
-def _no_headers(_cause: object) -> Headers:
-    return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProblemType:
-    """One row of the table: a type of problem and the cause it stands for.
-
-    `detail` is a sentence or makes one of the cause; `members` and `headers` are what the problem
-    carries beside the members of RFC 9457.
-    """
-
-    cause: type
-    code: str
-    status: int
-    title: str
-    detail: str | Callable[[Any], str]
-    shape: type[details.Problem] = details.Problem
-    members: Callable[[Any], dict[str, object]] = _no_members
-    headers: Callable[[Any], Headers] = _no_headers
-
-    @property
-    def path(self) -> str:
-        """The problem's type, a reference to its page."""
-        return f"/problems/{self.code}"
-
-    def render(self, cause: refusals.Cause, request_id: str) -> tuple[bytes, Headers]:
-        """Return the problem's body as JSON, and its headers."""
-        detail = self.detail if isinstance(self.detail, str) else self.detail(cause)
-        body = self.shape(
-            type=self.path,
-            title=self.title,
-            status=self.status,
-            detail=detail,
-            request_id=request_id,
-            **self.members(cause),
-        )
-        return msgspec.json.encode(body), self.headers(cause)
 
 
 def _retry_after(seconds: int) -> Callable[[Any], Headers]:
@@ -155,6 +108,24 @@ TYPES: Final = (
         headers=lambda cause: (_NO_STORE, ("Credits-Cost", format_credits(cause.required))),
     ),
     ProblemType(
+        cause=outcomes.NotCoveredBeyond,
+        code="reservation-exceeded",
+        status=402,
+        title="Reservation exceeded",
+        detail=lambda cause: (
+            f"The work cost {format_credits(cause.extra)} credits more than is held, and"
+            f" {format_credits(cause.available)} are available: settle for less, or earn more and"
+            " settle again. The reservation is still open."
+        ),
+        shape=details.NotCovered,
+        members=lambda cause: {
+            "extra": format_credits(cause.extra),
+            "available": format_credits(cause.available),
+            "debt": format_credits(cause.debt),
+        },
+        headers=lambda cause: (_NO_STORE, ("Credits-Balance", format_credits(cause.available))),
+    ),
+    ProblemType(
         cause=refusals.ScopeMissing,
         code="missing-scope",
         status=403,
@@ -197,6 +168,14 @@ TYPES: Final = (
         " `id` that POST /v1/charges answered to your app.",
     ),
     ProblemType(
+        cause=outcomes.NoSuchReservation,
+        code="no-such-reservation",
+        status=404,
+        title="No such reservation",
+        detail="There is no reservation of this name that your app made: take the `id` that"
+        " POST /v1/reservations answered to it.",
+    ),
+    ProblemType(
         cause=refusals.MethodNotAllowed,
         code="method-not-allowed",
         status=405,
@@ -223,6 +202,23 @@ TYPES: Final = (
         ),
         shape=details.PriceChanged,
         members=lambda cause: {"price_version": cause.in_force},
+    ),
+    ProblemType(
+        cause=outcomes.AlreadyEnded,
+        code="reservation-ended",
+        status=409,
+        title="Reservation ended",
+        detail=lambda cause: (
+            f"The reservation is {cause.ending.how} already, and"
+            f" {format_credits(cause.ending.taken)} credits of it were taken: refund that charge"
+            " if it should not have been, or charge what is missing."
+        ),
+        shape=details.ReservationEnded,
+        members=lambda cause: {
+            "how": cause.ending.how,
+            "taken": format_credits(cause.ending.taken),
+            "charge": format_movement("chg", cause.ending.movement) if cause.ending.taken else None,
+        },
     ),
     ProblemType(
         cause=refusals.BodyTooLarge,
@@ -278,6 +274,30 @@ TYPES: Final = (
         ),
         shape=details.MoreThanTaken,
         members=lambda cause: {"refundable": format_credits(cause.refundable)},
+    ),
+    ProblemType(
+        cause=outcomes.OverBound,
+        code="over-bound",
+        status=422,
+        title="Over bound",
+        detail=lambda cause: (
+            f"A settlement of this reservation takes from 0 to {format_credits(cause.most)}"
+            " credits: reserve more, or allow for more by over_max, where work may cost more."
+        ),
+        shape=details.OverBound,
+        members=lambda cause: {"most": format_credits(cause.most)},
+    ),
+    ProblemType(
+        cause=outcomes.DurationRefused,
+        code="duration-refused",
+        status=422,
+        title="Duration refused",
+        detail=lambda cause: (
+            f"A reservation lasts at most {int(cause.longest.total_seconds())} seconds from now:"
+            " ask for less, and extend it while the work goes on."
+        ),
+        shape=details.DurationRefused,
+        members=lambda cause: {"longest": int(cause.longest.total_seconds())},
     ),
     ProblemType(
         cause=refusals.HeadMalformed,

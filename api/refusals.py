@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from api.shortfall import Shortfall
 from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
 from ledger.outcomes import (
+    AlreadyEnded,
+    DurationRefused,
     Frozen,
     KeyReused,
     MoreThanTaken,
     NoSuchAccount,
     NoSuchCharge,
+    NoSuchReservation,
+    NotCoveredBeyond,
+    OverBound,
     OverBudget,
     PriceChanged,
     TooExpensive,
@@ -135,6 +140,11 @@ Cause = (
     | TooExpensive
     | NoSuchAccount
     | NoSuchCharge
+    | NoSuchReservation
+    | AlreadyEnded
+    | OverBound
+    | NotCoveredBeyond
+    | DurationRefused
     | MoreThanTaken
     | Frozen
     | NotFound

@@ -14,6 +14,7 @@ from api.calls import Parts
 from api.connections import BoundedConnection
 from api.metrics import Metrics
 from ledger.reading import Reading
+from ledger.reserving import Reserving
 from ledger.spending import LANES, QUEUE_MAX, Spending
 
 # Longer than the 60 s after which common proxies give an idle connection up: they close, not we.
@@ -41,7 +42,8 @@ async def listening(
         async with (
             Reading.open(database_url) as reading,
             Spending.open(database_url, lanes=lanes, queue_max=queue_max) as spending,
-            _serving(Api(Parts(spending, reading, Metrics())), listener),
+            Reserving.open(database_url) as reserving,
+            _serving(Api(Parts(spending, reserving, reading, Metrics())), listener),
         ):
             yield _url(listener)
 

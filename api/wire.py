@@ -14,12 +14,14 @@ UNITS_MAX: Final = 1_000_000_000  # far above a request's tokens, far below wher
 PAGE_ROWS_MAX: Final = 200  # a page stays under 100 KiB
 PAGE_ROWS_DEFAULT: Final = 50
 CHAIN_ID_MAX: Final = 9_223_372_036_854_775_771  # EIP-2294's bound
+RESERVATION_SECONDS_MAX: Final = 30 * 86_400  # as the books have it
 PRICE_VERSION_MAX: Final = 2**31 - 1  # the books number versions with 32 bits
 
 # The look-ahead refuses a last newline, which Python's `$` would let pass.
 OPERATION_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$(?!\n)"
 _LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f]+$(?!\n)"
 
+CreditsAsked = Annotated[str, Meta(max_length=40, examples=["0.5"])]
 Credits = Annotated[
     str,
     Meta(
@@ -31,6 +33,7 @@ Credits = Annotated[
 BaseUnits = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]*)$")]
 AccountName = Annotated[str, Meta(pattern=r"^acct_", max_length=64)]
 ChargeName = Annotated[str, Meta(pattern=r"^chg_", max_length=64)]
+ReservationName = Annotated[str, Meta(pattern=r"^rsv_", max_length=64)]
 RefundName = Annotated[str, Meta(pattern=r"^rfd_", max_length=64)]
 OperationName = Annotated[
     str, Meta(pattern=OPERATION_PATTERN, max_length=100, examples=["chat.completion"])
@@ -79,6 +82,40 @@ class ChargeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     operation: OperationName
     units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
     price_version: Annotated[int, Meta(ge=1, le=PRICE_VERSION_MAX)] | None = None
+
+
+class ReservationRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Hold the price of up to `units` of an operation, until it is settled or `expires_in` is over.
+
+    If nobody settles it, `minimum` credits are taken of what is held and the rest is given back. A
+    settlement may take up to `over_max` credits more than is held.
+    """
+
+    account: Annotated[str, Meta(max_length=64)]
+    operation: OperationName
+    expires_in: Annotated[
+        int, Meta(ge=1, le=RESERVATION_SECONDS_MAX, description="Seconds.", examples=[600])
+    ]
+    units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
+    minimum: CreditsAsked = "0"
+    over_max: CreditsAsked = "0"
+    price_version: Annotated[int, Meta(ge=1, le=PRICE_VERSION_MAX)] | None = None
+
+
+class SettleRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the work cost: nothing, or up to what is held and `over_max`."""
+
+    amount: CreditsAsked
+
+
+class ReleaseRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """All that is held is given back."""
+
+
+class ExtendRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long an open reservation is to last; it never ends sooner than it would have."""
+
+    until: Utc
 
 
 class RefundRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,6 +169,40 @@ class ChargeRecord(Charge, frozen=True):
     """A charge and what of it was given back since."""
 
     refunded: Credits
+
+
+class Reservation(Struct, frozen=True):
+    """What is held. `available` and `held` are the balance right after."""
+
+    id: ReservationName
+    account: AccountName
+    operation: OperationName
+    units: int
+    price_version: int
+    amount: Credits
+    available: Credits
+    held: Credits
+    expires_at: Utc
+    at: Utc
+
+
+class ReservationEnd(Struct, frozen=True):
+    """How a reservation ended. What was `taken` is a charge, and refunded as one."""
+
+    reservation: ReservationName
+    charge: ChargeName | None
+    how: Literal["settled", "released", "expired"]
+    taken: Credits
+    available: Credits
+    held: Credits
+    at: Utc
+
+
+class Extension(Struct, frozen=True):
+    """Until when a reservation lasts now."""
+
+    reservation: ReservationName
+    expires_at: Utc
 
 
 class Refund(Struct, frozen=True):

@@ -21,6 +21,7 @@ from api.prices import parse_prices
 from api.serve import listening
 from ledger.operating import Operating
 from ledger.reading import Reading
+from ledger.reserving import Reserving
 from ledger.spending import Spending
 
 WALLET = bytes(range(20))
@@ -135,9 +136,10 @@ def test_a_charge_whose_answer_was_lost_is_taken_once_and_told(database_url: str
         api_key = await enter(database_url)
         async with (
             Spending.open(database_url) as spending,
+            Reserving.open(database_url) as reserving,
             Reading.open(database_url) as reading,
         ):
-            line = Line(Api(Parts(spending, reading, Metrics())))
+            line = Line(Api(Parts(spending, reserving, reading, Metrics())))
             async with served(line) as creditd, customer_of(creditd.url, api_key) as customer:
                 line.faults.append(lost_after)
                 told = await customer.get("/status/200", "k")

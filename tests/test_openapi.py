@@ -121,6 +121,7 @@ def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
         api.get(f"/v1/accounts/{account}/{what}")
         api.get(f"/v1/accounts/x/{what}")
         api.get(f"/v1/accounts/{account}/{what}", limit="x")
+    reserve(api, account)
     for path in ("/v1/operations", "/healthz", "/readyz", "/status", "/metrics", "/openapi.json"):
         api.get(path)
     api.get("/problems/not-found")
@@ -130,6 +131,19 @@ def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
     assert {status for name, status in api.seen if name == "charge"} >= {
         "201", "400", "401", "402", "403", "404", "409", "413", "415", "422"
     }  # fmt: skip
+
+
+def reserve(api: LiveApi, account: str) -> None:
+    asked = {"account": account, "operation": "report.render", "expires_in": 60}
+    for how, body in (
+        ("extend", {"until": "2020-01-01T00:00:00Z"}),
+        ("settle", {"amount": "1"}),
+        ("release", {}),
+    ):
+        name = api.post("/v1/reservations", asked).json()["id"]
+        for _ in range(2):
+            api.post(f"/v1/reservations/{name}/{how}", body)
+        api.post(f"/v1/reservations/{name}/release", {})
 
 
 def refuse_charges(api: LiveApi, account: str) -> None:

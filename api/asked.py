@@ -1,0 +1,29 @@
+"""What requests name by text: accounts, movements and credits."""
+
+from api.refusals import Cause, Invalid, Refused
+from ledger.credits import parse_credits
+from ledger.ids import AccountRef, MovementRef, parse_account, parse_movement
+
+
+def account_named(text: str) -> AccountRef:
+    """Return the account of a body's `account`. Raises Refused(Invalid)."""
+    try:
+        return parse_account(text)
+    except ValueError as error:
+        raise Refused(Invalid("account", str(error))) from error
+
+
+def movement_named(kind: str, text: str, unknown: Cause) -> MovementRef:
+    """Return the movement that a path names. Raises Refused(`unknown`): there is none such."""
+    try:
+        return parse_movement(kind, text)
+    except ValueError as error:
+        raise Refused(unknown) from error
+
+
+def credits_asked(field: str, text: str) -> int:
+    """Return the micro-credits of a body's field. Raises Refused(Invalid)."""
+    try:
+        return parse_credits(text)
+    except ValueError as error:
+        raise Refused(Invalid(field, str(error))) from error

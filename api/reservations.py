@@ -1,0 +1,118 @@
+"""Reserving credits for work whose price is not known yet; settling, releasing and extending."""
+
+from datetime import timedelta
+
+from api import wire
+from api.asked import account_named, credits_asked, movement_named
+from api.calls import Answer, Call, Parts, marked
+from api.priced import why_not
+from api.refusals import Refused
+from ledger import outcomes
+from ledger.credits import format_credits
+from ledger.ids import MovementRef, format_account, format_movement
+
+
+async def reserve(parts: Parts, call: Call[wire.ReservationRequest, wire.NoQuery]) -> Answer:
+    """Hold an operation's price of an account, once per key."""
+    asked = call.body
+    account = account_named(asked.account)
+    outcome = await parts.reserving.reserve(
+        app_id=call.api_key.app_id,
+        account=account,
+        key=call.key,
+        operation=asked.operation,
+        units=asked.units,
+        expires_in=timedelta(seconds=asked.expires_in),
+        minimum=credits_asked("minimum", asked.minimum),
+        over_max=credits_asked("over_max", asked.over_max),
+        price_version=asked.price_version,
+    )
+    match outcome:
+        case outcomes.Reserved(made, replayed):
+            return _reserved(made, replayed=replayed)
+        case _:
+            raise Refused(await why_not(parts, account, asked, outcome))
+
+
+async def settle(parts: Parts, call: Call[wire.SettleRequest, wire.NoQuery]) -> Answer:
+    """Take what the work cost and give back the rest, once."""
+    outcome = await parts.reserving.settle(
+        app_id=call.api_key.app_id,
+        reservation=_reservation_named(call.path["reservation"]),
+        key=call.key,
+        amount=credits_asked("amount", call.body.amount),
+    )
+    match outcome:
+        case outcomes.Settled(ending, replayed):
+            return _ended(ending, replayed=replayed)
+        case _:
+            raise Refused(outcome)
+
+
+async def release(parts: Parts, call: Call[wire.ReleaseRequest, wire.NoQuery]) -> Answer:
+    """Give back all that is held, once."""
+    outcome = await parts.reserving.release(
+        app_id=call.api_key.app_id,
+        reservation=_reservation_named(call.path["reservation"]),
+        key=call.key,
+    )
+    match outcome:
+        case outcomes.Released(ending, replayed):
+            return _ended(ending, replayed=replayed)
+        case _:
+            raise Refused(outcome)
+
+
+async def extend(parts: Parts, call: Call[wire.ExtendRequest, wire.NoQuery]) -> Answer:
+    """Let an open reservation last longer: as long as is asked for, whatever was asked before."""
+    reservation = _reservation_named(call.path["reservation"])
+    outcome = await parts.reserving.extend(
+        app_id=call.api_key.app_id, reservation=reservation, until=call.body.until
+    )
+    match outcome:
+        case outcomes.Extended(expires_at):
+            return Answer(200, wire.Extension(_name(reservation), expires_at))
+        case _:
+            raise Refused(outcome)
+
+
+def _reserved(made: outcomes.Reservation, *, replayed: bool) -> Answer:
+    available, held = format_credits(made.available), format_credits(made.held)
+    name = _name(made.movement)
+    body = wire.Reservation(
+        id=name,
+        account=format_account(made.movement.account),
+        operation=made.operation,
+        units=made.units,
+        price_version=made.price_version,
+        amount=format_credits(made.amount),
+        available=available,
+        held=held,
+        expires_at=made.expires_at,
+        at=made.at,
+    )
+    headers = (("Credits-Balance", available), ("Credits-Held", held))
+    return Answer(201, body, marked(headers, replayed=replayed))
+
+
+def _ended(ending: outcomes.Ending, *, replayed: bool) -> Answer:
+    available, held = format_credits(ending.available), format_credits(ending.held)
+    body = wire.ReservationEnd(
+        reservation=_name(ending.reservation),
+        charge=format_movement("chg", ending.movement) if ending.taken else None,
+        how=ending.how,
+        taken=format_credits(ending.taken),
+        available=available,
+        held=held,
+        at=ending.at,
+    )
+    headers = (("Credits-Balance", available), ("Credits-Held", held))
+    return Answer(200, body, marked(headers, replayed=replayed))
+
+
+def _name(reservation: MovementRef) -> str:
+    return format_movement("rsv", reservation)
+
+
+def _reservation_named(text: str) -> MovementRef:
+    return movement_named("rsv", text, outcomes.NoSuchReservation())

@@ -1,0 +1,179 @@
+"""Reservations over HTTP: held once, ended once, answered alike however often they are asked."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+import pytest
+from conftest import earn
+from live_api import CREDIT, LiveApi, live_api
+from test_api_charges import problem
+
+WALLET = bytes.fromhex("11" * 20)
+
+
+@pytest.fixture
+def api(database_url: str) -> Iterator[LiveApi]:
+    with live_api(database_url) as served:
+        yield served
+
+
+@pytest.fixture
+def account(api: LiveApi) -> str:
+    """An account that has earned 20 credits."""
+    earn(api.database_url, WALLET, 20 * CREDIT)
+    return api.open_wallet(WALLET)
+
+
+def reserve(
+    api: LiveApi,
+    account: str,
+    units: int = 4,
+    *,
+    key: str | None = None,
+    terms: Mapping[str, object] | None = None,
+) -> httpx2.Response:
+    """Hold 5 credits and 2 for each page."""
+    asked = {"account": account, "operation": "report.render", "units": units, "expires_in": 600}
+    return api.post("/v1/reservations", asked | dict(terms or {}), key=key)
+
+
+def end(
+    api: LiveApi, how: str, name: str, body: object = None, *, key: str | None = None
+) -> httpx2.Response:
+    return api.post(f"/v1/reservations/{name}/{how}", body or {}, key=key)
+
+
+def balance(api: LiveApi, account: str) -> tuple[str, str]:
+    shown = api.get(f"/v1/accounts/{account}/balance").json()
+    return shown["available"], shown["held"]
+
+
+def test_what_is_reserved_is_held_and_settled_for_what_it_cost(api: LiveApi, account: str) -> None:
+    response = reserve(api, account)
+    assert response.status_code == 201
+    made = response.json()
+    assert made == {
+        "id": made["id"],
+        "account": account,
+        "operation": "report.render",
+        "units": 4,
+        "price_version": 1,
+        "amount": "13",
+        "available": "7",
+        "held": "13",
+        "expires_at": made["expires_at"],
+        "at": made["at"],
+    }
+    lasts = datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["at"])
+    assert timedelta(seconds=600) <= lasts < timedelta(seconds=601)
+    assert response.headers["credits-held"] == "13"
+    assert balance(api, account) == ("7", "13")
+    ended = end(api, "settle", made["id"], {"amount": "8.5"})
+    assert ended.status_code == 200
+    assert (ended.json()["how"], ended.json()["taken"]) == ("settled", "8.5")
+    assert balance(api, account) == ("11.5", "0")
+    charge = api.get(f"/v1/charges/{ended.json()['charge']}").json()
+    assert (charge["operation"], charge["cost"]) == ("report.render", "8.5")
+
+
+def test_a_retry_of_any_step_is_answered_as_before_and_marked(api: LiveApi, account: str) -> None:
+    first, again = (reserve(api, account, key="k") for _ in range(2))
+    assert first.json() == again.json()
+    assert again.headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first.headers
+    problem(reserve(api, account, 5, key="k"), 422, "idempotency-key-reused")
+    name = first.json()["id"]
+    for settled in (end(api, "settle", name, {"amount": "3"}, key=key) for key in ("s", "s", "t")):
+        assert (settled.status_code, settled.json()["taken"]) == (200, "3")
+    assert balance(api, account) == ("17", "0")
+
+
+def test_what_is_released_is_given_back_whole(api: LiveApi, account: str) -> None:
+    name = reserve(api, account).json()["id"]
+    released = end(api, "release", name).json()
+    assert (released["how"], released["taken"], released["charge"]) == ("released", "0", None)
+    assert balance(api, account) == ("20", "0")
+    ended = problem(end(api, "settle", name, {"amount": "1"}), 409, "reservation-ended")
+    assert (ended["how"], ended["taken"], ended["charge"]) == ("released", "0", None)
+
+
+def test_more_than_is_held_is_taken_only_where_that_was_agreed(api: LiveApi, account: str) -> None:
+    plain = reserve(api, account).json()["id"]
+    bound = problem(end(api, "settle", plain, {"amount": "14"}), 422, "over-bound")
+    assert bound["most"] == "13"
+    assert end(api, "release", plain).status_code == 200
+    wide = reserve(api, account, terms={"over_max": "10"}).json()["id"]
+    exceeded = problem(end(api, "settle", wide, {"amount": "21"}), 402, "reservation-exceeded")
+    assert (exceeded["extra"], exceeded["available"]) == ("8", "7")
+    assert end(api, "settle", wide, {"amount": "20"}).json()["available"] == "0"
+
+
+def test_a_reservation_lasts_longer_when_it_is_extended_and_not_for_ever(
+    api: LiveApi, account: str
+) -> None:
+    made = reserve(api, account).json()
+    until = datetime.now(UTC) + timedelta(hours=2)
+    for _ in range(2):
+        extended = end(api, "extend", made["id"], {"until": until.isoformat()})
+        assert datetime.fromisoformat(extended.json()["expires_at"]) == until
+    sooner = {"until": (until - timedelta(hours=1)).isoformat()}
+    assert (
+        datetime.fromisoformat(end(api, "extend", made["id"], sooner).json()["expires_at"]) == until
+    )
+    too_long = {"until": (until + timedelta(days=40)).isoformat()}
+    refused = problem(end(api, "extend", made["id"], too_long), 422, "duration-refused")
+    assert refused["longest"] == 30 * 86_400
+
+
+def test_who_cannot_pay_is_told_what_is_missing_and_holds_nothing(
+    api: LiveApi, account: str
+) -> None:
+    body = problem(reserve(api, account, 100), 402, "insufficient-credits")
+    assert (body["required"], body["available"], body["missing"]) == ("205", "20", "185")
+    assert balance(api, account) == ("20", "0")
+
+
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [
+        ({"expires_in": 0}, "expires_in"),
+        ({"expires_in": 30 * 86_400 + 1}, "expires_in"),
+        ({"minimum": "-1"}, "minimum"),
+        ({"minimum": "0.0000001"}, "minimum"),
+        ({"over_max": "much"}, "over_max"),
+        ({"account": "acct_0"}, "account"),
+        ({"for": "ever"}, "for"),
+    ],
+)
+def test_a_malformed_reservation_is_refused_by_its_field(
+    api: LiveApi, account: str, terms: dict[str, object], field: str
+) -> None:
+    body = problem(reserve(api, account, terms=terms), 400, "invalid-request")
+    errors = body["errors"]
+    assert isinstance(errors, list)
+    assert errors[0]["field"] == field
+    assert balance(api, account) == ("20", "0")
+
+
+def test_another_apps_reservation_is_none(api: LiveApi, account: str) -> None:
+    name = reserve(api, account).json()["id"]
+    strangers = api.api_key(app="strangers")
+    for how, body in (
+        ("settle", {"amount": "1"}),
+        ("release", {}),
+        ("extend", {"until": "2027-01-01T00:00:00Z"}),
+    ):
+        path = f"/v1/reservations/{name}/{how}"
+        problem(api.post(path, body, api_key=strangers), 404, "no-such-reservation")
+        problem(api.post(f"/v1/reservations/rsv_nothing/{how}", body), 404, "no-such-reservation")
+    assert balance(api, account) == ("7", "13")
+
+
+def test_a_hundred_at_once_hold_no_more_than_there_is(api: LiveApi, account: str) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda n: reserve(api, account, 1, key=f"k{n}"), range(100)))
+    assert sorted({answer.status_code for answer in answers}) == [201, 402]
+    assert sum(answer.status_code == 201 for answer in answers) == 2  # of 7 credits each
+    assert balance(api, account) == ("6", "14")
