@@ -30,10 +30,13 @@ from daemon.chain.evidence import (
     Unprovable,
     Violated,
     bloom_masks,
+    header_rlp,
     prove_header,
     prove_logs,
     quantity,
 )
+from daemon.chain.hearsay import believe_header, believe_logs
+from daemon.chain.trie import keccak
 
 POOL, MINE, OTHER = b"\x01" * 20, b"\x02" * 20, b"\x03" * 20
 ANN = b"\xa1" * 20
@@ -130,7 +133,8 @@ def test_headers_of_every_fork_hash_as_the_specification_hashes_them(
             spec.append(data.draw(st.binary(**sizes)))
             shown[name] = "0x" + spec[-1].hex()  # type: ignore[attr-defined] # bytes
         else:
-            value = data.draw(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 127, 128, 256]))
+            most = 2**63 - 1 if name in ("number", "timestamp") else 2**64 - 1
+            value = data.draw(st.integers(0, most) | st.sampled_from([0, 1, 127, 128, 256]))
             spec.append(shape(value))
             shown[name] = hex(value)
     expected = bytes(keccak256(rlp.encode(kind(*spec))))
@@ -179,11 +183,22 @@ def test_two_transactions_of_one_hash_are_refused() -> None:
         prove_logs(header, block.receipts_json, masks_of([POOL]))
 
 
-def test_more_logs_than_a_block_can_have_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.chain.evidence.LOGS_PER_BLOCK_MAX", 1)
-    header, block = block_of(FakeChain(), staked(POOL, ANN, 1), staked(POOL, ANN, 2))
-    with pytest.raises(Unprovable, match="more than 1 logs"):
-        prove_logs(header, block.receipts_json, masks_of([POOL]))
+@pytest.mark.parametrize("name", ["number", "timestamp"])
+def test_a_header_of_more_than_the_books_can_hold_is_not_believed(name: str) -> None:
+    shown = {**FakeChain().mine().header_json, name: hex(2**63)}
+    shown["hash"] = "0x" + keccak(header_rlp(shown)).hex()
+    with pytest.raises(Violated, match="more than 63 bits"):
+        prove_header(shown, None)
+    with pytest.raises(Violated, match="more than 63 bits"):
+        believe_header(shown, None)
+
+
+def test_a_log_beyond_what_the_books_can_hold_is_not_believed() -> None:
+    header, block = block_of(FakeChain(), staked(POOL, ANN, 1))
+    (receipt,) = copy.deepcopy(block.receipts_json)
+    receipt["logs"][0]["logIndex"] = hex(2**31)
+    with pytest.raises(Violated, match="logIndex"):
+        believe_logs(header, [receipt], masks_of([POOL]))
 
 
 @pytest.mark.parametrize("text", ["0x0", "0x7a69", "0x00ff", "0x" + "f" * 64])
