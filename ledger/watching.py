@@ -61,6 +61,14 @@ RISE_SECONDS: Final = 0.1
 # anew takes some milliseconds, which is as long as some hundred grants.
 PLANS_KEPT_SECONDS: Final = 1.0
 
+# Any session of the database can take the lock that a leader has: who has it is to be seen.
+_HOLDER: Final = """
+select l.pid, coalesce(a.usename, '?') from pg_locks l
+  cross join hashtextextended('creditd leads chain ' || %s, 0) k
+  left join pg_stat_activity a using (pid)
+where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+  and (l.classid::bigint << 32 | l.objid::bigint) = k"""
+
 _ENTER_RULE: Final = f"select creditd.enter_rule(%s, %s, {TERM_PLACES})"
 
 # What was accepted before the books moved last is of a reorg that is over.
@@ -115,7 +123,9 @@ class Watching:
                 ),
             )
             if rows[0][0] is None:
-                raise AnotherLeader(f"another watcher leads chain {chain.chain_id}")
+                held = await session.rows(_HOLDER, (chain.chain_id,))
+                by = f" (session {held[0][0]}, {held[0][1]})" if held else ""
+                raise AnotherLeader(f"another watcher leads chain {chain.chain_id}{by}")
             yield cls(session, granting, chain.chain_id, rows[0][0])
         finally:
             await granting.close()

@@ -153,7 +153,7 @@ def test_whoever_is_not_the_leader_is_told(database_url: str) -> None:
                 anchor_hash=bytes(32),
                 anchor_time=0,
             )
-            with pytest.raises(AnotherLeader):
+            with pytest.raises(AnotherLeader, match=r"\(session [0-9]+, \w+\)"):
                 async with Watching.lead(here.database_url, chain, "second"):
                     pass
             assert here.books.standing().epoch == 1
