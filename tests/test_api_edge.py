@@ -35,7 +35,11 @@ def api(database_url: str) -> Iterator[LiveApi]:
 
 
 def path_of(endpoint: Endpoint[Any, Any]) -> str:
-    return endpoint.path.format(charge="chg_0000000000001_1", account="acct_0000000000001")
+    return endpoint.path.format(
+        charge="chg_0000000000001_1",
+        reservation="rsv_0000000000001_1",
+        account="acct_0000000000001",
+    )
 
 
 def code_of(response: httpx2.Response) -> str:
