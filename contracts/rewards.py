@@ -16,9 +16,9 @@ class Reward:
     """A block or an uncle that `wallet` (20 bytes) made, or a withdrawal to it.
 
     `identity` is 32 bytes that stay the same in whichever block it is included: the hash of a
-    block or an uncle, the index of a withdrawal. `amount` is GENERATED, or a withdrawal's gwei, of
-    which those of all of a validator's stake are the most. `position` counts those of its kind in
-    the block. `validator` is the index of the withdrawal's, None for others.
+    block or an uncle, the index of a withdrawal. `amount` is GENERATED, or a withdrawal's gwei: a
+    validator that leaves withdraws its whole stake so. `position` counts those of its kind in the
+    block. `validator` is the index of the withdrawal's, None for others.
     """
 
     kind: RewardKind

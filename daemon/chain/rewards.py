@@ -41,8 +41,8 @@ async def read_rewards(
 
     Each block is its header and the JSON it was read from. With `proven` uncles hash to what the
     header says, and withdrawals have its root; without, the node's word is taken. Raises Violated
-    where that fails or anything is malformed, Unprovable where an uncle's header is of an unknown
-    kind, Moved where a node has not got an uncle, and as `Node` does.
+    where that fails or anything is malformed, Moved where a node has not got an uncle, and as
+    `Node` does.
     """
     if not kinds:
         return {}
