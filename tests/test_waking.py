@@ -160,6 +160,24 @@ def test_a_redirection_is_not_followed(capsys: pytest.CaptureFixture[str]) -> No
     assert "it redirects" in capsys.readouterr().out
 
 
+def test_a_defect_is_told_and_hinders_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_str(HEAD)
+        await socket.receive()
+
+    def wake() -> None:
+        raise RuntimeError("a defect")
+
+    async def main() -> None:
+        async with sockets(talk) as url, waking(SecretUrl(url), wake):
+            running = {each for each in asyncio.all_tasks() if "_listen_for_good" in repr(each)}
+            ended, _ = await asyncio.wait(running, timeout=SECONDS_MAX)
+            assert len(ended) == 1
+
+    asyncio.run(main())
+    assert "listening for new blocks ended" in capsys.readouterr().out
+
+
 def test_nothing_listens_any_more_once_it_is_left() -> None:
     async def talk(socket: web.WebSocketResponse) -> None:
         await socket.receive()

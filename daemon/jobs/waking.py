@@ -37,11 +37,17 @@ class _RedirectedError(aiohttp.ClientError):
 async def waking(url: SecretUrl, wake: Callable[[], None]) -> AsyncIterator[None]:
     """Call `wake` when a node tells of a new block, at most every WAKE_SECONDS_MIN."""
     task = asyncio.create_task(_listen_for_good(url, wake))
+    task.add_done_callback(_tell_defect)
     try:
         yield
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(task, return_exceptions=True)  # told already
+
+
+def _tell_defect(ended: asyncio.Task[None]) -> None:
+    if not ended.cancelled() and ended.exception() is not None:
+        log.error("listening for new blocks ended", exc_info=ended.exception())
 
 
 async def _listen_for_good(url: SecretUrl, wake: Callable[[], None]) -> None:
