@@ -18,15 +18,14 @@ import structlog
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from api.callers import Callers, require_scope
-from api.calls import Answer, AnyEndpoint, Call, Document, Endpoint, OpenEndpoint, Parts
-from api.decoding import decode_body, decode_query
+from api.calling.calls import Answer, AnyEndpoint, Call, Document, Endpoint, OpenEndpoint, Parts
+from api.calling.decoding import decode_body, decode_query
+from api.calling.idempotency import parse_idempotency_key
 from api.endpoints import ENDPOINTS
-from api.idempotency import parse_idempotency_key
+from api.identity.callers import Callers
 from api.openapi import openapi_endpoint
-from api.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
-from api.problems import problem_type
-from api.refusals import (
+from api.problems.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
+from api.problems.refusals import (
     BodyTooLarge,
     Cause,
     MediaTypeUnsupported,
@@ -36,6 +35,7 @@ from api.refusals import (
     Stopping,
     Unforeseen,
 )
+from api.problems.table import problem_type
 from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
 
 BODY_BYTES_MAX: Final = 65_536  # the largest body anyone needs to send is under 1 KiB
@@ -168,11 +168,11 @@ class _Guarded:
 
     async def answer(self, scope: Scope, receive: Receive) -> Answer:
         endpoint = self._endpoint
-        api_key = await self._callers.identify(_headers(scope, b"authorization"))
-        require_scope(api_key, endpoint.scopes)
+        caller = await self._callers.identify(_headers(scope, b"authorization"))
+        caller.require_scope(endpoint.scopes)
         query = scope["query_string"]
         call = Call(
-            api_key=api_key,
+            caller=caller,
             path=scope["path_params"],
             query=decode_query(query, endpoint.query) if query else self._no_query,
             key=_key(scope) if endpoint.writes else "",

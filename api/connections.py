@@ -11,9 +11,9 @@ from typing import Final
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.problem_type import MEDIA_TYPE
-from api.problems import problem_type
-from api.refusals import BodyTimedOut, Cause, HeadMalformed, HeadTooLarge, TooManyRequests
+from api.problems.problem_type import MEDIA_TYPE
+from api.problems.refusals import BodyTimedOut, Cause, HeadMalformed, HeadTooLarge, TooManyRequests
+from api.problems.table import problem_type
 
 HEAD_BYTES_MAX: Final = 16_384  # request line and headers; what we ask for takes less than 1 KiB
 HEAD_SECONDS: Final = 10  # from the connection, or the head's first byte, to its end

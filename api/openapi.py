@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import msgspec
 
-from api import refusals
-from api.calls import AnyEndpoint, Document, Endpoint, OpenEndpoint, Parts
-from api.idempotency import KEY_LENGTH_MAX
-from api.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
-from api.problem_type import ProblemType
-from api.problems import BY_CAUSE
+from api.calling.calls import AnyEndpoint, Document, Endpoint, OpenEndpoint, Parts
+from api.calling.idempotency import KEY_LENGTH_MAX
+from api.problems import refusals
+from api.problems.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
+from api.problems.problem_type import ProblemType
+from api.problems.table import BY_CAUSE
 from ledger.errors import LedgerBusy, LedgerUnavailable
 
 REF_TEMPLATE: Final = "#/components/schemas/{name}"

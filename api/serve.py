@@ -10,7 +10,7 @@ from typing import Final
 import uvicorn
 
 from api.app import Api
-from api.calls import Parts
+from api.calling.calls import Parts
 from api.connections import BoundedConnection
 from api.metrics import Metrics
 from ledger.reading import Reading

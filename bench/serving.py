@@ -16,7 +16,7 @@ import psutil
 from filled_books import fill
 from measuring import Sample, compare, postgres, write
 
-from api.keys import new_api_key
+from api.identity.keys import new_api_key
 from daemon.processes.children import child
 from ledger.audit import audit
 from ledger.ids import AccountRef, format_account

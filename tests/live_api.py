@@ -16,8 +16,8 @@ from conftest import CHAIN_ID
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from api.keys import new_api_key
-from api.prices import parse_prices
+from api.identity.keys import new_api_key
+from api.pricing.price_file import parse_prices
 from api.serve import listening
 from ledger.operating import Operating
 from ledger.scopes import SCOPES

@@ -4,7 +4,7 @@ import pytest
 from conftest import CHAIN_ID, earn
 from live_api import CREDIT, LiveApi, live_api
 
-from api.addresses import format_address
+from api.calling.addresses import format_address
 
 WALLET = bytes.fromhex("5aaeb6053f3e94c9b9a09f33669435e7ef1beaed")
 

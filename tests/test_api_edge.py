@@ -16,11 +16,11 @@ from conftest import earn, run
 from live_api import CREDIT, LiveApi, live_api, waits_for_lock
 from sqlalchemy import make_url
 
-from api.calls import Endpoint
+from api.calling.calls import Endpoint
 from api.connections import BODY_SECONDS
 from api.endpoints import ENDPOINTS
-from api.keys import new_api_key
-from api.problems import TYPES
+from api.identity.keys import new_api_key
+from api.problems.table import TYPES
 
 FOR_APPS: tuple[Endpoint[Any, Any], ...] = tuple(
     endpoint for endpoint in ENDPOINTS if isinstance(endpoint, Endpoint)
@@ -115,7 +115,7 @@ def test_an_api_key_ends_when_it_expires(api: LiveApi) -> None:
 def test_a_revoked_api_key_lives_on_for_a_bounded_moment(
     api: LiveApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.callers.API_KEY_CACHE_SECONDS", 1)
+    monkeypatch.setattr("api.identity.callers.API_KEY_CACHE_SECONDS", 1)
     key = api.api_key()
     assert api.request("GET", "/v1/operations", api_key=key).status_code == 200
     revoked_at = time.monotonic()
@@ -130,7 +130,7 @@ def test_a_revoked_api_key_lives_on_for_a_bounded_moment(
 def test_the_least_used_api_key_is_forgotten_first(
     api: LiveApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.callers.API_KEYS_REMEMBERED_MAX", 1)
+    monkeypatch.setattr("api.identity.callers.API_KEYS_REMEMBERED_MAX", 1)
     first, second = api.api_key(), api.api_key()
     for _ in range(2):
         for key in (first, second):

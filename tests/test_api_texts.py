@@ -11,13 +11,15 @@ from eth_utils.address import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import wire
-from api.addresses import format_address, parse_address
-from api.cursors import format_cursor, parse_cursor
-from api.decoding import decode_body, decode_query
-from api.idempotency import parse_idempotency_key
-from api.keys import KEY_LENGTH, digest_api_key, new_api_key
-from api.refusals import Invalid, KeyMalformed, KeyMissing, Malformed, Refused
+from api.accounts.wire import AccountRequest
+from api.calling.addresses import format_address, parse_address
+from api.calling.cursors import format_cursor, parse_cursor
+from api.calling.decoding import decode_body, decode_query
+from api.calling.idempotency import parse_idempotency_key
+from api.identity.keys import KEY_LENGTH, digest_api_key, new_api_key
+from api.metering.wire import ChargeRequest
+from api.problems.refusals import Invalid, KeyMalformed, KeyMissing, Malformed, Refused
+from api.shapes import PageQuery
 
 
 def refusal_of(call: Callable[[], object]) -> object:
@@ -150,8 +152,8 @@ def test_a_cursor_of_another_list_or_out_of_range_is_refused(text: str) -> None:
 
 # Bodies and queries ------------------------------------------------------------------------------
 
-CHARGE = msgspec.json.Decoder(wire.ChargeRequest)
-ACCOUNT = msgspec.json.Decoder(wire.AccountRequest)
+CHARGE = msgspec.json.Decoder(ChargeRequest)
+ACCOUNT = msgspec.json.Decoder(AccountRequest)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,7 @@ def test_what_is_no_json_is_told_so(body: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_no_body_makes_anything_but_a_request_or_a_refusal(body: bytes) -> None:
     with contextlib.suppress(Refused):
-        assert isinstance(decode_body(CHARGE, body), wire.ChargeRequest)
+        assert isinstance(decode_body(CHARGE, body), ChargeRequest)
 
 
 def test_a_deeply_nested_body_is_refused() -> None:
@@ -245,11 +247,11 @@ def test_a_deeply_nested_body_is_refused() -> None:
     ],
 )
 def test_what_is_wrong_with_a_query_is_told_with_its_parameter(query: bytes, field: str) -> None:
-    cause = refusal_of(lambda: decode_query(query, wire.PageQuery))
+    cause = refusal_of(lambda: decode_query(query, PageQuery))
     assert isinstance(cause, Invalid)
     assert cause.field == field
 
 
 def test_a_page_has_a_size_unless_one_is_asked_for() -> None:
-    assert decode_query(b"", wire.PageQuery) == wire.PageQuery(50, None)
-    assert decode_query(b"limit=200&cursor=abc", wire.PageQuery) == wire.PageQuery(200, "abc")
+    assert decode_query(b"", PageQuery) == PageQuery(50, None)
+    assert decode_query(b"limit=200&cursor=abc", PageQuery) == PageQuery(200, "abc")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
-from api.prices import parse_prices
+from api.pricing.price_file import parse_prices
 from contracts.catalogue import EVENTS
 from daemon.configuration.config import load_config
 from daemon.processes.postgres import embedded

@@ -14,10 +14,10 @@ from shop import App
 from standin import Line, lost_after, served
 
 from api.app import Api
-from api.calls import Parts
-from api.keys import new_api_key
+from api.calling.calls import Parts
+from api.identity.keys import new_api_key
 from api.metrics import Metrics
-from api.prices import parse_prices
+from api.pricing.price_file import parse_prices
 from api.serve import listening
 from ledger.operating import Operating
 from ledger.reading import Reading

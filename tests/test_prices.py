@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.prices import MISTAKES_SHOWN_MAX, PriceMistake, PricesError, parse_prices
+from api.pricing.price_file import MISTAKES_SHOWN_MAX, PriceMistake, PricesError, parse_prices
 from ledger.credits import MICRO_MAX, format_credits
 from ledger.operating import PriceRow
 

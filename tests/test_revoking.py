@@ -11,7 +11,7 @@ from ledger.operating import Operating
 def test_a_revoked_api_key_is_refused_and_the_others_stay_good(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.callers.API_KEY_CACHE_SECONDS", 0)
+    monkeypatch.setattr("api.identity.callers.API_KEY_CACHE_SECONDS", 0)
 
     async def revoke(key_id: int) -> bool:
         async with Operating.open(database_url) as operating:

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 import uvloop
 
-from api.keys import new_api_key
+from api.identity.keys import new_api_key
 from api.serve import CannotListen, listening
 from daemon.chain.known_chains import chains_as_json, chains_as_text
 from daemon.chain.unfit import Unfit

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from api.prices import PricesError, parse_prices
+from api.pricing.price_file import PricesError, parse_prices
 from ledger.operating import PriceRow
 
 # Ten thousand operations with long names are less than half of this: more is the wrong file.

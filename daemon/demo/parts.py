@@ -12,8 +12,8 @@ from typing import Final
 
 import httpx2
 
-from api.keys import new_api_key
-from api.prices import parse_prices
+from api.identity.keys import new_api_key
+from api.pricing.price_file import parse_prices
 from daemon.chain.rpc import Node
 from daemon.demo.checks import Checks
 from daemon.demo.doors import Api, Shop

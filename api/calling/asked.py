@@ -1,6 +1,6 @@
 """What requests name by text: accounts, movements and credits."""
 
-from api.refusals import Cause, Invalid, Refused
+from api.problems.refusals import Cause, Invalid, Refused
 from ledger.credits import parse_credits
 from ledger.ids import AccountRef, MovementRef, parse_account, parse_movement
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from api.wire import AccountName, ChargeName, Credits
+from api.shapes import AccountName, ChargeName, Credits
 
 
 class Problem(Struct, frozen=True):

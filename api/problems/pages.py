@@ -2,7 +2,7 @@
 
 import html
 
-from api.problem_type import ProblemType
+from api.problems.problem_type import ProblemType
 
 
 def problem_page(row: ProblemType) -> str:

@@ -1,11 +1,12 @@
 """The operations and their prices in force."""
 
-from api import wire
-from api.calls import Answer, Call, Parts
+from api.calling.calls import Answer, Call, Parts
+from api.pricing import wire
+from api.shapes import NoBody, NoQuery
 from ledger.credits import format_credits
 
 
-async def list_operations(parts: Parts, _call: Call[wire.NoBody, wire.NoQuery]) -> Answer:
+async def list_operations(parts: Parts, _call: Call[NoBody, NoQuery]) -> Answer:
     """Return every operation that has a price."""
     rows = await parts.reading.operations()
     return Answer(

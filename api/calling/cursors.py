@@ -4,7 +4,7 @@ import base64
 import re
 from typing import Final
 
-from api.refusals import Invalid, Refused
+from api.problems.refusals import Invalid, Refused
 
 POSITION_MAX: Final = 2**63 - 1  # the books' numbers are bigints
 

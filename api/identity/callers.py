@@ -5,8 +5,9 @@ import time
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from api.keys import digest_api_key
-from api.refusals import Refused, ScopeMissing, Unauthenticated
+from api.calling.caller import Caller
+from api.identity.keys import digest_api_key
+from api.problems.refusals import Refused, Unauthenticated
 from ledger.reading import ApiKeyRow, Reading
 
 # A revoked key goes on working for at most this long; a look-up per request would double its cost.
@@ -27,8 +28,8 @@ class Callers:
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._lookups: dict[bytes, asyncio.Task[ApiKeyRow | None]] = {}
 
-    async def identify(self, authorization: list[bytes]) -> ApiKeyRow:
-        """Return the API key that the `Authorization` header's values present.
+    async def identify(self, authorization: list[bytes]) -> Caller:
+        """Return who calls by the API key that the `Authorization` header's values present.
 
         Raises Refused(Unauthenticated) if there is none or it is not good (any more),
         LedgerUnavailable if the ledger cannot say.
@@ -67,17 +68,11 @@ class Callers:
         return api_key
 
 
-def require_scope(api_key: ApiKeyRow, scopes: tuple[str, ...]) -> None:
-    """Raise Refused(ScopeMissing) if scopes are asked for and the API key has none of them."""
-    if scopes and api_key.scopes.isdisjoint(scopes):
-        raise Refused(ScopeMissing(" or ".join(scopes)))
-
-
-def _still_good(api_key: ApiKeyRow | None) -> ApiKeyRow:
+def _still_good(api_key: ApiKeyRow | None) -> Caller:
     if api_key is None:
         raise Refused(Unauthenticated("Nobody was given this API key"))
     if api_key.revoked_at is not None:
         raise Refused(Unauthenticated("This API key was revoked"))
     if api_key.expires_at is not None and api_key.expires_at.timestamp() <= time.time():
         raise Refused(Unauthenticated("This API key has expired"))
-    return api_key
+    return Caller(api_key.app_id, api_key.scopes)

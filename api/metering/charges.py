@@ -2,23 +2,24 @@
 
 import time
 
-from api import wire
-from api.asked import account_named, credits_asked, movement_named
-from api.calls import Answer, Call, Parts, marked
-from api.priced import why_not
-from api.refusals import Invalid, Refused
+from api.calling.asked import account_named, credits_asked, movement_named
+from api.calling.calls import Answer, Call, Parts, marked
+from api.metering import wire
+from api.metering.priced import why_not
+from api.problems.refusals import Invalid, Refused
+from api.shapes import NoBody, NoQuery
 from ledger import outcomes
 from ledger.credits import format_credits
 from ledger.ids import MovementRef, format_account, format_movement
 
 
-async def charge(parts: Parts, call: Call[wire.ChargeRequest, wire.NoQuery]) -> Answer:
+async def charge(parts: Parts, call: Call[wire.ChargeRequest, NoQuery]) -> Answer:
     """Take an operation's price from an account, once per key."""
     asked = call.body
     account = account_named(asked.account)
     began = time.perf_counter()
     outcome = await parts.spending.charge(
-        app_id=call.api_key.app_id,
+        app_id=call.caller.app_id,
         account=account,
         key=call.key,
         operation=asked.operation,
@@ -33,10 +34,10 @@ async def charge(parts: Parts, call: Call[wire.ChargeRequest, wire.NoQuery]) -> 
             raise Refused(await why_not(parts, account, asked, outcome))
 
 
-async def refund(parts: Parts, call: Call[wire.RefundRequest, wire.NoQuery]) -> Answer:
+async def refund(parts: Parts, call: Call[wire.RefundRequest, NoQuery]) -> Answer:
     """Give a charge back, whole or part, once per key."""
     outcome = await parts.spending.refund(
-        app_id=call.api_key.app_id,
+        app_id=call.caller.app_id,
         charge=_charge_named(call.path["charge"]),
         key=call.key,
         amount=_amount(call.body.amount),
@@ -48,10 +49,10 @@ async def refund(parts: Parts, call: Call[wire.RefundRequest, wire.NoQuery]) -> 
             raise Refused(outcome)
 
 
-async def look_up(parts: Parts, call: Call[wire.NoBody, wire.NoQuery]) -> Answer:
+async def look_up(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
     """Return a charge and what of it was given back since."""
     movement = _charge_named(call.path["charge"])
-    if not await parts.reading.reaches(call.api_key.app_id, movement.account):
+    if not await parts.reading.reaches(call.caller.app_id, movement.account):
         raise Refused(outcomes.NoSuchCharge())
     row = await parts.reading.charge(movement)
     if row is None:

@@ -14,7 +14,7 @@ import re
 import tomllib
 from typing import Final, NamedTuple
 
-from api.wire import OPERATION_PATTERN
+from api.shapes import OPERATION_PATTERN
 from ledger.credits import parse_credits
 from ledger.operating import PriceRow
 

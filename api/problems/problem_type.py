@@ -6,11 +6,12 @@ from typing import Any, Final
 
 import msgspec
 
-from api import problem_details as details
-from api.refusals import Cause
+from api.problems import details
+from api.problems.refusals import Cause
 
 Headers = tuple[tuple[str, str], ...]
 MEDIA_TYPE: Final = "application/problem+json"
+NO_STORE: Final = ("Cache-Control", "no-store")
 
 
 def _no_members(_cause: object) -> dict[str, object]:

@@ -2,28 +2,29 @@
 
 from msgspec import UNSET, UnsetType
 
-from api import wire
-from api.addresses import format_address, parse_address
-from api.callers import require_scope
-from api.calls import Answer, Call, Parts
-from api.cursors import format_cursor, parse_cursor
-from api.refusals import Invalid, Refused
+from api.accounts import wire
+from api.calling.addresses import format_address, parse_address
+from api.calling.calls import Answer, Call, Parts
+from api.calling.cursors import format_cursor, parse_cursor
+from api.calling.reached import reached_account
+from api.problems.refusals import Invalid, Refused
+from api.shapes import NoBody, NoQuery, PageQuery
 from ledger.causes import RewardOrigin
 from ledger.credits import format_credits
-from ledger.ids import AccountRef, format_account, parse_account
+from ledger.ids import format_account
 from ledger.outcomes import AccountOpened, NoSuchAccount
 from ledger.reading import EarningCursor, EarningRow, EntryRow, GrantOrigin
 
 
-async def open_account(parts: Parts, call: Call[wire.AccountRequest, wire.NoQuery]) -> Answer:
+async def open_account(parts: Parts, call: Call[wire.AccountRequest, NoQuery]) -> Answer:
     """Open the app's own account, or that of a wallet it says it has checked; or find it."""
     match call.body:
         case wire.AccountRequest(name=str(name)):
-            require_scope(call.api_key, ("accounts:write",))
-            opened = await parts.spending.open_account(app_id=call.api_key.app_id, name=name)
+            call.caller.require_scope(("accounts:write",))
+            opened = await parts.spending.open_account(app_id=call.caller.app_id, name=name)
         case wire.AccountRequest(wallet=wallet):
-            require_scope(call.api_key, ("accounts:attest",))
-            opened = await _open_wallet_account(parts, call.api_key.app_id, wallet)
+            call.caller.require_scope(("accounts:attest",))
+            opened = await _open_wallet_account(parts, call.caller.app_id, wallet)
     account = format_account(opened.account)
     return Answer(
         201 if opened.created else 200,
@@ -46,9 +47,9 @@ async def _open_wallet_account(
     )
 
 
-async def balance(parts: Parts, call: Call[wire.NoBody, wire.NoQuery]) -> Answer:
+async def balance(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
     """Return what the account has."""
-    account = await _reached(parts, call.api_key.app_id, call.path["account"])
+    account = await reached_account(parts, call.caller, call.path["account"])
     row = await parts.reading.balance(account)
     if row is None:
         raise Refused(NoSuchAccount())
@@ -70,9 +71,9 @@ async def balance(parts: Parts, call: Call[wire.NoBody, wire.NoQuery]) -> Answer
     )
 
 
-async def entries(parts: Parts, call: Call[wire.NoBody, wire.PageQuery]) -> Answer:
+async def entries(parts: Parts, call: Call[NoBody, PageQuery]) -> Answer:
     """Return a page of the account's entries, newest first."""
-    account = await _reached(parts, call.api_key.app_id, call.path["account"])
+    account = await reached_account(parts, call.caller, call.path["account"])
     cursor = call.query.cursor
     before = None if cursor is None else parse_cursor("entries", cursor)
     # One row more than asked for tells whether there is a next page.
@@ -88,9 +89,9 @@ async def entries(parts: Parts, call: Call[wire.NoBody, wire.PageQuery]) -> Answ
     )
 
 
-async def earnings(parts: Parts, call: Call[wire.NoBody, wire.PageQuery]) -> Answer:
+async def earnings(parts: Parts, call: Call[NoBody, PageQuery]) -> Answer:
     """Return a page of what the account's wallets earned, newest first."""
-    account = await _reached(parts, call.api_key.app_id, call.path["account"])
+    account = await reached_account(parts, call.caller, call.path["account"])
     cursor = call.query.cursor
     before = None if cursor is None else EarningCursor(parse_cursor("earnings", cursor))
     rows = await parts.reading.earnings(account, before=before, limit=call.query.limit + 1)
@@ -105,16 +106,6 @@ async def earnings(parts: Parts, call: Call[wire.NoBody, wire.PageQuery]) -> Ans
             format_cursor("earnings", page[-1].cursor) if more else None,
         ),
     )
-
-
-async def _reached(parts: Parts, app_id: int, name: str) -> AccountRef:
-    try:
-        account = parse_account(name)
-    except ValueError as error:
-        raise Refused(NoSuchAccount()) from error
-    if not await parts.reading.reaches(app_id, account):
-        raise Refused(NoSuchAccount())
-    return account
 
 
 def _entry(row: EntryRow) -> wire.Entry:

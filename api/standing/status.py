@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from api import wire
-from api.calls import Answer, Document, Parts
+from api.calling.calls import Answer, Document, Parts
 from api.metrics import MEDIA_TYPE
+from api.standing import wire
 from ledger.errors import LedgerError
 from ledger.reading import ChainRow
 

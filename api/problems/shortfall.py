@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from api import problem_details as details
+from api.problems import details
 from ledger.credits import format_credits
 from ledger.outcomes import Insufficient
 

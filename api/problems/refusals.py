@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from api.shortfall import Shortfall
+from api.problems.shortfall import Shortfall
 from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
 from ledger.outcomes import (
     AlreadyEnded,

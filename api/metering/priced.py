@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from api.calls import Parts
-from api.refusals import Cause, NotPriced
-from api.shortfall import Shortfall
-from api.wire import ChargeRequest, ReservationRequest
+from api.calling.calls import Parts
+from api.metering.wire import ChargeRequest, ReservationRequest
+from api.problems.refusals import Cause, NotPriced
+from api.problems.shortfall import Shortfall
 from ledger.ids import AccountRef
 from ledger.outcomes import (
     DurationRefused,

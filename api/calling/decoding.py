@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from api.refusals import Invalid, Malformed, Refused
+from api.problems.refusals import Invalid, Malformed, Refused
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 

@@ -7,7 +7,7 @@ and `abc` and `"abc"` are the same key.
 import re
 from typing import Final
 
-from api.refusals import KeyMalformed, KeyMissing, Refused
+from api.problems.refusals import KeyMalformed, KeyMissing, Refused
 
 KEY_LENGTH_MAX: Final = 255  # as long as anyone's, and short enough for an index row of the client
 

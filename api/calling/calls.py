@@ -6,10 +6,11 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from api import wire
+from api.calling.caller import Caller
 from api.metrics import Metrics
-from api.refusals import Cause
-from ledger.reading import ApiKeyRow, Reading
+from api.problems.refusals import Cause
+from api.shapes import NoBody
+from ledger.reading import Reading
 from ledger.reserving import Reserving
 from ledger.spending import Spending
 
@@ -56,7 +57,7 @@ class Call(Generic[Body, Query]):
     `key` is the idempotency key, empty for reads; `path` holds the parts of the path by name.
     """
 
-    api_key: ApiKeyRow
+    caller: Caller
     path: Mapping[str, str]
     body: Body
     query: Query
@@ -86,7 +87,7 @@ class Endpoint(Generic[Body, Query]):
     @property
     def writes(self) -> bool:
         """Whether it changes the books."""
-        return self.body is not wire.NoBody
+        return self.body is not NoBody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

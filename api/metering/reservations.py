@@ -2,22 +2,23 @@
 
 from datetime import timedelta
 
-from api import wire
-from api.asked import account_named, credits_asked, movement_named
-from api.calls import Answer, Call, Parts, marked
-from api.priced import why_not
-from api.refusals import Refused
+from api.calling.asked import account_named, credits_asked, movement_named
+from api.calling.calls import Answer, Call, Parts, marked
+from api.metering import wire
+from api.metering.priced import why_not
+from api.problems.refusals import Refused
+from api.shapes import NoQuery
 from ledger import outcomes
 from ledger.credits import format_credits
 from ledger.ids import MovementRef, format_account, format_movement
 
 
-async def reserve(parts: Parts, call: Call[wire.ReservationRequest, wire.NoQuery]) -> Answer:
+async def reserve(parts: Parts, call: Call[wire.ReservationRequest, NoQuery]) -> Answer:
     """Hold an operation's price of an account, once per key."""
     asked = call.body
     account = account_named(asked.account)
     outcome = await parts.reserving.reserve(
-        app_id=call.api_key.app_id,
+        app_id=call.caller.app_id,
         account=account,
         key=call.key,
         operation=asked.operation,
@@ -34,10 +35,10 @@ async def reserve(parts: Parts, call: Call[wire.ReservationRequest, wire.NoQuery
             raise Refused(await why_not(parts, account, asked, outcome))
 
 
-async def settle(parts: Parts, call: Call[wire.SettleRequest, wire.NoQuery]) -> Answer:
+async def settle(parts: Parts, call: Call[wire.SettleRequest, NoQuery]) -> Answer:
     """Take what the work cost and give back the rest, once."""
     outcome = await parts.reserving.settle(
-        app_id=call.api_key.app_id,
+        app_id=call.caller.app_id,
         reservation=_reservation_named(call.path["reservation"]),
         key=call.key,
         amount=credits_asked("amount", call.body.amount),
@@ -49,10 +50,10 @@ async def settle(parts: Parts, call: Call[wire.SettleRequest, wire.NoQuery]) -> 
             raise Refused(outcome)
 
 
-async def release(parts: Parts, call: Call[wire.ReleaseRequest, wire.NoQuery]) -> Answer:
+async def release(parts: Parts, call: Call[wire.ReleaseRequest, NoQuery]) -> Answer:
     """Give back all that is held, once."""
     outcome = await parts.reserving.release(
-        app_id=call.api_key.app_id,
+        app_id=call.caller.app_id,
         reservation=_reservation_named(call.path["reservation"]),
         key=call.key,
     )
@@ -63,11 +64,11 @@ async def release(parts: Parts, call: Call[wire.ReleaseRequest, wire.NoQuery]) -
             raise Refused(outcome)
 
 
-async def extend(parts: Parts, call: Call[wire.ExtendRequest, wire.NoQuery]) -> Answer:
+async def extend(parts: Parts, call: Call[wire.ExtendRequest, NoQuery]) -> Answer:
     """Let an open reservation last longer: as long as is asked for, whatever was asked before."""
     reservation = _reservation_named(call.path["reservation"])
     outcome = await parts.reserving.extend(
-        app_id=call.api_key.app_id, reservation=reservation, until=call.body.until
+        app_id=call.caller.app_id, reservation=reservation, until=call.body.until
     )
     match outcome:
         case outcomes.Extended(expires_at):

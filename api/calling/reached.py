@@ -1,0 +1,18 @@
+"""Which accounts a caller may reach."""
+
+from api.calling.caller import Caller
+from api.calling.calls import Parts
+from api.problems.refusals import Refused
+from ledger.ids import AccountRef, parse_account
+from ledger.outcomes import NoSuchAccount
+
+
+async def reached_account(parts: Parts, caller: Caller, name: str) -> AccountRef:
+    """Return the account that a path names. Raises Refused(NoSuchAccount): none, or not its own."""
+    try:
+        account = parse_account(name)
+    except ValueError as error:
+        raise Refused(NoSuchAccount()) from error
+    if not await parts.reading.reaches(caller.app_id, account):
+        raise Refused(NoSuchAccount())
+    return account

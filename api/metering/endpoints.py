@@ -1,0 +1,133 @@
+"""The endpoints by which apps charge, reserve and give back."""
+
+from typing import Final
+
+from api.calling.calls import AnyEndpoint, Endpoint
+from api.metering import charges, reservations, wire
+from api.problems import refusals
+from api.problems.shortfall import Shortfall
+from api.shapes import NoBody, NoQuery
+from ledger import outcomes
+
+# Charges stand first: routes are tried in this order, and most requests are charges.
+ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
+    Endpoint(
+        method="POST",
+        path="/v1/charges",
+        name="charge",
+        summary="Take an operation's price from an account, once per idempotency key",
+        scopes=("charge:write",),
+        body=wire.ChargeRequest,
+        query=NoQuery,
+        answers={201: wire.Charge},
+        headers=("Location", "Credits-Balance", "Credits-Cost", "Idempotent-Replayed"),
+        refusals=(
+            Shortfall,
+            outcomes.OverBudget,
+            outcomes.Frozen,
+            outcomes.NoSuchAccount,
+            outcomes.PriceChanged,
+            outcomes.KeyReused,
+            refusals.NotPriced,
+            outcomes.TooExpensive,
+        ),
+        run=charges.charge,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/charges/{charge}",
+        name="get-charge",
+        summary="Look a charge up, and what was given back of it",
+        scopes=("balance:read",),
+        body=NoBody,
+        query=NoQuery,
+        answers={200: wire.ChargeRecord},
+        refusals=(outcomes.NoSuchCharge,),
+        run=charges.look_up,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/charges/{charge}/refund",
+        name="refund",
+        summary="Give a charge back, whole or part, once per idempotency key",
+        scopes=("charge:write",),
+        body=wire.RefundRequest,
+        query=NoQuery,
+        answers={200: wire.Refund},
+        headers=("Credits-Balance", "Idempotent-Replayed"),
+        refusals=(outcomes.NoSuchCharge, outcomes.KeyReused, outcomes.MoreThanTaken),
+        run=charges.refund,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/reservations",
+        name="reserve",
+        summary="Hold an operation's price for work that is still to be done, once per key",
+        scopes=("charge:write",),
+        body=wire.ReservationRequest,
+        query=NoQuery,
+        answers={201: wire.Reservation},
+        headers=("Credits-Balance", "Credits-Held", "Idempotent-Replayed"),
+        refusals=(
+            Shortfall,
+            outcomes.OverBudget,
+            outcomes.Frozen,
+            outcomes.NoSuchAccount,
+            outcomes.PriceChanged,
+            outcomes.KeyReused,
+            refusals.NotPriced,
+            outcomes.TooExpensive,
+            outcomes.DurationRefused,
+        ),
+        run=reservations.reserve,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/reservations/{reservation}/settle",
+        name="settle",
+        summary="Take what the work cost of what is held, and give back the rest",
+        scopes=("charge:write",),
+        body=wire.SettleRequest,
+        query=NoQuery,
+        answers={200: wire.ReservationEnd},
+        headers=("Credits-Balance", "Credits-Held", "Idempotent-Replayed"),
+        refusals=(
+            outcomes.NotCoveredBeyond,
+            outcomes.NoSuchReservation,
+            outcomes.AlreadyEnded,
+            outcomes.KeyReused,
+            outcomes.OverBound,
+            outcomes.TooExpensive,
+        ),
+        run=reservations.settle,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/reservations/{reservation}/release",
+        name="release",
+        summary="Give back all that is held",
+        scopes=("charge:write",),
+        body=wire.ReleaseRequest,
+        query=NoQuery,
+        answers={200: wire.ReservationEnd},
+        headers=("Credits-Balance", "Credits-Held", "Idempotent-Replayed"),
+        refusals=(outcomes.NoSuchReservation, outcomes.AlreadyEnded, outcomes.KeyReused),
+        run=reservations.release,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/reservations/{reservation}/extend",
+        name="extend",
+        summary="Let an open reservation last longer",
+        scopes=("charge:write",),
+        body=wire.ExtendRequest,
+        query=NoQuery,
+        answers={200: wire.Extension},
+        refusals=(
+            outcomes.NoSuchReservation,
+            outcomes.AlreadyEnded,
+            outcomes.DurationRefused,
+        ),
+        run=reservations.extend,
+    ),
+)

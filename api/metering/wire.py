@@ -1,0 +1,135 @@
+"""What travels when an app charges, reserves and gives back."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from api.shapes import (
+    PRICE_VERSION_MAX,
+    RESERVATION_SECONDS_MAX,
+    UNITS_MAX,
+    AccountName,
+    ChargeName,
+    Credits,
+    CreditsAsked,
+    OperationName,
+    RefundName,
+    ReservationName,
+    Utc,
+)
+
+
+class ChargeRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Charge an operation's price to an account.
+
+    `price_version` asks for the charge only at that price: another one in force is a conflict.
+    """
+
+    account: Annotated[str, Meta(max_length=64)]
+    operation: OperationName
+    units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
+    price_version: Annotated[int, Meta(ge=1, le=PRICE_VERSION_MAX)] | None = None
+
+
+class RefundRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Give back `amount` credits of a charge, or all that is left of it."""
+
+    amount: Annotated[str, Meta(max_length=40, examples=["0.5"])] | None = None
+
+
+class ReservationRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Hold the price of up to `units` of an operation, until it is settled or `expires_in` is over.
+
+    If nobody settles it, `minimum` credits are taken of what is held and the rest is given back. A
+    settlement may take up to `over_max` credits more than is held.
+    """
+
+    account: Annotated[str, Meta(max_length=64)]
+    operation: OperationName
+    expires_in: Annotated[
+        int, Meta(ge=1, le=RESERVATION_SECONDS_MAX, description="Seconds.", examples=[600])
+    ]
+    units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
+    minimum: CreditsAsked = "0"
+    over_max: CreditsAsked = "0"
+    price_version: Annotated[int, Meta(ge=1, le=PRICE_VERSION_MAX)] | None = None
+
+
+class SettleRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the work cost: nothing, or up to what is held and `over_max`."""
+
+    amount: CreditsAsked
+
+
+class ReleaseRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """All that is held is given back."""
+
+
+class ExtendRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long an open reservation is to last; it never ends sooner than it would have."""
+
+    until: Utc
+
+
+class Charge(Struct, frozen=True):
+    """A charge. `available` is the balance right after it."""
+
+    id: ChargeName
+    account: AccountName
+    operation: OperationName
+    units: int
+    price_version: int
+    cost: Credits
+    available: Credits
+    at: Utc
+
+
+class ChargeRecord(Charge, frozen=True):
+    """A charge and what of it was given back since."""
+
+    refunded: Credits
+
+
+class Refund(Struct, frozen=True):
+    """A refund. `repaid` is the part that went to the account's debt instead of its balance."""
+
+    id: RefundName
+    charge: ChargeName
+    amount: Credits
+    repaid: Credits
+    available: Credits
+    at: Utc
+
+
+class Reservation(Struct, frozen=True):
+    """What is held. `available` and `held` are the balance right after."""
+
+    id: ReservationName
+    account: AccountName
+    operation: OperationName
+    units: int
+    price_version: int
+    amount: Credits
+    available: Credits
+    held: Credits
+    expires_at: Utc
+    at: Utc
+
+
+class ReservationEnd(Struct, frozen=True):
+    """How a reservation ended. What was `taken` is a charge, and refunded as one."""
+
+    reservation: ReservationName
+    charge: ChargeName | None
+    how: Literal["settled", "released", "expired"]
+    taken: Credits
+    available: Credits
+    held: Credits
+    at: Utc
+
+
+class Extension(Struct, frozen=True):
+    """Until when a reservation lasts now."""
+
+    reservation: ReservationName
+    expires_at: Utc
