@@ -170,6 +170,8 @@ class _Guarded:
         endpoint = self._endpoint
         caller = await self._callers.identify(_headers(scope, b"authorization"))
         caller.require_scope(endpoint.scopes)
+        if endpoint.for_apps:
+            caller.require_app()
         query = scope["query_string"]
         call = Call(
             caller=caller,

@@ -110,6 +110,8 @@ def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str,
     refused = [*endpoint.refusals, *_REFUSED_BY_ALL]
     if endpoint.scopes:
         refused.append(refusals.ScopeMissing)
+    if endpoint.for_apps:
+        refused.append(refusals.ForAppsOnly)
     if endpoint.writes:
         refused.extend(_REFUSED_BY_WRITES)
     operation: dict[str, Any] = {

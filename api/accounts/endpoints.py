@@ -18,6 +18,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         query=NoQuery,
         answers={201: wire.Account, 200: wire.Account},
         headers=("Location",),
+        for_apps=True,
         run=holders.open_account,
     ),
     Endpoint(

@@ -69,7 +69,8 @@ class Endpoint(Generic[Body, Query]):
     """An endpoint for apps: it needs an API key with one of `scopes` (any key if there are none).
 
     A `body` type makes it a write, which needs an idempotency key. `answers` says which shape goes
-    with which status, `refusals` what it may refuse beside what all endpoints do.
+    with which status, `refusals` what it may refuse beside what all endpoints do. Where it is
+    `for_apps`, no personal API key and no session will do.
     """
 
     method: str
@@ -82,6 +83,7 @@ class Endpoint(Generic[Body, Query]):
     answers: Mapping[int, type[msgspec.Struct]]
     headers: tuple[str, ...] = ()
     refusals: tuple[type[Cause], ...] = ()
+    for_apps: bool = False
     run: Callable[[Parts, Call[Body, Query]], Awaitable[Answer]]
 
     @property

@@ -13,6 +13,13 @@ async def reached_account(parts: Parts, caller: Caller, name: str) -> AccountRef
         account = parse_account(name)
     except ValueError as error:
         raise Refused(NoSuchAccount()) from error
-    if not await parts.reading.reaches(caller.app_id, account):
+    if not await reaches(parts, caller, account):
         raise Refused(NoSuchAccount())
     return account
+
+
+async def reaches(parts: Parts, caller: Caller, account: AccountRef) -> bool:
+    """Return whether the caller may reach an account: a person its own, an app what it opened."""
+    if caller.account is not None:
+        return account == caller.account
+    return await parts.reading.reaches(caller.app_id, account)

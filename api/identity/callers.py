@@ -75,4 +75,4 @@ def _still_good(api_key: ApiKeyRow | None) -> Caller:
         raise Refused(Unauthenticated("This API key was revoked"))
     if api_key.expires_at is not None and api_key.expires_at.timestamp() <= time.time():
         raise Refused(Unauthenticated("This API key has expired"))
-    return Caller(api_key.app_id, api_key.scopes)
+    return Caller(app_id=api_key.app_id, scopes=api_key.scopes, api_key_id=api_key.key_id)

@@ -4,6 +4,7 @@ import time
 
 from api.calling.asked import account_named, credits_asked, movement_named
 from api.calling.calls import Answer, Call, Parts, marked
+from api.calling.reached import reaches
 from api.metering import wire
 from api.metering.priced import why_not
 from api.problems.refusals import Invalid, Refused
@@ -17,6 +18,8 @@ async def charge(parts: Parts, call: Call[wire.ChargeRequest, NoQuery]) -> Answe
     """Take an operation's price from an account, once per key."""
     asked = call.body
     account = account_named(asked.account)
+    call.caller.require_account(account, outcomes.NoSuchAccount())
+    call.caller.require_operation(asked.operation)
     began = time.perf_counter()
     outcome = await parts.spending.charge(
         app_id=call.caller.app_id,
@@ -52,7 +55,7 @@ async def refund(parts: Parts, call: Call[wire.RefundRequest, NoQuery]) -> Answe
 async def look_up(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
     """Return a charge and what of it was given back since."""
     movement = _charge_named(call.path["charge"])
-    if not await parts.reading.reaches(call.caller.app_id, movement.account):
+    if not await reaches(parts, call.caller, movement.account):
         raise Refused(outcomes.NoSuchCharge())
     row = await parts.reading.charge(movement)
     if row is None:

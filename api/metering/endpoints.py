@@ -29,6 +29,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
             outcomes.PriceChanged,
             outcomes.KeyReused,
             refusals.NotPriced,
+            refusals.OperationNotAllowed,
             outcomes.TooExpensive,
         ),
         run=charges.charge,
@@ -56,6 +57,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         answers={200: wire.Refund},
         headers=("Credits-Balance", "Idempotent-Replayed"),
         refusals=(outcomes.NoSuchCharge, outcomes.KeyReused, outcomes.MoreThanTaken),
+        for_apps=True,
         run=charges.refund,
     ),
     Endpoint(
@@ -76,9 +78,11 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
             outcomes.PriceChanged,
             outcomes.KeyReused,
             refusals.NotPriced,
+            refusals.OperationNotAllowed,
             outcomes.TooExpensive,
             outcomes.DurationRefused,
         ),
+        for_apps=True,
         run=reservations.reserve,
     ),
     Endpoint(
@@ -99,6 +103,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
             outcomes.OverBound,
             outcomes.TooExpensive,
         ),
+        for_apps=True,
         run=reservations.settle,
     ),
     Endpoint(
@@ -112,6 +117,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         answers={200: wire.ReservationEnd},
         headers=("Credits-Balance", "Credits-Held", "Idempotent-Replayed"),
         refusals=(outcomes.NoSuchReservation, outcomes.AlreadyEnded, outcomes.KeyReused),
+        for_apps=True,
         run=reservations.release,
     ),
     Endpoint(
@@ -128,6 +134,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
             outcomes.AlreadyEnded,
             outcomes.DurationRefused,
         ),
+        for_apps=True,
         run=reservations.extend,
     ),
 )

@@ -17,6 +17,7 @@ async def reserve(parts: Parts, call: Call[wire.ReservationRequest, NoQuery]) ->
     """Hold an operation's price of an account, once per key."""
     asked = call.body
     account = account_named(asked.account)
+    call.caller.require_operation(asked.operation)
     outcome = await parts.reserving.reserve(
         app_id=call.caller.app_id,
         account=account,

@@ -26,4 +26,22 @@ TYPES: Final = (
         shape=details.MissingScope,
         members=lambda cause: {"scope": cause.scope},
     ),
+    ProblemType(
+        cause=refusals.ForAppsOnly,
+        code="for-apps-only",
+        status=403,
+        title="For apps only",
+        detail="This is for apps, and a personal API key or a session acts for one account alone:"
+        " use the API key of an app.",
+    ),
+    ProblemType(
+        cause=refusals.OperationNotAllowed,
+        code="operation-not-allowed",
+        status=403,
+        title="Operation not allowed",
+        detail=lambda cause: (
+            f"This API key is not for {cause.operation}: use one that is, or one for all"
+            " operations."
+        ),
+    ),
 )

@@ -63,6 +63,18 @@ class ScopeMissing:
 
 
 @dataclass(frozen=True, slots=True)
+class ForAppsOnly:
+    """This is for apps: people could give themselves back what they paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationNotAllowed:
+    """The API key is for other operations."""
+
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotPriced:
     """No price is in force for the operation.
 
@@ -133,6 +145,8 @@ Cause = (
     | KeyReused
     | Unauthenticated
     | ScopeMissing
+    | ForAppsOnly
+    | OperationNotAllowed
     | Shortfall
     | OverBudget
     | NotPriced
