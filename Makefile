@@ -119,7 +119,12 @@ check-locks:
 	fi; \
 	echo "Locks name no address."
 
-bench: setup ## measure: each bench/*.py writes bench/results/<area>.json
+# What only the benchmarks need: the references that ours are held against.
+.venv/.bench: .venv/.creditd requirements-bench.lock
+	@$(PIP) install --no-deps --require-hashes --requirement requirements-bench.lock
+	@touch $@
+
+bench: setup .venv/.bench ## measure: each bench/*.py writes bench/results/<area>.json
 	@set -e; mkdir -p bench/results; \
 	for script in bench/*.py; do $(BIN)/python "$$script" $(ARGS); done
 
@@ -130,6 +135,8 @@ lock: .venv/.packages ## renew the lock files from pyproject.toml (ARGS=--upgrad
 	@set -e; $(WITH_NODE) \
 	if ! command -v uv >/dev/null 2>&1; then $(PIP) install uv==$(UV_VERSION); fi; \
 	uv $(UV_COMPILE) --extra dev pyproject.toml --output-file requirements.lock; \
+	uv $(UV_COMPILE) --extra bench --constraint requirements.lock pyproject.toml \
+	  --output-file requirements-bench.lock; \
 	uv $(UV_COMPILE) --extra fast --constraint requirements.lock pyproject.toml client/pyproject.toml \
 	  --output-file deploy/runtime.lock; \
 	echo hatchling | uv $(UV_COMPILE) --constraint requirements.lock - --output-file deploy/build.lock; \

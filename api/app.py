@@ -69,11 +69,11 @@ class _Reply:
 class Api:
     """The ASGI application of one process."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, endpoints: Sequence[AnyEndpoint] = ENDPOINTS) -> None:
         self._metrics = parts.metrics
         callers = Callers(parts.reading)
         by_path: dict[str, list[AnyEndpoint]] = defaultdict(list)
-        for endpoint in (*ENDPOINTS, openapi_endpoint(ENDPOINTS)):
+        for endpoint in (*endpoints, openapi_endpoint(endpoints)):
             by_path[endpoint.path].append(endpoint)
         self._router = Router(
             [Route(path, _Path(found, parts, callers)) for path, found in by_path.items()],

@@ -3,15 +3,16 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 import uvicorn
 
 from api.app import Api
-from api.calling.calls import Parts
+from api.calling.calls import AnyEndpoint, Parts
 from api.connections import BoundedConnection
+from api.endpoints import ENDPOINTS
 from api.metrics import Metrics
 from ledger.reading import Reading
 from ledger.reserving import Reserving
@@ -31,9 +32,15 @@ class CannotListen(Exception):
 
 @asynccontextmanager
 async def listening(
-    database_url: str, *, host: str, port: int, lanes: int = LANES, queue_max: int = QUEUE_MAX
+    database_url: str,
+    *,
+    host: str,
+    port: int,
+    lanes: int = LANES,
+    queue_max: int = QUEUE_MAX,
+    endpoints: Sequence[AnyEndpoint] = ENDPOINTS,
 ) -> AsyncIterator[str]:
-    """Serve while the context lasts, and give the URL; port 0 takes any free one.
+    """Serve `endpoints` while the context lasts, and give the URL; port 0 takes any free one.
 
     `lanes` database sessions take charges, with at most `queue_max` waiting for each. Raises
     CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger.
@@ -43,7 +50,7 @@ async def listening(
             Reading.open(database_url) as reading,
             Spending.open(database_url, lanes=lanes, queue_max=queue_max) as spending,
             Reserving.open(database_url) as reserving,
-            _serving(Api(Parts(spending, reserving, reading, Metrics())), listener),
+            _serving(Api(Parts(spending, reserving, reading, Metrics()), endpoints), listener),
         ):
             yield _url(listener)
 

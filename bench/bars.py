@@ -62,7 +62,9 @@ def _sizes(entries: int) -> tuple[Wanted, ...]:
         bound = None if fresh else 1.3
         wanted += [
             Wanted(f"time of a charge, large / small, {when}", small, large, at_most=bound),
-            Wanted(f"CPU of a charge, large / small, {when}", large, small, None, bound, "cpu_us"),
+            Wanted(
+                f"CPU of a charge, large / small, {when}", large, small, at_most=bound, of="cpu_us"
+            ),
             Wanted(f"WAL bytes of a charge, large, {when}", large, of="wal_bytes"),
             Wanted(f"WAL bytes of a charge, small, {when}", small, of="wal_bytes"),
         ]

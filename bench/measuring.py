@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -80,21 +80,6 @@ class Figure:
     others: float
     rounds: int
     more: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """A row of a result: medians over the rounds, and ours divided by the reference."""
-
-    work: str
-    ours: float
-    reference: float
-    ratio: float
-    unit: str
-    rounds: int
-    cpu_us_ours: float
-    cpu_us_reference: float
-    reference_is: str
 
 
 class Meter:
@@ -185,42 +170,6 @@ def ratio(ours: Sequence[float], reference: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, reference, strict=True))
 
 
-def compare(
-    *,
-    work: str,
-    unit: str,
-    rounds: int,
-    ours: Callable[[], Sample],
-    reference: Callable[[], Sample],
-    reference_is: str,
-) -> Measurement:
-    """Run both in turn, so that a machine that slows down slows both, and take medians."""
-    pairs = [(ours(), reference()) for _ in range(rounds)]
-    our_value = statistics.median(pair[0].value for pair in pairs)
-    reference_value = statistics.median(pair[1].value for pair in pairs)
-    row = Measurement(
-        work=work,
-        ours=round(our_value, 2),
-        reference=round(reference_value, 2),
-        ratio=round(our_value / reference_value, 2),
-        unit=unit,
-        rounds=rounds,
-        cpu_us_ours=round(statistics.median(pair[0].cpu_us for pair in pairs), 1),
-        cpu_us_reference=round(statistics.median(pair[1].cpu_us for pair in pairs), 1),
-        reference_is=reference_is,
-    )
-    say(
-        f"{row.work}: {row.ours:,} {unit}, {reference_is}: {row.reference:,}"
-        f" (ratio {row.ratio}; CPU µs each {row.cpu_us_ours} against {row.cpu_us_reference})"
-    )
-    return row
-
-
-def write(area: str, rows: Sequence[Measurement]) -> None:
-    """Write an area's rows, and what machine they were measured on."""
-    write_document(RESULTS / f"{area}.json", {"measurements": [asdict(row) for row in rows]})
-
-
 def write_document(path: Path, document: Mapping[str, object]) -> None:
     """Write a document of results, led by what machine they were measured on."""
     path.parent.mkdir(exist_ok=True)
@@ -263,12 +212,12 @@ def settings(url: str) -> dict[str, str]:
 
 def server_cpu_seconds(url: str) -> float:
     """Return the CPU seconds of the server and all its processes so far, ended ones too."""
-    postmaster = psutil.Process(_postmaster(url))
+    parent = psutil.Process(postmaster(url))
     for _ in range(READING_TRIES_MAX):
         try:
             # An ended child's time goes over to the postmaster: it is read before and counted once.
-            children = sum(_seconds(child) for child in postmaster.children())
-            own = postmaster.cpu_times()
+            children = sum(_seconds(child) for child in parent.children())
+            own = parent.cpu_times()
         except psutil.NoSuchProcess:
             continue
         return float(own.user + own.system + own.children_user + own.children_system + children)
@@ -276,7 +225,8 @@ def server_cpu_seconds(url: str) -> float:
 
 
 @cache
-def _postmaster(url: str) -> int:
+def postmaster(url: str) -> int:
+    """Return the process id of the server that is the parent of its others."""
     with psycopg.connect(url) as connection:
         row = connection.execute("select pg_read_file('postmaster.pid', 0, 20)").fetchone()
     if row is None:

@@ -25,13 +25,18 @@ _PLAIN: Final = {
 }
 
 
-def prepare(url: str, accounts: int) -> None:
-    """Make pgbench's tables, and a plain ledger with as many accounts as ours."""
+def prepare_pgbench(url: str) -> None:
+    """Make pgbench's tables."""
     subprocess.run(
         [program("pgbench"), "-i", "-q", "-s", str(SCALE), url],
         check=True,
         stderr=subprocess.DEVNULL,
     )
+
+
+def prepare(url: str, accounts: int) -> None:
+    """Make pgbench's tables, and a plain ledger with as many accounts as ours."""
+    prepare_pgbench(url)
     text = (Path(__file__).parent / "plain_ledger.sql").read_text(encoding="utf-8")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(text)

@@ -1,30 +1,68 @@
-"""POST /v1/charges over HTTP against the least an HTTP answer costs on the same server."""
+"""The API over HTTP beside an echo on the same server, a plain API on the same books, and pgbench.
+
+The API process has a core to itself; Postgres and whoever asks share the other, for ours and for
+every reference. All works run in turn, round by round: figures are medians of the rounds, ratios
+medians of each round's ratio. The books are audited at the end, and a breach ends the run.
+"""
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import socket
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
-from filled_books import fill
-from measuring import Sample, compare, postgres, write
+import msgspec
+import uvloop
+from filled_books import OPERATION, fill
+from http_load import Request, drive
+from measuring import (
+    RESULTS,
+    Sample,
+    Work,
+    figure,
+    fresh_database,
+    interleave,
+    machine_busy_seconds,
+    postgres,
+    postmaster,
+    server_cpu_seconds,
+    settings,
+    write_document,
+)
+from placing import OTHERS_CORE, SERVER_CORE, Server, place, placed_here, serving
+from references import pgbench_n_alone, prepare_pgbench
+from serving_bars import (
+    ALONE,
+    BARS,
+    CROWD,
+    ECHO,
+    HOT,
+    LONE,
+    MEMORY,
+    PLAIN_HOT,
+    PLAIN_RANDOM,
+    RANDOM,
+)
+from wanted import judge, tell
 
 from api.identity.keys import new_api_key
-from daemon.processes.children import child
 from ledger.audit import audit
 from ledger.ids import AccountRef, format_account
-from ledger.migrate import migrate
 from ledger.operating import Operating
 
-CONNECTIONS: Final = 32
-HEALTHZ: Final = b"GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n"
+HERE: Final = Path(__file__).parent
+ACCOUNTS: Final = 10_000
+MANY: Final = 64  # connections of an app that keeps a process busy
+CROWDED: Final = 500
+ITEMS: Final = 100  # of a bulk call
+BULK_CONNECTIONS: Final = 8
 CONFIG: Final = """
 [api]
 port = {port}
@@ -42,37 +80,195 @@ event = "staking-rewards.Staked"
 from_block = 0
 rule = {{ credits = "1", per = "1", decimals = 18 }}
 """
+PLACED: Final = {
+    "the API process, ours, the echo's or the plain one": f"core {SERVER_CORE}, alone",
+    "Postgres": f"core {OTHERS_CORE}",
+    "the load: this process, asyncio on uvloop (bench/http_load.py)": f"core {OTHERS_CORE}",
+    "pgbench": f"core {SERVER_CORE}",
+}
 
 
 def main() -> None:
     """Measure and write bench/results/api.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=5)
-    options = parser.parse_args()
-    with postgres() as url, tempfile.TemporaryDirectory(prefix="creditd-bench-") as name:
-        folder = Path(name)
-        migrate(url)
-        accounts = fill(url)
-        api_key = asyncio.run(enter_key(url))
-        rows = [
-            compare(
-                work=f"POST /v1/charges, {CONNECTIONS} connections, {which}",
-                unit="requests/s",
-                rounds=options.rounds,
-                ours=lambda some=some: asyncio.run(  # type: ignore[misc]  # bound in this turn
-                    serve_and_load(url, folder, charges(some, api_key), options.seconds)
-                ),
-                reference=lambda: asyncio.run(
-                    serve_and_load(url, folder, [HEALTHZ], options.seconds)
-                ),
-                reference_is="GET /healthz",
-            )
-            for which, some in (("10,000 random accounts", accounts), ("one account", accounts[:1]))
-        ]
-        if not asyncio.run(audit(url)).balanced:
+    options = _arguments()
+    samples: dict[str, list[Sample]] = {}
+    with postgres() as url, tempfile.TemporaryDirectory(prefix="creditd-bench-") as folder:
+        place(postmaster(url), OTHERS_CORE)
+        books = fresh_database(url, "books")
+        accounts = fill(books, ACCOUNTS)
+        prepare_pgbench(url)
+        api_key = asyncio.run(enter_key(books))
+        with servers(books, Path(folder)) as (ours, echo, plain):
+            works = works_of(url, books, (ours, echo, plain), accounts, api_key, options.seconds)
+            wanted = [work for work in works if options.only in work.name]
+            samples = interleave(wanted, options.rounds)
+        figures = [asdict(figure(work.name, work.unit, samples[work.name])) for work in wanted]
+        server = settings(url)
+        if not asyncio.run(audit(books)).balanced:
             raise SystemExit("the books do not balance after the run")
-    write("api", rows)
+    bars = judge(BARS, samples)
+    tell(bars)
+    write_document(
+        options.out,
+        {
+            "server": server,
+            "placed": PLACED,
+            "rounds": options.rounds,
+            "seconds": options.seconds,
+            "bars": [asdict(bar) for bar in bars],
+            "figures": figures,
+        },
+    )
+
+
+def works_of(  # noqa: PLR0917 - what there is to measure, and with what
+    url: str,
+    books: str,
+    apis: tuple[Server, Server, Server],
+    accounts: Sequence[AccountRef],
+    api_key: str,
+    seconds: float,
+) -> list[Work]:
+    """Return what to measure, each beside what it is held against."""
+    ours, echo, plain = apis
+    many = charges(accounts, api_key)
+    one = charges(accounts[:1], api_key)
+
+    def load(
+        name: str, api: Server, requests: Sequence[Request], connections: int, items: int = 1
+    ) -> Work:
+        return Work(
+            name,
+            "charges/s",
+            lambda: measured(books, api, requests, connections, seconds=seconds, items=items),
+        )
+
+    def lone() -> Sample:
+        sample = measured(books, ours, many, 1, seconds=seconds)
+        return Sample(
+            sample.more["p50_ms"], sample.client_us, sample.postgres_us, sample.others, sample.more
+        )
+
+    def alone() -> Sample:
+        with placed_here(SERVER_CORE):
+            return pgbench_n_alone(url, seconds)
+
+    return [
+        load(ECHO, echo, many, MANY),
+        load(RANDOM, ours, many, MANY),
+        load(PLAIN_RANDOM, plain, many, MANY),
+        load(HOT, ours, one, MANY),
+        load(PLAIN_HOT, plain, one, MANY),
+        Work(LONE, "ms", lone),
+        Work(ALONE, "ms", alone),
+        load(CROWD, ours, many, CROWDED),
+        Work(MEMORY, "MB", lambda: Sample(ours.resident_mb(), 0)),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """CPU seconds so far: of the API process, of Postgres, of this process, of the machine."""
+
+    api: float
+    postgres: float
+    load: float
+    machine: float
+
+    @classmethod
+    def by_now(cls, api: Server, url: str) -> "Spent":
+        """Read them."""
+        return cls(
+            api.cpu_seconds(), server_cpu_seconds(url), time.process_time(), machine_busy_seconds()
+        )
+
+    def since(self, before: "Spent") -> "Spent":
+        """Return what was spent from then to this."""
+        return Spent(
+            self.api - before.api,
+            self.postgres - before.postgres,
+            self.load - before.load,
+            self.machine - before.machine,
+        )
+
+    @property
+    def others(self) -> float:
+        """What the machine spent on anything else."""
+        return max(0.0, self.machine - self.api - self.postgres - self.load)
+
+
+def measured(
+    url: str,
+    api: Server,
+    requests: Sequence[Request],
+    connections: int,
+    *,
+    seconds: float,
+    items: int = 1,
+) -> Sample:
+    """Ask an API from so many connections: charges a second, and CPU of one charge."""
+    read: list[Spent] = []
+    with placed_here(OTHERS_CORE):
+        load = uvloop.run(
+            drive(
+                requests,
+                port=api.port,
+                connections=connections,
+                seconds=seconds,
+                reading=lambda: read.append(Spent.by_now(api, url)),
+            )
+        )
+    spent = read[1].since(read[0])
+    charged = len(load.times) * items
+    p50, p99 = load.percentile(50), load.percentile(99)
+    return Sample(
+        value=charged / load.seconds,
+        client_us=spent.api * 1e6 / charged,
+        postgres_us=spent.postgres * 1e6 / charged,
+        others=spent.others / (load.seconds * (os.cpu_count() or 1)),
+        more={
+            "load_us": spent.load * 1e6 / charged,
+            "p50_ms": p50 * 1000,
+            "p99_ms": p99 * 1000,
+            "p50_of_share": p50 * load.rate / connections,
+            "p99_of_p50": p99 / p50,
+            "core_used": spent.api / load.seconds,
+        },
+    )
+
+
+@contextmanager
+def servers(url: str, folder: Path) -> Iterator[tuple[Server, Server, Server]]:
+    """Run the three APIs while the context lasts: ours, the echo and the plain one."""
+    config = folder / "creditd.toml"
+    here = {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    port, *ports = free_ports(3)
+    config.write_text(CONFIG.format(port=port), encoding="utf-8")
+    with ExitStack() as stack:
+        ours = serving(
+            "ours",
+            ["-m", "daemon", "--config", str(config), "serve"],
+            port,
+            {**here, "DATABASE_URL": url},
+        )
+        others = [
+            serving(name, ["-c", f"import {name}; {name}.main()", str(port), url], port, here)
+            for name, port in zip(("echo_api", "plain_api"), ports, strict=True)
+        ]
+        yield (
+            stack.enter_context(ours),
+            stack.enter_context(others[0]),
+            stack.enter_context(others[1]),
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nobody listens on."""
+    with ExitStack() as stack:
+        listeners = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [int(each.getsockname()[1]) for each in listeners]
 
 
 async def enter_key(url: str) -> str:
@@ -85,76 +281,39 @@ async def enter_key(url: str) -> str:
     return key.text
 
 
-def charges(accounts: Sequence[AccountRef], api_key: str) -> list[bytes]:
-    """Return requests with a place for the key, shuffled."""
-    requests = []
-    for account in random.sample(list(accounts), len(accounts)):
-        body = json.dumps({"account": format_account(account), "operation": "call"}).encode()
-        requests.append(
-            b"POST /v1/charges HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-            b"Authorization: Bearer " + api_key.encode() + b"\r\nIdempotency-Key: %s\r\n"
-            b"Content-Length: %d\r\n\r\n" % (b"%s", len(body)) + body
+def charges(accounts: Sequence[AccountRef], api_key: str) -> list[Request]:
+    """Return a request for each account, shuffled."""
+    return [
+        post(
+            "/v1/charges",
+            {"account": format_account(account), "operation": OPERATION},
+            api_key,
+            b"Idempotency-Key: " + Request.KEY + b"\r\n",
         )
-    return requests
+        for account in random.sample(list(accounts), len(accounts))
+    ]
 
 
-async def serve_and_load(
-    url: str, folder: Path, requests: Sequence[bytes], seconds: float
-) -> Sample:
-    """Start `creditd serve` and ask it from CONNECTIONS connections; CPU is the server's alone."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
-    config = folder / "creditd.toml"
-    config.write_text(CONFIG.format(port=port), encoding="utf-8")
-    async with child(
-        ["--config", str(config), "serve"], {**os.environ, "DATABASE_URL": url}
-    ) as server:
-        await listening(port)
-        process = psutil.Process(server.pid)
-        before = process.cpu_times()
-        began = time.perf_counter()
-        asked = sum(
-            await asyncio.gather(
-                *[ask(port, requests, began + seconds, n) for n in range(CONNECTIONS)]
-            )
-        )
-        elapsed = time.perf_counter() - began
-        after = process.cpu_times()
-    cpu = after.user + after.system - before.user - before.system
-    return Sample(asked / elapsed, cpu * 1e6 / asked)
+def post(path: str, body: object, api_key: str, header: bytes = b"") -> Request:
+    """Return a request as common clients write it."""
+    content = msgspec.json.encode(body)
+    return Request(
+        b"POST %s HTTP/1.1\r\nHost: 127.0.0.1:8402\r\nUser-Agent: creditd-bench\r\nAccept: */*\r\n"
+        b"Content-Type: application/json\r\nAuthorization: Bearer %s\r\n%s"
+        b"Content-Length: %d\r\n\r\n%s"
+        % (path.encode(), api_key.encode(), header, len(content), content)
+    )
 
 
-async def listening(port: int) -> None:
-    """Wait until the port answers, ten seconds at most."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
-
-
-async def ask(port: int, requests: Sequence[bytes], until: float, first: int) -> int:
-    """Ask one request after the other over one connection; each must succeed."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    asked = 0
-    while time.perf_counter() < until:
-        request = requests[(first * 7919 + asked) % len(requests)]
-        if b"%s" in request:
-            request = request.replace(b"%s", os.urandom(12).hex().encode())
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
-        body = await reader.readexactly(length)
-        if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
-            raise SystemExit(f"a request failed: {head!r} {body!r}")
-        asked += 1
-    writer.close()
-    await writer.wait_closed()
-    return asked
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of all works (3)")
+    parser.add_argument("--seconds", type=float, default=4, help="of each work in a round (4)")
+    parser.add_argument("--only", default="", help="works whose name has this (all)")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / "api.json", help="where the results go"
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

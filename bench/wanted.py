@@ -9,18 +9,25 @@ from measuring import Sample, ratio, say
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a work is to be, alone or as a ratio; with neither bound it is told and no more."""
+    """What a work is to be, alone, as a ratio `against` another or `less` another.
+
+    With neither bound it is told and no more.
+    """
 
     name: str
     ours: str
     against: str | None = None
+    less: str | None = None
     at_least: float | None = None
     at_most: float | None = None
     of: str = "value"  # of a sample: value, cpu_us, postgres_us or one of its further figures
 
     def got(self, samples: Mapping[str, Sequence[Sample]]) -> float:
-        """Return the median, or the median of the rounds' ratios."""
+        """Return the median, or the median of the rounds' ratios or differences."""
         ours = [_of(sample, self.of) for sample in samples[self.ours]]
+        if self.less is not None:
+            others = [_of(sample, self.of) for sample in samples[self.less]]
+            return median(a - b for a, b in zip(ours, others, strict=True))
         if self.against is None:
             return median(ours)
         return ratio(ours, [_of(sample, self.of) for sample in samples[self.against]])
@@ -53,7 +60,7 @@ def judge(wanted: Iterable[Wanted], samples: Mapping[str, Sequence[Sample]]) -> 
     return [
         Bar(each.name, each.wanted(), round(got, 3), each.holds(got))
         for each in wanted
-        if each.ours in samples and (each.against is None or each.against in samples)
+        if {each.ours, each.against, each.less} - {None} <= samples.keys()
         for got in [each.got(samples)]
     ]
 
