@@ -1,0 +1,92 @@
+"""Signatures of wallets over a text: of a key (EIP-191), or of a contract (EIP-1271).
+
+A contract says by a call on its own chain whether a signature is its own. The call is handed in by
+whoever puts the process together: this API knows no chain.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Final
+
+from coincurve import PublicKey
+from eth_hash.auto import keccak
+
+# What a contract's signature may take: those of passkeys and of many owners are some hundred bytes.
+SIGNATURE_BYTES_MAX: Final = 8_192
+KEY_SIGNATURE_BYTES: Final = 65  # r, s and v; the compact 64 of ERC-2098 are not taken
+
+AskContract = Callable[[int, bytes, bytes, bytes], Awaitable[bool | None]]
+"""Whether a contract of a chain (its id, the address) takes a signature of a hash for its own.
+
+None: nobody can say now.
+"""
+
+_HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*", re.ASCII)
+_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+_RECOVERY_OF_V: Final = {0: 0, 1: 1, 27: 0, 28: 1}
+
+
+class Proof(Enum):
+    """Who a signature is of."""
+
+    KEY = "key"
+    """The key of the address: it is the same holder's on every chain."""
+    CONTRACT = "contract"
+    """The contract at the address, on the chain it was asked on and no other."""
+    NONE = "none"
+    """Somebody else's, or no signature at all."""
+    UNKNOWN = "unknown"
+    """It may be a contract's, and the chain does not answer."""
+
+
+def parse_signature(text: str) -> bytes:
+    """Return the bytes of `0x…`. Raises ValueError."""
+    if len(text) > 2 + 2 * SIGNATURE_BYTES_MAX:
+        raise ValueError(f"has more than {SIGNATURE_BYTES_MAX} bytes")
+    if _HEX.fullmatch(text) is None:
+        raise ValueError("is not 0x and an even number of hexadecimal digits")
+    return bytes.fromhex(text[2:])
+
+
+def signed_hash(text: str) -> bytes:
+    """Return what is signed for a text: its hash with the prefix of EIP-191, version 0x45."""
+    content = text.encode()
+    return keccak(b"\x19Ethereum Signed Message:\n%d" % len(content) + content)
+
+
+def recover(hashed: bytes, signature: bytes) -> bytes | None:
+    """Return the address whose key signed a hash, None if the signature is none of a key.
+
+    Of the two signatures that one can be turned into without the key, only that with the lower
+    `s` is taken (EIP-2), and `v` is 0, 1, 27 or 28.
+    """
+    if len(signature) != KEY_SIGNATURE_BYTES:
+        return None
+    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
+    recovery = _RECOVERY_OF_V.get(signature[64])
+    if recovery is None or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2:
+        return None
+    try:
+        key = PublicKey.from_signature_and_message(
+            signature[:64] + bytes([recovery]), hashed, hasher=None
+        )
+    except ValueError:  # no point of the curve has this r
+        return None
+    return keccak(key.format(compressed=False)[1:])[-20:]
+
+
+async def prove(
+    ask_contract: AskContract, chain_id: int, address: bytes, text: str, signature: bytes
+) -> Proof:
+    """Return whose signature over a text this is, if an address of a chain is said to have signed.
+
+    A key is tried first: an address with a key may have code as well (EIP-7702).
+    """
+    hashed = signed_hash(text)
+    if recover(hashed, signature) == address:
+        return Proof.KEY
+    taken = await ask_contract(chain_id, address, hashed, signature)
+    if taken is None:
+        return Proof.UNKNOWN
+    return Proof.CONTRACT if taken is True else Proof.NONE
