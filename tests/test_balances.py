@@ -10,7 +10,7 @@ from conftest import run
 from followed_chain import FIRST_BLOCK_TIME, Earned, FollowedChain, source
 from selling_app import SellingApp
 
-from ledger import questions
+from ledger import account_questions
 from ledger.connecting import sqlalchemy_url
 from ledger.ids import AccountRef
 from ledger.outcomes import Insufficient
@@ -44,7 +44,9 @@ def available_in_the_row(database_url: str, account: AccountRef) -> int:
 
 def events_read(database_url: str, account: AccountRef) -> int:
     """How many events a balance looks at."""
-    asked = str(questions.BALANCE.compile(dialect=sqlalchemy_url(database_url).get_dialect()()))
+    asked = str(
+        account_questions.BALANCE.compile(dialect=sqlalchemy_url(database_url).get_dialect()())
+    )
     with psycopg.connect(database_url, autocommit=True) as owner:
         owner.execute("vacuum analyze")
         row = owner.execute(

@@ -1,0 +1,270 @@
+"""The statements of `ledger.account_reading`, each built once.
+
+What an index's condition says is written out as it stands there: a parameter in its place would
+hide from a generic plan that the index serves.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from ledger.kinds import EntryKind
+from ledger.schema import (
+    account,
+    account_access,
+    chain,
+    entry,
+    event,
+    linked_wallet,
+    lot,
+    operation,
+    rule,
+    waiting_event,
+    wallet,
+)
+
+_BEFORE: Final = bindparam("before", type_=BigInteger)
+_LIMIT: Final = bindparam("limit", type_=Integer)
+
+# The moment of the question, by the database's clock; stable, so that an index can look it up.
+_NOW: Final = func.statement_timestamp()
+
+
+def _of(owned: Table) -> ColumnElement[bool]:
+    return and_(
+        owned.c.root_id == bindparam("root", type_=BigInteger),
+        owned.c.account_id == bindparam("account", type_=BigInteger),
+    )
+
+
+def _kind(kind: EntryKind) -> ColumnElement[bool]:
+    return entry.c.kind == literal_column(str(int(kind)))
+
+
+def _total(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(func.sum(column), literal_column("0"))
+
+
+_PENDING: Final = event.c.state == literal_column("'pending'")
+ACCESS: Final = select(account_access.c.app_id).where(
+    _of(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
+)
+
+# Of the lot that is being burned the account's row says what is left.
+_left = case((lot.c.lot_no == account.c.head_lot, account.c.head_left), else_=lot.c.remaining)
+_out_of_time = (
+    select(_total(_left))
+    .where(
+        lot.c.root_id == account.c.root_id,
+        lot.c.account_id == account.c.account_id,
+        lot.c.remaining > literal_column("0"),
+        or_(lot.c.expires_at <= _NOW, lot.c.effective_at > _NOW),
+    )
+    .correlate(account)
+    .scalar_subquery()
+)
+
+# The wallets that earn for the account now (`leads_here`), or whose events it was granted before.
+_own = select(
+    wallet.c.chain_id, wallet.c.address, wallet.c.linked_root.is_(None).label("leads_here")
+).where(_of(wallet))
+_linked = (
+    select(
+        linked_wallet.c.chain_id,
+        linked_wallet.c.address,
+        and_(
+            wallet.c.linked_root == linked_wallet.c.root_id,
+            wallet.c.linked_account == linked_wallet.c.account_id,
+        ).label("leads_here"),
+    )
+    .select_from(
+        linked_wallet.join(
+            wallet,
+            and_(
+                wallet.c.chain_id == linked_wallet.c.chain_id,
+                wallet.c.address == linked_wallet.c.address,
+            ),
+        )
+    )
+    .where(_of(linked_wallet))
+)
+_earner = union_all(_own, _linked).subquery("earner")
+_OF_WALLET: Final = and_(
+    event.c.chain_id == _earner.c.chain_id, event.c.wallet == _earner.c.address
+)
+# An event that was granted once keeps its account; one that never was goes where its wallet leads.
+_EARNED_HERE: Final = or_(
+    _of(event), and_(event.c.account_id.is_(None), _earner.c.leads_here, _PENDING)
+)
+
+# Of each wallet what lies above the last final block, or waits below it: no other event is looked
+# at.
+_confirmed_number = (
+    select(chain.c.confirmed_number)
+    .where(chain.c.chain_id == _earner.c.chain_id)
+    .correlate(_earner)
+    .scalar_subquery()
+)
+_above = (
+    select(event.c.credits)
+    .where(_OF_WALLET, event.c.block_number > _confirmed_number, _EARNED_HERE, _PENDING)
+    .correlate(_earner)
+)
+_waiting = (
+    select(event.c.credits)
+    .join_from(waiting_event, event, event.c.event_no == waiting_event.c.event_no)
+    .where(
+        waiting_event.c.chain_id == _earner.c.chain_id,
+        waiting_event.c.wallet == _earner.c.address,
+        event.c.block_number <= _confirmed_number,
+        _EARNED_HERE,
+        _PENDING,
+    )
+    .correlate(_earner)
+)
+_of_one = union_all(_above, _waiting).lateral("of_one")
+_pending = (
+    select(_total(_of_one.c.credits))
+    .select_from(_earner.join(_of_one, literal_column("true")))
+    .scalar_subquery()
+)
+
+BALANCE: Final = select(
+    (account.c.available - _out_of_time).label("available"),
+    account.c.held,
+    _pending.label("pending"),
+    account.c.debt,
+    account.c.granted,
+    account.c.spent,
+    account.c.seq,
+    (account.c.status != literal_column("'open'")).label("frozen"),
+).where(_of(account))
+
+_entries = (
+    select(entry)
+    .where(_of(entry), entry.c.seq < _BEFORE)
+    .order_by(entry.c.seq.desc())
+    .limit(_LIMIT)
+    .subquery("page")
+)
+
+ENTRIES: Final = (
+    select(
+        *(_entries.c[name] for name in ("seq", "kind", "amount", "available_after", "debt_after")),
+        *(_entries.c[name] for name in ("movement", "refers_to", "units", "price_version", "at")),
+        operation.c.name.label("operation"),
+        rule.c.name.label("source"),
+        lot.c.cause,
+        lot.c.incarnation,
+    )
+    .select_from(
+        _entries.outerjoin(operation, operation.c.operation_id == _entries.c.operation_id)
+        .outerjoin(
+            lot,
+            and_(
+                _entries.c.kind == literal_column(str(int(EntryKind.GRANT))),
+                lot.c.root_id == _entries.c.root_id,
+                lot.c.account_id == _entries.c.account_id,
+                lot.c.lot_no == _entries.c.lot_no,
+            ),
+        )
+        .outerjoin(rule, rule.c.rule_id == lot.c.rule_id)
+    )
+    .order_by(_entries.c.seq.desc())
+)
+
+# Of each wallet the newest ones, so that a page is a page of each and not all there is.
+_of_each = (
+    select(event)
+    .where(_OF_WALLET, _EARNED_HERE, event.c.event_no < _BEFORE)
+    .order_by(event.c.event_no.desc())
+    .limit(_LIMIT)
+    .correlate(_earner)
+    .lateral("either")
+)
+_either = select(_of_each).select_from(_earner.join(_of_each, literal_column("true"))).subquery()
+_earnings = select(_either).order_by(_either.c.event_no.desc()).limit(_LIMIT).subquery("page")
+
+EARNINGS: Final = (
+    select(
+        *(
+            _earnings.c[name]
+            for name in ("event_no", "chain_id", "tx_hash", "ordinal", "role", "wallet")
+        ),
+        *(_earnings.c[name] for name in ("block_number", "block_hash", "block_time", "amount")),
+        _earnings.c.state,
+        _earnings.c.incarnation,
+        case(
+            {"pending": _earnings.c.credits}, value=_earnings.c.state, else_=_earnings.c.granted
+        ).label("credits"),
+        case(
+            {"reversed": 0},
+            value=_earnings.c.state,
+            else_=func.greatest(chain.c.head_number - _earnings.c.block_number, 0),
+        ).label("confirmations"),
+        chain.c.name.label("chain"),
+        waiting_event.c.due_number.label("due_block"),
+        (
+            chain.c.depth
+            + func.coalesce(
+                waiting_event.c.due_number - _earnings.c.block_number, literal_column("0")
+            )
+        ).label("confirmations_needed"),
+        rule.c.name.label("source"),
+    )
+    .join_from(_earnings, rule, rule.c.rule_id == _earnings.c.rule_id)
+    .join(chain, chain.c.chain_id == _earnings.c.chain_id)
+    .outerjoin(waiting_event, waiting_event.c.event_no == _earnings.c.event_no)
+    .order_by(_earnings.c.event_no.desc())
+)
+
+_leg = entry.alias("leg")
+_refunded = (
+    select(_total(_leg.c.amount))
+    .where(
+        _leg.c.root_id == entry.c.root_id,
+        _leg.c.account_id == entry.c.account_id,
+        _leg.c.refers_to == entry.c.seq,
+        _leg.c.kind == literal_column(str(int(EntryKind.REFUND))),
+    )
+    .scalar_subquery()
+)
+
+CHARGE: Final = (
+    select(
+        *(entry.c[name] for name in ("units", "price_version", "total", "app_id", "at")),
+        operation.c.name.label("operation"),
+        # After the first leg the balance still holds what the others take.
+        (entry.c.available_after + entry.c.amount - entry.c.total).label("available"),
+        _refunded.label("refunded"),
+    )
+    .join_from(entry, operation, operation.c.operation_id == entry.c.operation_id)
+    .where(
+        _of(entry),
+        entry.c.seq == bindparam("seq", type_=BigInteger),
+        entry.c.movement == entry.c.seq,
+        _kind(EntryKind.CHARGE),
+    )
+)
+
+_past = func.creditd.balance_as_of(
+    bindparam("root", type_=BigInteger),
+    bindparam("account", type_=BigInteger),
+    bindparam("at", type_=TIMESTAMP(timezone=True)),
+).table_valued("o_seq", "o_available", "o_held", "o_debt")
+
+BALANCE_AS_OF: Final = select(_past).where(_past.c.o_seq.is_not(None))

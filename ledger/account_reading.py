@@ -1,0 +1,160 @@
+"""What the books say of one account, or of several: what it has, did and earned.
+
+Every answer is one statement, so all of it is of one moment. Nothing here writes.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from ledger import account_questions as questions
+from ledger.asking import Asking, of_account, page
+from ledger.causes import EventIdentity
+from ledger.ids import AccountRef, MovementRef
+from ledger.kinds import EntryKind
+from ledger.outcomes import Charge
+from ledger.rows import (
+    Balance,
+    ChargeRow,
+    EarningCursor,
+    EarningRow,
+    EntryRow,
+    EventRole,
+    GrantOrigin,
+    PastBalance,
+)
+from ledger.sightings import ADDS, EARNS, TAKES
+
+_ROLES: Final[Mapping[int, EventRole]] = MappingProxyType(
+    {EARNS: "earns", ADDS: "adds", TAKES: "takes"}
+)
+
+
+class AccountReading(Asking):
+    """The questions about accounts."""
+
+    async def reaches(self, app_id: int, account: AccountRef) -> bool:
+        """Return whether the app may reach the account."""
+        return bool(await self.ask(questions.ACCESS, {**of_account(account), "app": app_id}))
+
+    async def balance(self, account: AccountRef) -> Balance | None:
+        """Return what the account has, None if there is no such account."""
+        for row in await self.ask(questions.BALANCE, of_account(account)):
+            return Balance(
+                account=account,
+                available=int(row.available),
+                held=row.held,
+                pending=int(row.pending),
+                debt=row.debt,
+                granted=row.granted,
+                spent=row.spent,
+                version=row.seq,
+                frozen=row.frozen,
+            )
+        return None
+
+    async def balance_as_of(self, account: AccountRef, at: datetime) -> PastBalance | None:
+        """Return what the account had at an aware time, None if there is no such account.
+
+        For a time to come: what would be left then if nothing happened.
+        """
+        for row in await self.ask(questions.BALANCE_AS_OF, {**of_account(account), "at": at}):
+            return PastBalance(
+                account, at, row.o_available, row.o_held, row.o_debt, version=row.o_seq
+            )
+        return None
+
+    async def entries(
+        self, account: AccountRef, *, before_seq: int | None, limit: int
+    ) -> list[EntryRow]:
+        """Return at most `limit` (up to PAGE_MAX) entries before `before_seq`, newest first."""
+        asked = {**of_account(account), **page(before_seq, limit)}
+        return [_entry(row) for row in await self.ask(questions.ENTRIES, asked)]
+
+    async def earnings(
+        self, account: AccountRef, *, before: EarningCursor | None, limit: int
+    ) -> list[EarningRow]:
+        """Return at most `limit` (up to PAGE_MAX) earnings before `before`, newest first.
+
+        An event is the account's if it was granted to it, or else if its wallet is the account's.
+        """
+        asked = {**of_account(account), **page(before, limit)}
+        return [_earning(row) for row in await self.ask(questions.EARNINGS, asked)]
+
+    async def charge(self, movement: MovementRef) -> ChargeRow | None:
+        """Return a charge, None if the movement is none."""
+        asked = {**of_account(movement.account), "seq": movement.seq}
+        for row in await self.ask(questions.CHARGE, asked):
+            charge = Charge(
+                movement=movement,
+                operation=row.operation,
+                units=row.units,
+                price_version=row.price_version,
+                cost=row.total,
+                available=row.available,
+                at=row.at,
+            )
+            return ChargeRow(charge, row.app_id, int(row.refunded))
+        return None
+
+
+def _entry(row: Row[Any]) -> EntryRow:
+    return EntryRow(
+        seq=row.seq,
+        kind=EntryKind(row.kind).name.lower(),
+        amount=row.amount,
+        available_after=row.available_after,
+        debt_after=row.debt_after,
+        movement=row.movement,
+        refers_to=row.refers_to,
+        operation=row.operation,
+        units=row.units,
+        price_version=row.price_version,
+        # A charge may be a grant's cause too: what no rule made has no event.
+        grant=None if row.source is None else _origin(row),
+        at=row.at,
+    )
+
+
+def _origin(row: Row[Any]) -> GrantOrigin | None:
+    event = EventIdentity.of_cause(row.cause)
+    if event is None:
+        return None
+    return GrantOrigin(
+        source=row.source,
+        chain_id=event.chain_id,
+        tx_hash=event.tx_hash,
+        ordinal=event.place,
+        incarnation=row.incarnation,
+        period_end=event.period_end,
+        reward=event.reward,
+    )
+
+
+def _earning(row: Row[Any]) -> EarningRow:
+    event = EventIdentity(row.chain_id, row.tx_hash, row.ordinal, row.role)
+    return EarningRow(
+        cursor=EarningCursor(row.event_no),
+        source=row.source,
+        chain_id=row.chain_id,
+        chain=row.chain,
+        role="accrues" if event.period_end else _ROLES[row.role],
+        tx_hash=event.tx_hash,
+        ordinal=event.place,
+        period_end=event.period_end,
+        reward=event.reward,
+        block_number=row.block_number,
+        block_hash=row.block_hash,
+        block_time=row.block_time,
+        wallet=row.wallet,
+        amount=int(row.amount),
+        credits=row.credits,
+        state=row.state,
+        confirmations=row.confirmations,
+        confirmations_needed=row.confirmations_needed,
+        due_block=row.due_block,
+        incarnation=row.incarnation,
+    )
