@@ -19,15 +19,17 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from api.calling.calls import Answer, AnyEndpoint, Call, Document, Endpoint, OpenEndpoint, Parts
-from api.calling.decoding import decode_body, decode_query
+from api.calling.decoding import decode_body, decode_query, required_fields
 from api.calling.idempotency import parse_idempotency_key
 from api.endpoints import ENDPOINTS
 from api.identity.callers import Callers
 from api.openapi import openapi_endpoint
+from api.problems.denials import denial_headers
 from api.problems.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from api.problems.refusals import (
     BodyTooLarge,
     Cause,
+    Denied,
     MediaTypeUnsupported,
     MethodNotAllowed,
     NotFound,
@@ -42,6 +44,8 @@ BODY_BYTES_MAX: Final = 65_536  # the largest body anyone needs to send is under
 # A sender that overshoots is read to its end, if that is near: closing on it would lose the answer.
 BODY_BYTES_DRAINED_MAX: Final = 1_048_576
 
+# An operation's name may hold slashes, so it takes all that is left of a path.
+_SLASHES_IN = re.compile(r"\{operation\}$")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _JSON: Final = ("Content-Type", "application/json")
 _PROBLEM: Final = ("Content-Type", PROBLEM_MEDIA_TYPE)
@@ -76,7 +80,10 @@ class Api:
         for endpoint in (*endpoints, openapi_endpoint(endpoints)):
             by_path[endpoint.path].append(endpoint)
         self._router = Router(
-            [Route(path, _Path(found, parts, callers)) for path, found in by_path.items()],
+            [
+                Route(_SLASHES_IN.sub("{operation:path}", path), _Path(found, parts, callers))
+                for path, found in by_path.items()
+            ],
             redirect_slashes=False,
             default=_nothing_here,
         )
@@ -121,6 +128,9 @@ def _refusal(error: BaseException, request_id: str) -> _Reply:
             cause = Unforeseen()
     row = problem_type(cause)
     body, headers = row.render(cause, request_id)
+    if isinstance(error, Denied):
+        headers = (*headers, *denial_headers(row.status, body))
+        return _Reply(error.status, body, (_PROBLEM, *headers))
     return _Reply(row.status, body, (_PROBLEM, *headers))
 
 
@@ -134,7 +144,8 @@ class _Path:
         self._methods: dict[str, _Guarded | _Open] = {}
         for endpoint in endpoints:
             if isinstance(endpoint, Endpoint):
-                self._methods[endpoint.method] = _Guarded(endpoint, parts, callers)
+                guarded = _Guarded(endpoint, parts, callers)
+                self._methods |= dict.fromkeys(endpoint.methods, guarded)
             else:
                 self._methods["GET"] = _Open(endpoint, parts)
         if "GET" in self._methods:
@@ -164,7 +175,8 @@ class _Guarded:
         self._callers = callers
         self._decoder = msgspec.json.Decoder(endpoint.body)
         self._no_body = endpoint.body() if not endpoint.writes else None
-        self._no_query = endpoint.query()
+        # None where a query is required: what is missing of an empty one is told as of any other.
+        self._no_query = None if required_fields(endpoint.query) else endpoint.query()
 
     async def answer(self, scope: Scope, receive: Receive) -> Answer:
         endpoint = self._endpoint
@@ -176,9 +188,10 @@ class _Guarded:
         call = Call(
             caller=caller,
             path=scope["path_params"],
-            query=decode_query(query, endpoint.query) if query else self._no_query,
+            query=(not query and self._no_query) or decode_query(query, endpoint.query),
             key=_key(scope) if endpoint.writes else "",
             body=self._no_body or await self._body(scope, receive),
+            headers=scope["headers"],
         )
         return await endpoint.run(self._parts, call)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from api.calling.calls import AnyEndpoint, Document, Endpoint, OpenEndpoint, Parts
+from api.calling.decoding import required_fields
 from api.calling.idempotency import KEY_LENGTH_MAX
 from api.problems import refusals
 from api.problems.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
@@ -28,6 +29,12 @@ _HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     "Credits-Balance": {"description": "Credits available afterwards.", "schema": _CREDITS},
     "Credits-Held": {"description": "Credits held afterwards.", "schema": _CREDITS},
     "Credits-Cost": {"description": "Credits the charge costs.", "schema": _CREDITS},
+    "Credits-Account": {"description": "The account that pays.", "schema": {"type": "string"}},
+    "Credits-Charge": {"description": "The charge, if one was made.", "schema": {"type": "string"}},
+    "Credits-Reservation": {
+        "description": "The reservation, if one was made.",
+        "schema": {"type": "string"},
+    },
     "Idempotent-Replayed": {
         "description": "Present on the answer to a request made earlier under the same key.",
         "schema": {"const": "true"},
@@ -41,6 +48,26 @@ _KEY_PARAMETER: Final[dict[str, Any]] = {
     "description": "Names what is asked for, over all its retries: a UUID, say.",
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX},
 }
+# What an endpoint is asked by, beside path, query and body.
+_HEADER_PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
+    "Credits-Account": {
+        "name": "Credits-Account",
+        "in": "header",
+        "required": False,
+        "description": "Who pays, where the API key is an app's. The proxy overwrites it.",
+        "schema": {"type": "string", "maxLength": 64},
+    },
+    "X-Request-Id": {
+        "name": "X-Request-Id",
+        "in": "header",
+        "required": False,
+        "description": "Names the call, unless `key_header` says otherwise. The proxy overwrites"
+        " it, anew for each call.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    },
+}
+# What may be told by another status: who calls must be told as it is, and what the server fails at.
+_DENIALS: Final = frozenset(range(400, 500)) - {401}
 # What any endpoint for apps may refuse, and what any write may.
 _REFUSED_BY_ALL: Final = (
     refusals.Unauthenticated,
@@ -84,7 +111,11 @@ def openapi_document(endpoints: Iterable[AnyEndpoint]) -> dict[str, Any]:
     shapes: set[type] = set()
     for endpoint in endpoints:
         if isinstance(endpoint, Endpoint):
-            paths[endpoint.path][endpoint.method.lower()] = _app_operation(endpoint, shapes)
+            for method in endpoint.methods:
+                operation = _app_operation(endpoint, shapes)
+                if len(endpoint.methods) > 1:
+                    operation["operationId"] += f"-{method.lower()}"
+                paths[endpoint.path][method.lower()] = operation
         else:
             paths[endpoint.path]["get"] = _open_operation(endpoint, shapes)
     _, schemas = msgspec.json.schema_components(
@@ -118,7 +149,11 @@ def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str,
         "operationId": endpoint.name,
         "summary": endpoint.summary,
         "security": [{"apiKey": []}],
-        "parameters": [*_path_parameters(endpoint.path), *_query_parameters(endpoint.query)],
+        "parameters": [
+            *_path_parameters(endpoint.path),
+            *_query_parameters(endpoint.query),
+            *(_HEADER_PARAMETERS[name] for name in endpoint.takes),
+        ],
         "responses": {
             str(status): {
                 "description": (shape.__doc__ or "").partition("\n")[0],
@@ -127,14 +162,14 @@ def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str,
             }
             for status, shape in endpoint.answers.items()
         }
-        | _problem_responses(refused, shapes),
+        | _problem_responses(refused, shapes, denied_as=endpoint.denied_as),
     }
     if endpoint.scopes:
         operation["description"] = f"Needs the scope {' or '.join(endpoint.scopes)}."
     if endpoint.writes:
         operation["parameters"].append(_KEY_PARAMETER)
         operation["requestBody"] = {
-            "required": bool(_required_fields(endpoint.body)),
+            "required": bool(required_fields(endpoint.body)),
             "content": {"application/json": {"schema": _schema(endpoint.body, shapes)}},
         }
     return operation
@@ -155,11 +190,15 @@ def _open_operation(endpoint: OpenEndpoint, shapes: set[type]) -> dict[str, Any]
     }
 
 
-def _problem_responses(causes: Iterable[type], shapes: set[type]) -> dict[str, Any]:
+def _problem_responses(
+    causes: Iterable[type], shapes: set[type], *, denied_as: int | None = None
+) -> dict[str, Any]:
     by_status: dict[int, list[ProblemType]] = defaultdict(list)
     for cause in dict.fromkeys(causes):
         row = BY_CAUSE[cause]
         by_status[row.status].append(row)
+        if denied_as is not None and row.status in _DENIALS - {denied_as}:
+            by_status[denied_as].append(row)
     return {
         str(status): {
             "description": "; ".join(f"{row.title} ({row.path})" for row in rows),
@@ -193,8 +232,9 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
     _, schemas = msgspec.json.schema_components([query], ref_template=REF_TEMPLATE)
+    required = required_fields(query)
     return [
-        {"name": name, "in": "query", "required": False, "schema": schema}
+        {"name": name, "in": "query", "required": name in required, "schema": schema}
         for name, schema in schemas[query.__name__]["properties"].items()
     ]
 
@@ -202,7 +242,3 @@ def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
 def _schema(shape: type[msgspec.Struct], shapes: set[type]) -> dict[str, Any]:
     shapes.add(shape)
     return {"$ref": REF_TEMPLATE.format(name=shape.__name__)}
-
-
-def _required_fields(shape: type[msgspec.Struct]) -> list[str]:
-    return [field.name for field in msgspec.structs.fields(shape) if field.required]

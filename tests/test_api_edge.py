@@ -36,6 +36,7 @@ def api(database_url: str) -> Iterator[LiveApi]:
 
 def path_of(endpoint: Endpoint[Any, Any]) -> str:
     return endpoint.path.format(
+        operation="ping",
         charge="chg_0000000000001_1",
         reservation="rsv_0000000000001_1",
         account="acct_0000000000001",
@@ -80,7 +81,7 @@ def test_nobody_without_a_good_api_key_gets_past_401(api: LiveApi) -> None:
     for endpoint in FOR_APPS:
         for authorization in wrong:
             headers = {} if authorization is None else {"Authorization": authorization}
-            response = api.client.request(endpoint.method, path_of(endpoint), headers=headers)
+            response = api.client.request(endpoint.methods[0], path_of(endpoint), headers=headers)
             assert response.status_code == 401
             assert code_of(response) == "unauthenticated"
             assert response.headers["www-authenticate"] == 'Bearer realm="creditd"'
@@ -94,7 +95,7 @@ def test_the_scope_is_asked_for_before_anything_else(api: LiveApi) -> None:
         if not endpoint.scopes:
             continue
         others = api.api_key(sorted(scopes - set(endpoint.scopes)))
-        response = api.request(endpoint.method, path_of(endpoint), api_key=others, content=b"{")
+        response = api.request(endpoint.methods[0], path_of(endpoint), api_key=others, content=b"{")
         assert response.status_code == 403
         assert code_of(response) == "missing-scope"
         assert response.json()["scope"] == " or ".join(endpoint.scopes)
@@ -144,12 +145,12 @@ def test_every_write_needs_an_idempotency_key(api: LiveApi) -> None:
     for endpoint in FOR_APPS:
         if not endpoint.writes:
             continue
-        missing = api.request(endpoint.method, path_of(endpoint), json={})
+        missing = api.request(endpoint.methods[0], path_of(endpoint), json={})
         assert (missing.status_code, code_of(missing)) == (400, "idempotency-key-missing")
         for wrong in ("", "x" * 256, '"x', "\x7f"):
             headers = {"Idempotency-Key": wrong}
             response = api.client.request(
-                endpoint.method,
+                endpoint.methods[0],
                 path_of(endpoint),
                 json={},
                 headers={**headers, "Authorization": f"Bearer {api.default_key}"},

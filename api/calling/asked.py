@@ -5,12 +5,12 @@ from ledger.credits import parse_credits
 from ledger.ids import AccountRef, MovementRef, parse_account, parse_movement
 
 
-def account_named(text: str) -> AccountRef:
-    """Return the account of a body's `account`. Raises Refused(Invalid)."""
+def account_named(text: str, field: str = "account") -> AccountRef:
+    """Return the account that a body's field or a header names. Raises Refused(Invalid)."""
     try:
         return parse_account(text)
     except ValueError as error:
-        raise Refused(Invalid("account", str(error))) from error
+        raise Refused(Invalid(field, str(error))) from error
 
 
 def movement_named(kind: str, text: str, unknown: Cause) -> MovementRef:

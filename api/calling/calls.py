@@ -1,8 +1,8 @@
 """What an endpoint is, what it is called with and what it answers. HTTP stays in `api.app`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -13,6 +13,9 @@ from api.shapes import NoBody
 from ledger.reading import Reading
 from ledger.reserving import Reserving
 from ledger.spending import Spending
+
+ANY_METHOD: Final = "ANY"
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 Query = TypeVar("Query", bound=msgspec.Struct)
@@ -54,7 +57,8 @@ class Document:
 class Call(Generic[Body, Query]):
     """One request of an app that may make it, decoded.
 
-    `key` is the idempotency key, empty for reads; `path` holds the parts of the path by name.
+    `key` is the idempotency key, empty for reads; `path` holds the parts of the path by name,
+    `headers` names (in lower case) and values as they came.
     """
 
     caller: Caller
@@ -62,6 +66,7 @@ class Call(Generic[Body, Query]):
     body: Body
     query: Query
     key: str
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,8 @@ class Endpoint(Generic[Body, Query]):
 
     A `body` type makes it a write, which needs an idempotency key. `answers` says which shape goes
     with which status, `refusals` what it may refuse beside what all endpoints do. Where it is
-    `for_apps`, no personal API key and no session will do.
+    `for_apps`, no personal API key and no session will do. `takes` are the headers it reads. With
+    `denied_as`, a refusal may come with that status instead of its own.
     """
 
     method: str
@@ -84,7 +90,14 @@ class Endpoint(Generic[Body, Query]):
     headers: tuple[str, ...] = ()
     refusals: tuple[type[Cause], ...] = ()
     for_apps: bool = False
+    takes: tuple[str, ...] = ()
+    denied_as: int | None = None
     run: Callable[[Parts, Call[Body, Query]], Awaitable[Answer]]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods it is asked by; HEAD is asked like GET wherever that is one."""
+        return METHODS if self.method == ANY_METHOD else (self.method,)
 
     @property
     def writes(self) -> bool:

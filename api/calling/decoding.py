@@ -39,10 +39,20 @@ def decode_query(query: bytes, kind: type[Shape]) -> Shape:
     except ValueError as error:
         message = f"has more than {QUERY_FIELDS_MAX} parameters"
         raise Refused(Invalid("query", message)) from error
+    values = dict(pairs)
+    if len(values) < len(pairs):  # which one counts is a guess that others make otherwise
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refused(Invalid(twice[:FIELD_SHOWN_MAX], "came more than once: send it once"))
     try:
-        return msgspec.convert(dict(pairs), kind, strict=False)
+        return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise Refused(invalid(str(error))) from error
+
+
+def required_fields(shape: type[msgspec.Struct]) -> list[str]:
+    """Return the names of the fields that a body or a query must have."""
+    return [field.name for field in msgspec.structs.fields(shape) if field.required]
 
 
 def invalid(complaint: str) -> Invalid:

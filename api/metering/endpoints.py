@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from api.calling.calls import AnyEndpoint, Endpoint
-from api.metering import charges, reservations, wire
+from api.calling.calls import ANY_METHOD, AnyEndpoint, Endpoint
+from api.metering import charges, forward_auth, reservations, wire
 from api.problems import refusals
 from api.problems.shortfall import Shortfall
 from api.shapes import NoBody, NoQuery
@@ -33,6 +33,37 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
             outcomes.TooExpensive,
         ),
         run=charges.charge,
+    ),
+    Endpoint(
+        method=ANY_METHOD,
+        path="/v1/authz/{operation}",
+        name="authorize",
+        summary="Have a call paid for that a proxy holds up meanwhile (forward-auth)",
+        scopes=("charge:write",),
+        body=NoBody,
+        query=wire.ForwardAuthQuery,
+        answers={200: wire.Authorization},
+        headers=(
+            "Credits-Account",
+            "Credits-Balance",
+            "Credits-Cost",
+            "Credits-Charge",
+            "Credits-Reservation",
+        ),
+        refusals=(
+            Shortfall,
+            outcomes.OverBudget,
+            outcomes.Frozen,
+            refusals.OperationNotAllowed,
+            outcomes.NoSuchAccount,
+            refusals.AuthorizationReplayed,
+            refusals.NotPriced,
+            outcomes.TooExpensive,
+            outcomes.DurationRefused,
+        ),
+        takes=(forward_auth.ACCOUNT_HEADER, "X-Request-Id"),
+        denied_as=forward_auth.DENIED_AS,
+        run=forward_auth.authorize,
     ),
     Endpoint(
         method="GET",

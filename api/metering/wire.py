@@ -31,6 +31,36 @@ class ChargeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     price_version: Annotated[int, Meta(ge=1, le=PRICE_VERSION_MAX)] | None = None
 
 
+class ForwardAuthQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a proxy has a call paid for: written in the URL that it asks, once and for all.
+
+    `mode` has no default: a URL without a query would let callers put theirs there.
+    """
+
+    mode: Annotated[
+        Literal["charge", "reserve"],
+        Meta(description="Take the price at once, or hold it for the upstream to settle."),
+    ]
+    units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
+    key_header: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9-]{1,64}$(?!\n)",
+            description="The header that names the call, which the proxy sets anew for each.",
+        ),
+    ] = "X-Request-Id"
+    deny_status: Annotated[
+        Literal[402, 403],
+        Meta(description="402: each refusal has its own status. 403: all but 401 have this one."),
+    ] = 402
+    expires_in: Annotated[
+        int, Meta(ge=1, le=RESERVATION_SECONDS_MAX, description="Seconds a reservation lasts.")
+    ] = 300
+    minimum: Annotated[
+        CreditsAsked, Meta(description="What is taken of a reservation that nobody settles.")
+    ] = "0"
+
+
 class RefundRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Give back `amount` credits of a charge, or all that is left of it."""
 
@@ -82,6 +112,19 @@ class Charge(Struct, frozen=True):
     cost: Credits
     available: Credits
     at: Utc
+
+
+class Authorization(Struct, frozen=True):
+    """A call is paid for: by a charge, or by a reservation until `expires_at`."""
+
+    account: AccountName
+    operation: OperationName
+    units: int
+    cost: Credits
+    available: Credits
+    charge: ChargeName | None = None
+    reservation: ReservationName | None = None
+    expires_at: Utc | None = None
 
 
 class ChargeRecord(Charge, frozen=True):

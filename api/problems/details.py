@@ -95,6 +95,12 @@ class DurationRefused(Problem, frozen=True):
     longest: int
 
 
+class AuthorizationReplayed(Problem, frozen=True):
+    """The charge or reservation that paid for the call when it was asked about first."""
+
+    paid_by: str | None
+
+
 class PriceChanged(Problem, frozen=True):
     """The price version in force."""
 

@@ -86,6 +86,18 @@ TYPES: Final = (
         },
     ),
     ProblemType(
+        cause=refusals.AuthorizationReplayed,
+        code="authorization-replayed",
+        status=409,
+        title="Authorization replayed",
+        detail="The proxy asked about this call before, and it was let through or denied by that"
+        " answer: send the call again as a new one. An app may refund what paid for a call that"
+        " never arrived.",
+        shape=details.AuthorizationReplayed,
+        members=lambda cause: {"paid_by": cause.paid_by},
+        headers=lambda _cause: (NO_STORE,),
+    ),
+    ProblemType(
         cause=refusals.NotPriced,
         code="unknown-operation",
         status=422,

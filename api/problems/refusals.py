@@ -128,6 +128,16 @@ class TooManyRequests:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthorizationReplayed:
+    """A proxy asks about one call again, which was paid for when it asked first.
+
+    `paid_by` names the charge or reservation; None if the call was another operation's then.
+    """
+
+    paid_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The process stops and did not wait for the answer."""
 
@@ -169,6 +179,7 @@ Cause = (
     | HeadMalformed
     | HeadTooLarge
     | TooManyRequests
+    | AuthorizationReplayed
     | Stopping
     | Unforeseen
     | LedgerBusy
@@ -183,3 +194,11 @@ class Refused(Exception):
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+class Denied(Refused):
+    """A call that a proxy asks about is refused by a status that the proxy can pass on."""
+
+    def __init__(self, cause: Cause, status: int) -> None:
+        super().__init__(cause)
+        self.status = status
