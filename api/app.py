@@ -189,7 +189,7 @@ class _Guarded:
             caller=caller,
             path=scope["path_params"],
             query=(not query and self._no_query) or decode_query(query, endpoint.query),
-            key=_key(scope) if endpoint.writes else "",
+            key=_key(scope) if endpoint.needs_key else "",
             body=self._no_body or await self._body(scope, receive),
             headers=scope["headers"],
         )

@@ -6,6 +6,7 @@ The routes, the checks before an endpoint runs and the OpenAPI document are all 
 from typing import Final
 
 from api.accounts import endpoints as of_accounts
+from api.accounts import sharing_endpoints as of_sharing
 from api.calling.calls import AnyEndpoint
 from api.metering import endpoints as of_metering
 from api.pricing import endpoints as of_pricing
@@ -15,6 +16,7 @@ from api.standing import endpoints as of_standing
 ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     *of_metering.ENDPOINTS,
     *of_accounts.ENDPOINTS,
+    *of_sharing.ENDPOINTS,
     *of_pricing.ENDPOINTS,
     *of_standing.ENDPOINTS,
 )

@@ -20,9 +20,11 @@ REF_TEMPLATE: Final = "#/components/schemas/{name}"
 WIRE_VERSION: Final = "1.0.0"
 
 _DESCRIPTION: Final = (
-    "Credits are decimal strings. Every write needs an Idempotency-Key: the same key with the same"
-    " request gives the same answer, marked Idempotent-Replayed, however often it is sent, and a"
-    " refusal does not use the key up. Errors are RFC 9457 problems, told apart by `type`."
+    "Credits are decimal strings. A write that would do more if it were done twice needs an"
+    " Idempotency-Key: the same key with the same request gives the same answer, marked"
+    " Idempotent-Replayed, however often it is sent, and a refusal does not use the key up. The"
+    " others (open or find by name, PUT, DELETE) may be sent again as they are. Errors are RFC"
+    " 9457 problems, told apart by `type`."
 )
 _CREDITS: Final = {"type": "string", "examples": ["12.5"]}
 _HEADERS: Final[Mapping[str, dict[str, Any]]] = {
@@ -79,8 +81,6 @@ _REFUSED_BY_ALL: Final = (
 )
 _REFUSED_BY_WRITES: Final = (
     refusals.Malformed,
-    refusals.KeyMissing,
-    refusals.KeyMalformed,
     refusals.BodyTimedOut,
     refusals.BodyTooLarge,
     refusals.MediaTypeUnsupported,
@@ -145,6 +145,8 @@ def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str,
         refused.append(refusals.ForAppsOnly)
     if endpoint.writes:
         refused.extend(_REFUSED_BY_WRITES)
+    if endpoint.needs_key:
+        refused.extend((refusals.KeyMissing, refusals.KeyMalformed))
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
@@ -166,8 +168,9 @@ def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str,
     }
     if endpoint.scopes:
         operation["description"] = f"Needs the scope {' or '.join(endpoint.scopes)}."
-    if endpoint.writes:
+    if endpoint.needs_key:
         operation["parameters"].append(_KEY_PARAMETER)
+    if endpoint.writes:
         operation["requestBody"] = {
             "required": bool(required_fields(endpoint.body)),
             "content": {"application/json": {"schema": _schema(endpoint.body, shapes)}},

@@ -16,6 +16,7 @@ from api.endpoints import ENDPOINTS
 from api.metrics import Metrics
 from ledger.reading import Reading
 from ledger.reserving import Reserving
+from ledger.sharing import Sharing
 from ledger.spending import LANES, QUEUE_MAX, Spending
 
 # Longer than the 60 s after which common proxies give an idle connection up: they close, not we.
@@ -50,7 +51,10 @@ async def listening(
             Reading.open(database_url) as reading,
             Spending.open(database_url, lanes=lanes, queue_max=queue_max) as spending,
             Reserving.open(database_url) as reserving,
-            _serving(Api(Parts(spending, reserving, reading, Metrics()), endpoints), listener),
+            Sharing.open(database_url) as sharing,
+            _serving(
+                Api(Parts(spending, reserving, sharing, reading, Metrics()), endpoints), listener
+            ),
         ):
             yield _url(listener)
 

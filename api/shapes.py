@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 UNITS_MAX: Final = 1_000_000_000  # far above a request's tokens, far below where a price overflows
 PAGE_ROWS_MAX: Final = 200  # a page stays under 100 KiB
 PAGE_ROWS_DEFAULT: Final = 50
+CURSOR_LENGTH_MAX: Final = 1_200  # where it names an account by 200 letters of four bytes each
 CHAIN_ID_MAX: Final = 9_223_372_036_854_775_771  # EIP-2294's bound
 RESERVATION_SECONDS_MAX: Final = 30 * 86_400  # as the books have it
 PRICE_VERSION_MAX: Final = 2**31 - 1  # the books number versions with 32 bits
@@ -58,5 +59,9 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
         PAGE_ROWS_DEFAULT
     )
     cursor: (
-        Annotated[str, Meta(max_length=200, description="`next_cursor` of the page before.")] | None
+        Annotated[
+            str,
+            Meta(max_length=CURSOR_LENGTH_MAX, description="`next_cursor` of the page before."),
+        ]
+        | None
     ) = None

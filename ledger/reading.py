@@ -3,10 +3,6 @@
 Every answer is one statement, so all of it is of one moment. Nothing here writes.
 """
 
-from typing import Any
-
-from sqlalchemy import Row
-
 from ledger import questions, sharing_questions
 from ledger.account_reading import AccountReading
 from ledger.alarms import Alarm
@@ -67,7 +63,7 @@ class Reading(AccountReading):
         """
         first = 0 if after is None else after.account_id
         asked = {"root": organisation.root_id, "after": first, "limit": bounded(limit)}
-        return [_member(row) for row in await self.ask(sharing_questions.MEMBERS, asked)]
+        return [MemberRow.of(row) for row in await self.ask(sharing_questions.MEMBERS, asked)]
 
     async def budgets(self, member: AccountRef) -> list[BudgetRow]:
         """Return what the pool pays for a member, by period, and what was used of it by now."""
@@ -128,9 +124,3 @@ class Reading(AccountReading):
     async def alarms(self) -> list[Alarm]:
         """Return what an operator has to look at, by chain."""
         return [Alarm(**row._asdict()) for row in await self.ask(questions.ALARMS, {})]
-
-
-def _member(row: Row[Any]) -> MemberRow:
-    moved = None if row.moved_root is None else AccountRef(row.moved_root, row.moved_account)
-    account = AccountRef(row.root_id, row.account_id)
-    return MemberRow(account, row.name, row.status, row.joined_at, row.left_at, moved)

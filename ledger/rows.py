@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal, NewType
+from typing import Any, Literal, NewType
+
+from sqlalchemy import Row
 
 from ledger.causes import RewardOrigin
 from ledger.ids import AccountRef
@@ -31,6 +33,13 @@ class Balance:
     version: int
     frozen: bool
 
+
+AccountKind = Literal["user", "wallet", "organisation", "member"]
+AccountStatus = Literal["open", "frozen", "indebted", "closed"]
+"""Frozen by an operator, indebted where a rule freezes for a debt, closed when a member left."""
+
+Period = Literal["day", "week", "month", "ever"]
+"""In UTC; a week begins on Monday."""
 
 EventRole = Literal["earns", "adds", "takes", "accrues"]
 
@@ -188,10 +197,17 @@ class MemberRow:
 
     account: AccountRef
     name: str
-    status: str
+    status: AccountStatus
     joined_at: datetime
     left_at: datetime | None
     moved_to: AccountRef | None
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "MemberRow":
+        """Return the membership that a row of the table `member` is, with its account's status."""
+        moved = None if row.moved_root is None else AccountRef(row.moved_root, row.moved_account)
+        account = AccountRef(row.root_id, row.account_id)
+        return cls(account, row.name, row.status, row.joined_at, row.left_at, moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +218,7 @@ class BudgetRow:
     paid and holds in it, less what came back; it may exceed an `amount` that was lowered.
     """
 
-    period: str
+    period: Period
     begins: date | None
     amount: int
     used: int

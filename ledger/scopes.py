@@ -8,6 +8,7 @@ SCOPES: Final = MappingProxyType(
         "charge:write": "make charges and refund them, reserve credits and settle",
         "balance:read": "read balances, entries, earnings and charges",
         "accounts:write": "open the app's own accounts",
-        "accounts:attest": "open wallets' accounts: the app has checked whose wallet it is",
+        "organisations:write": "open organisations, add members, set their budgets",
+        "accounts:attest": "open the accounts of wallets that the app has checked",
     }
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -29,10 +29,8 @@ from ledger.outcomes import (
     RemoveOutcome,
 )
 from ledger.requests import digest128, key_digest
+from ledger.rows import Period
 from ledger.session import Session
-
-Period = Literal["day", "week", "month", "ever"]
-"""In UTC; a week begins on Monday."""
 
 _ALLOCATE: Final = (
     "select * from creditd.allocate(%s, %s::bigint, %s::bigint, %s::bigint, %s::uuid, %s::uuid,"
@@ -167,6 +165,19 @@ class Sharing:
     ) -> AllocationOutcome:
         """Give the pool `amount` micro-credits of a member's, once per (app, member, key)."""
         return await self._move(app_id, member, key, amount, back=True)
+
+    async def set_alert(self, account: AccountRef, below: int | None) -> bool:
+        """Tell receivers of `balance.low` once the account falls below; None: no more.
+
+        Says whether there is such an account. The caller has seen to it that the app reaches it.
+        Raises LedgerError unless `below` is between 1 and MICRO_MAX micro-credits.
+        """
+        if below is not None and not 1 <= below <= MICRO_MAX:
+            raise LedgerError(f"an alert is between 1 and {MICRO_MAX} micro-credits")
+        rows = await self._session.rows(
+            "select creditd.set_alert(%s::bigint, %s::bigint, %s::bigint)", (*account, below)
+        )
+        return bool(rows[0][0])
 
     async def _move(
         self, app_id: int, member: AccountRef, key: str, amount: int, *, back: bool

@@ -7,7 +7,7 @@ from specification import granting, sharing
 
 from ledger.ids import AccountRef
 from ledger.outcomes import AccountOpened, MemberMoved
-from ledger.sharing import Period
+from ledger.rows import Period
 
 PERIODS = st.sampled_from(["day", "week", "month", "ever"])
 

@@ -90,6 +90,12 @@ class LiveApi:
         headers = {"Idempotency-Key": key or f"key-{next(self._keys)}"}
         return self.request("POST", path, json=body, headers=headers, api_key=api_key)
 
+    def put(self, path: str, body: object, *, api_key: str | None = None) -> httpx2.Response:
+        return self.request("PUT", path, json=body, api_key=api_key)
+
+    def delete(self, path: str, *, api_key: str | None = None) -> httpx2.Response:
+        return self.request("DELETE", path, api_key=api_key)
+
     def request(
         self,
         method: str,

@@ -40,6 +40,8 @@ def path_of(endpoint: Endpoint[Any, Any]) -> str:
         charge="chg_0000000000001_1",
         reservation="rsv_0000000000001_1",
         account="acct_0000000000001",
+        member="acct_00000000000010000000000002",
+        period="day",
     )
 
 
@@ -143,7 +145,7 @@ def test_the_least_used_api_key_is_forgotten_first(
 
 def test_every_write_needs_an_idempotency_key(api: LiveApi) -> None:
     for endpoint in FOR_APPS:
-        if not endpoint.writes:
+        if not endpoint.needs_key:
             continue
         missing = api.request(endpoint.methods[0], path_of(endpoint), json={})
         assert (missing.status_code, code_of(missing)) == (400, "idempotency-key-missing")

@@ -19,7 +19,7 @@ from ledger.outcomes import (
     OverBudget,
     TooExpensive,
 )
-from ledger.sharing import Period
+from ledger.rows import Period
 
 
 async def budget(

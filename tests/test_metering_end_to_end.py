@@ -22,6 +22,7 @@ from api.serve import listening
 from ledger.operating import Operating
 from ledger.reading import Reading
 from ledger.reserving import Reserving
+from ledger.sharing import Sharing
 from ledger.spending import Spending
 
 WALLET = bytes(range(20))
@@ -137,9 +138,10 @@ def test_a_charge_whose_answer_was_lost_is_taken_once_and_told(database_url: str
         async with (
             Spending.open(database_url) as spending,
             Reserving.open(database_url) as reserving,
+            Sharing.open(database_url) as sharing,
             Reading.open(database_url) as reading,
         ):
-            line = Line(Api(Parts(spending, reserving, reading, Metrics())))
+            line = Line(Api(Parts(spending, reserving, sharing, reading, Metrics())))
             async with served(line) as creditd, customer_of(creditd.url, api_key) as customer:
                 line.faults.append(lost_after)
                 told = await customer.get("/status/200", "k")

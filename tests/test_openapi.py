@@ -14,6 +14,7 @@ from api.calling.calls import METHODS, Endpoint
 from api.endpoints import ENDPOINTS
 from api.openapi import openapi_document, openapi_endpoint
 from api.problems.table import BY_CAUSE, TYPES
+from ledger.ids import parse_account
 
 DOCUMENT = json.loads(
     json.dumps(openapi_document([*ENDPOINTS, openapi_endpoint(ENDPOINTS)]), sort_keys=True)
@@ -51,7 +52,7 @@ def test_every_endpoint_is_described_with_what_it_asks_for() -> None:
             operation = methods[method.lower()]
             assert operation["security"] == [{"apiKey": []}]
             parameters = {parameter["name"] for parameter in operation["parameters"]}
-            assert ("Idempotency-Key" in parameters) == endpoint.writes
+            assert ("Idempotency-Key" in parameters) == endpoint.needs_key
             assert parameters >= set(endpoint.takes)
             assert ("requestBody" in operation) == endpoint.writes
             for scope in endpoint.scopes:
@@ -126,6 +127,7 @@ def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
         api.get(f"/v1/accounts/x/{what}")
         api.get(f"/v1/accounts/{account}/{what}", limit="x")
     reserve(api, account)
+    share(api)
     for method in METHODS:
         headers = {"Credits-Account": account, "X-Request-Id": method}
         api.request(method, "/v1/authz/ping", params={"mode": "charge"}, headers=headers)
@@ -157,6 +159,40 @@ def reserve(api: LiveApi, account: str) -> None:
         api.post(f"/v1/reservations/{name}/release", {})
 
 
+def share(api: LiveApi) -> None:
+    api.get("/v1/accounts")
+    api.get("/v1/organisations")
+    pool, other = (
+        str(api.post("/v1/organisations", {"name": name}).json()["id"])
+        for name in ("works", "labs")
+    )
+    organisation = f"/v1/organisations/{pool}"
+    member = api.post(f"{organisation}/members", {"name": "anna"}).json()["id"]
+    of_member = f"{organisation}/members/{member}"
+    for path in (organisation, f"{organisation}/members", of_member, f"{of_member}/budgets"):
+        api.get(path)
+        api.get(path.replace(pool, "acct_0000000000007"))
+    api.put(f"{of_member}/budgets/day", {"amount": "5"})
+    api.put(f"{of_member}/budgets/year", {"amount": "5"})
+    api.delete(f"{of_member}/budgets/day")
+    api.put(f"/v1/accounts/{member}/alert", {"below": "1"})
+    run(
+        api.database_url,
+        f"select creditd.grant_credits({ids(pool)}, 'promotional', 5000000,"
+        " gen_random_uuid(), gen_random_uuid(), '-infinity', 'infinity', 100::smallint, null,"
+        " 'given', null, null, null)",
+    )
+    for how in ("allocations", "take-backs"):
+        api.post(f"{of_member}/{how}", {"amount": "1"})
+        api.post(f"{of_member}/{how}", {"amount": "100"})
+    api.post(f"{of_member}/move", {"to": other})
+    api.delete(of_member)
+
+
+def ids(account: str) -> str:
+    return ", ".join(str(number) for number in parse_account(account))
+
+
 def refuse_charges(api: LiveApi, account: str) -> None:
     asked = {"account": account, "operation": "report.render"}
     headers = {"Idempotency-Key": "n", "Content-Type": "application/json"}
@@ -181,7 +217,7 @@ def test_every_shape_of_the_wire_is_in_the_document() -> None:
     shapes = {
         shape
         for module in pkgutil.walk_packages(api_package.__path__, "api.")
-        if module.name.endswith(".wire")
+        if module.name.endswith("wire")
         for shape in vars(importlib.import_module(module.name)).values()
         if isinstance(shape, type) and shape.__module__ == module.name
     }

@@ -19,6 +19,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         answers={201: wire.Account, 200: wire.Account},
         headers=("Location",),
         for_apps=True,
+        repeatable=True,
         run=holders.open_account,
     ),
     Endpoint(

@@ -12,6 +12,7 @@ from api.problems.refusals import Cause
 from api.shapes import NoBody
 from ledger.reading import Reading
 from ledger.reserving import Reserving
+from ledger.sharing import Sharing
 from ledger.spending import Spending
 
 ANY_METHOD: Final = "ANY"
@@ -27,6 +28,7 @@ class Parts:
 
     spending: Spending
     reserving: Reserving
+    sharing: Sharing
     reading: Reading
     metrics: Metrics
 
@@ -57,8 +59,8 @@ class Document:
 class Call(Generic[Body, Query]):
     """One request of an app that may make it, decoded.
 
-    `key` is the idempotency key, empty for reads; `path` holds the parts of the path by name,
-    `headers` names (in lower case) and values as they came.
+    `key` is the idempotency key, empty where none is needed; `path` holds the parts of the path
+    by name, `headers` names (in lower case) and values as they came.
     """
 
     caller: Caller
@@ -73,7 +75,8 @@ class Call(Generic[Body, Query]):
 class Endpoint(Generic[Body, Query]):
     """An endpoint for apps: it needs an API key with one of `scopes` (any key if there are none).
 
-    A `body` type makes it a write, which needs an idempotency key. `answers` says which shape goes
+    A `body` type makes it a write, which needs an idempotency key unless it is `repeatable`: then
+    doing it again changes nothing more. `answers` says which shape goes
     with which status, `refusals` what it may refuse beside what all endpoints do. Where it is
     `for_apps`, no personal API key and no session will do. `takes` are the headers it reads. With
     `denied_as`, a refusal may come with that status instead of its own.
@@ -90,6 +93,7 @@ class Endpoint(Generic[Body, Query]):
     headers: tuple[str, ...] = ()
     refusals: tuple[type[Cause], ...] = ()
     for_apps: bool = False
+    repeatable: bool = False
     takes: tuple[str, ...] = ()
     denied_as: int | None = None
     run: Callable[[Parts, Call[Body, Query]], Awaitable[Answer]]
@@ -103,6 +107,11 @@ class Endpoint(Generic[Body, Query]):
     def writes(self) -> bool:
         """Whether it changes the books."""
         return self.body is not NoBody
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether it needs an idempotency key."""
+        return self.writes and not self.repeatable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,35 @@ def format_cursor(list_name: str, position: int) -> str:
 
 def parse_cursor(list_name: str, text: str) -> int:
     """Return the position in this list that a cursor names. Raises Refused if it names none."""
+    position = _POSITION.fullmatch(_decoded(text))
+    if position is None or position[1] != list_name or int(position[2]) > POSITION_MAX:
+        raise _no_cursor(list_name)
+    return int(position[2])
+
+
+def format_name_cursor(list_name: str, name: str) -> str:
+    """Return a place in a list that is in the order of names, as text for a URL."""
+    return base64.urlsafe_b64encode(f"{list_name} {name}".encode()).decode().rstrip("=")
+
+
+def parse_name_cursor(list_name: str, text: str) -> str:
+    """Return the name in this list that a cursor names. Raises Refused if it names none."""
+    found, _, name = _decoded(text).partition(" ")
+    # Postgres knows no text with a zero in it.
+    if found != list_name or not name or "\0" in name:
+        raise _no_cursor(list_name)
+    return name
+
+
+def _decoded(text: str) -> str:
+    """Return what a cursor was made of, or nothing if it was made of nothing."""
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        position = _POSITION.fullmatch(raw.decode("ascii"))
+        return raw.decode()
     except ValueError:  # binascii's and Unicode's are both of this kind
-        position = None
-    if position is None or position[1] != list_name or int(position[2]) > POSITION_MAX:
-        message = f"is no cursor of {list_name}: send `next_cursor` of the page before, or none"
-        raise Refused(Invalid("cursor", message))
-    return int(position[2])
+        return ""
+
+
+def _no_cursor(list_name: str) -> Refused:
+    message = f"is no cursor of {list_name}: send `next_cursor` of the page before, or none"
+    return Refused(Invalid("cursor", message))

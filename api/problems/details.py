@@ -89,6 +89,13 @@ class NotCovered(Problem, frozen=True):
     debt: Credits
 
 
+class LessToMove(Problem, frozen=True):
+    """How much was to move, and what can."""
+
+    required: Credits
+    available: Credits
+
+
 class DurationRefused(Problem, frozen=True):
     """How many seconds a reservation lasts at most."""
 

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from api.problems.shortfall import Shortfall
 from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
 from ledger.outcomes import (
+    AccountClosed,
     AlreadyEnded,
+    BeyondRange,
     DurationRefused,
     Frozen,
     KeyReused,
     MoreThanTaken,
+    NameTaken,
     NoSuchAccount,
     NoSuchCharge,
     NoSuchReservation,
+    NotCovered,
     NotCoveredBeyond,
     OverBound,
     OverBudget,
@@ -171,6 +175,10 @@ Cause = (
     | DurationRefused
     | MoreThanTaken
     | Frozen
+    | AccountClosed
+    | NameTaken
+    | NotCovered
+    | BeyondRange
     | NotFound
     | MethodNotAllowed
     | BodyTimedOut

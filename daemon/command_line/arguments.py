@@ -111,7 +111,7 @@ Make an API key for an app and show it once: the books keep only its digest. An
 app may have several; they reach the same accounts.
 
 scopes:
-{chr(10).join(f"  {scope:<15} {meaning}" for scope, meaning in SCOPES.items())}
+{chr(10).join(f"  {scope:<19} {meaning}" for scope, meaning in SCOPES.items())}
 
 examples:
   creditd key create --app shop

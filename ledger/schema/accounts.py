@@ -89,8 +89,11 @@ account_name = table(
     must("app_id", INT, sa.ForeignKey("creditd.app.app_id", name="account_name_belongs_to_an_app")),
     must("name", TEXT),
     *of_account(),
+    must("is_organisation", sa.Boolean(), default="false"),
     key("account_name_pkey", "app_id, name"),
     check("account_name_is_short", "length(name) between 1 and 200"),
+    index("organisation_by_name", "app_id, name", where="is_organisation"),
+    index("account_name_by_account", "root_id, account_id"),
 )
 
 account_access = table(

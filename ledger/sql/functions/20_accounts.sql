@@ -22,7 +22,8 @@ create or replace function creditd.named_account(
 language plpgsql set search_path = creditd, pg_temp as $$
 declare v_id bigint := new_id();
 begin
-  insert into account_name (app_id, name, root_id, account_id) values (p_app, p_name, v_id, v_id)
+  insert into account_name (app_id, name, root_id, account_id, is_organisation)
+    values (p_app, p_name, v_id, v_id, p_kind = 'organisation')
     on conflict on constraint account_name_pkey do nothing;
   created := found;
   if created then
