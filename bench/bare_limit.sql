@@ -24,7 +24,7 @@ insert into bare.account select * from creditd.account order by root_id, account
 -- is read for it.
 create function bare.charge_batch(
   p_route bigint, p_roots bigint[], p_accounts bigint[], p_apps integer[], p_keys uuid[], p_requests uuid[],
-  p_operations text[], p_operation_of integer[], p_units bigint[], p_versions integer[],
+  p_operations text[], p_operation_of integer[], p_units bigint[], p_versions integer[], p_api_keys integer[],
   out o_outcomes smallint[], out o_payers bigint[], out o_seqs bigint[], out o_versions integer[],
   out o_amounts bigint[], out o_availables bigint[], out o_debts bigint[], out o_times timestamptz[]
 )

@@ -10,7 +10,7 @@ with recursive chain as (
     c.at + interval '1 microsecond',
     creditd.entry_hash(c.hash, row(
       c.root_id, c.account_id, c.seq + 1, 2, %(cost)s, c.available - %(cost)s, c.held, c.debt, c.head_lot, c.seq + 1,
-      %(cost)s, null, null, null, null, 1, c.next_key, %(request)s, 1, 1, 1, c.at + interval '1 microsecond', null
+      %(cost)s, null, null, null, null, 1, c.next_key, %(request)s, 1, 1, 1, c.at + interval '1 microsecond', null, null
     )::creditd.entry),
     c.next_key, md5(c.account_id || ' ' || c.seq + 1)::uuid
   from chain c where c.n < %(times)s

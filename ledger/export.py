@@ -34,7 +34,7 @@ Progress = Callable[[int, int], None]
 HASHED: Final = (
     *("root", "account", "seq", "kind", "amount", "available_after", "held_after", "debt_after"),
     *("lot", "movement", "total", "refers_to", "peer_root", "peer_account", "member", "app"),
-    *("operation", "units", "price_version", "at", "key", "request"),
+    *("operation", "units", "price_version", "at", "key", "request", "api_key if any"),
 )
 
 _HERE: Final = Path(__file__).parent

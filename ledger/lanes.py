@@ -37,12 +37,12 @@ from ledger.wire import Answer, Wire
 
 BATCH_MAX: Final = 256  # a batch holds its accounts' locks until it commits: a few ms, not more
 
-CHARGE_BATCH: Final = "select * from creditd.charge_batch($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)"
+CHARGE_BATCH: Final = "select * from creditd.charge_batch($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)"
 CHARGE_BATCH_TYPES: Final = (
     arrays.INT8,
     *(arrays.INT8_ARRAY, arrays.INT8_ARRAY, arrays.INT4_ARRAY),
     *(arrays.UUID_ARRAY, arrays.UUID_ARRAY, arrays.TEXT_ARRAY),
-    *(arrays.INT4_ARRAY, arrays.INT8_ARRAY, arrays.INT4_ARRAY),
+    *(arrays.INT4_ARRAY, arrays.INT8_ARRAY, arrays.INT4_ARRAY, arrays.INT4_ARRAY),
 )
 
 # 40001 and 40P01 undo the statement and say nothing about the books. 23505: another process made
@@ -63,6 +63,7 @@ class Waiting:
     operation: str
     units: int
     price_version: int  # 0: any
+    api_key_id: int  # 0: none
     answer: asyncio.Future[ChargeOutcome]
 
 
@@ -243,6 +244,7 @@ def _parameters(batch: Sequence[Waiting]) -> list[bytes]:
         arrays.int4s(operation_of),
         arrays.int8s([waiting.units for waiting in batch]),
         arrays.int4s([waiting.price_version for waiting in batch]),
+        arrays.int4s([waiting.api_key_id for waiting in batch]),
     ]
 
 

@@ -16,10 +16,19 @@ Hashes = npt.NDArray[np.void]
 
 # What an entry's hash is taken over: the hash before, twenty numbers (the last is the time in
 # microseconds since 2000-01-01 UTC), the key and what was asked under it. -1 and zeros are null.
+# The API key follows, but only where there is one.
 _NUMBERS: Final = 20
 _HASHED: Final = np.dtype(
-    [("before", "V32"), ("numbers", ">i8", (_NUMBERS,)), ("key", "V16"), ("request", "V16")]
+    [
+        ("before", "V32"),
+        ("numbers", ">i8", (_NUMBERS,)),
+        ("key", "V16"),
+        ("request", "V16"),
+        ("api_key", ">i8"),
+    ]
 )
+_API_KEY_WIDTH: Final = 8
+_NO_API_KEY: Final = -1
 HASH: Final = np.dtype("V32")
 _FIRST_HASHED: Final = struct.Struct(">qq")
 
@@ -36,6 +45,7 @@ ROW: Final = np.dtype(
         ("numbers", _sent(">i8"), (_NUMBERS,)),
         ("key", _sent("V16")),
         ("request", _sent("V16")),
+        ("api_key", _sent(">i8")),
         ("hash", _sent("V32")),
     ]
 )
@@ -57,12 +67,14 @@ ROWS: Final = sql.SQL("""
       coalesce(price_version, -1)::bigint, at,
       coalesce(key_hash, '00000000-0000-0000-0000-000000000000'),
       coalesce(request_hash, '00000000-0000-0000-0000-000000000000'),
+      coalesce(api_key_id, -1)::bigint,
       case octet_length(hash) when 32 then hash else decode(repeat('00', 32), 'hex') end
     from entry
     union all
     select root_id, account_id, 9223372036854775807, seq, available, held, debt, granted, spent,
       refunded, reversed, owed, repaid, expired, absorbed, recovered, moved, debt_moved, line,
       'epoch', '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000',
+      -1::bigint,
       case octet_length(head_hash) when 32 then head_hash else decode(repeat('00', 32), 'hex') end
     from account order by 1, 2, 3""")
 
@@ -109,9 +121,14 @@ class Rows:
         hashed["numbers"] = self.sent["numbers"]["value"]
         hashed["key"] = self.sent["key"]["value"]
         hashed["request"] = self.sent["request"]["value"]
-        sha256, width = hashlib.sha256, _HASHED.itemsize
-        text = memoryview(hashed.tobytes())
-        return _hashes([sha256(text[at : at + width]) for at in range(0, len(text), width)])
+        api_keys = self.sent["api_key"]["value"]
+        hashed["api_key"] = api_keys
+        width = _HASHED.itemsize
+        begins = np.arange(0, len(self.sent) * width, width)
+        ends = begins + width - _API_KEY_WIDTH * (api_keys == _NO_API_KEY)
+        sha256, text = hashlib.sha256, memoryview(hashed.tobytes())
+        places = zip(begins.tolist(), ends.tolist(), strict=True)
+        return _hashes([sha256(text[begin:end]) for begin, end in places])
 
     def _first_hashes(self) -> Hashes:
         keys = self.numbers[[ROOT, ACCOUNT]][:, self.begins].T.tolist()

@@ -54,7 +54,7 @@ RESERVATION_MAX: Final = timedelta(days=30)
 
 _RESERVE: Final = (
     "select * from creditd.reserve(%s::bigint, %s::bigint, %s::integer, %s::uuid, %s::uuid,"
-    " %s::text, %s::bigint, %s::integer, %s::interval, %s::bigint, %s::bigint)"
+    " %s::text, %s::bigint, %s::integer, %s::interval, %s::bigint, %s::bigint, %s::integer)"
 )
 _SETTLE: Final = (
     "select * from creditd.settle(%s::bigint, %s::bigint, %s::bigint, %s::integer, %s::uuid,"
@@ -105,6 +105,7 @@ class Reserving:
         minimum: int = 0,
         over_max: int = 0,
         price_version: int | None = None,
+        api_key_id: int | None = None,
     ) -> ReserveOutcome:
         """Hold the price of up to `units` of an operation, once per (app, account, key).
 
@@ -126,7 +127,7 @@ class Reserving:
             account,
             _RESERVE,
             *(*account, app_id, UUID(bytes=key_digest(app_id, account, key)), UUID(bytes=asked)),
-            *(operation, units, version, *terms),
+            *(operation, units, version, *terms, api_key_id or 0),
         )
         return _reserve_outcome(account, operation, units, row)
 

@@ -88,9 +88,12 @@ class Spending:
         operation: str,
         units: int,
         price_version: int | None = None,
+        api_key_id: int | None = None,
     ) -> ChargeOutcome:
         """Take the price of `units` of an operation from an account, once per (app, account, key).
 
+        The books say of the charge by which API key it was made; the same charge by another one is
+        a replay.
         Raises LedgerBusy if the queue is full (nothing was taken) and LedgerUnavailable if the
         database did not answer: the same key then tells what happened.
         """
@@ -105,6 +108,7 @@ class Spending:
             operation=operation,
             units=units,
             price_version=version_asked_for(price_version),
+            api_key_id=api_key_id or 0,
             answer=answer,
         )
         self._lanes[account.root_id % len(self._lanes)].put(waiting)

@@ -36,8 +36,7 @@ KINDS = [
     (11, "absorption", "loss", "issuance"), (12, "recovery", "available", "loss"),
     (13, "move_out", "available", "moved"), (14, "move_in", "moved", "available"),
     (15, "debt_out", "moved", "debt"), (16, "debt_in", "debt", "moved"),
-    (17, "credit_line", "line", "available"), (18, "line_cut", "available", "line"),
-]
+    (17, "credit_line", "line", "available"), (18, "line_cut", "available", "line")]
 GRANT, CHARGE, REFUND, REVERSAL, DEBT, REPAYMENT, EXPIRY, RESERVE, SETTLEMENT = range(1, 10)
 RELEASE, ABSORPTION, RECOVERY, MOVE_OUT, MOVE_IN, DEBT_OUT, DEBT_IN, LINE, LINE_CUT = range(10, 19)
 # The totals of an account: the kinds that add to each and, below zero, those that take from it.
@@ -53,15 +52,14 @@ EFFECT = {
     kind: [by * ((into == side) - (out == side)) for side, by in SIDES]
     for kind, _, out, into in KINDS
 }
-OF_THE_FIRST = ("total", "app", "key", "request", "operation", "units", "price_version")
-# The fields of each line: # is an integer, [] a list, ? may be left out. Those of an entry stand in
-# the order in which its hash takes them.
+OF_THE_FIRST = ["total", "app", "key", "request", "api_key", "operation", "units", "price_version"]
+# The fields of each line (# an integer, [] a list, ? optional), an entry's as its hash takes them.
 FIELDS = {
     "header": "format version# of made_at first_hash hash kinds[]",
     "account": "name root# account#",
     "entry": "seq# kind# amount# available_after# held_after# debt_after# lot#? movement# total#?"
     " refers_to#? peer_root#? peer_account#? member#? app#? operation#? units#? price_version#?"
-    " at key? request? hash",
+    " at key? request? api_key#? hash",
     "lot": "lot# source rule? cause? incarnation#? reason? amount# remaining# held# expired#"
     " reversed# moved# absorbed# priority# effective_at? expires_at? operations[]? origin_root#?"
     " origin_account#? origin_lot#? state",
@@ -77,7 +75,8 @@ TYPES = {
 NUMBERS = [name for name, (type_, _) in TYPES["entry"].items() if type_ is int]
 HASHED = struct.Struct(">32s20q16s16s")
 FIRST_HASH = "sha256(root, account)"
-HASH = f"sha256(hash before, root, account, {', '.join(NUMBERS)}, at, key, request)"
+HASH = f"sha256(hash before, root, account, {', '.join(NUMBERS[:-1])}, at, key, request"
+HASHES = (f"{HASH})", f"{HASH}, api_key if any)")  # the first is that of older exports
 # What an entry of a kind refers to: movements that begin with one of these.
 REFERS = {REFUND: (CHARGE, SETTLEMENT), SETTLEMENT: (RESERVE,), RELEASE: (RESERVE,)}
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # where the time in a hash begins, in microseconds
@@ -199,7 +198,7 @@ def _check_header(said: Said) -> str:
     if (said["format"], said["version"]) != ("creditd-export", 1):
         raise Wrong("it is no creditd-export of version 1")
     kinds = [dict(zip(KIND, kind, strict=True)) for kind in KINDS]
-    if (said["kinds"], said["first_hash"], said["hash"]) != (kinds, FIRST_HASH, HASH):
+    if (said["kinds"], said["first_hash"]) != (kinds, FIRST_HASH) or said["hash"] not in HASHES:
         raise Wrong("the header describes other kinds of entries, or other hashes")
     return str(said["of"])
 
@@ -254,12 +253,13 @@ def _check_entry(books: Books, account: Account, said: Said, earlier: Books | No
 
 
 def _check_hash(account: Account, said: Said, at: int) -> None:
-    numbers = [said.get(name, -1) for name in NUMBERS]
+    *numbers, api_key = [said.get(name, -1) for name in NUMBERS]
     account.must(min(said.get(name, 0) for name in NUMBERS) >= 0, "a number of it is below zero")
     digests = [said.get("key", "00" * 16), said.get("request", "00" * 16)]
     account.must(all(map(DIGEST.fullmatch, digests)), "its key or request is no digest")
     taken = (account.root, account.account, *numbers, at, *map(bytes.fromhex, digests))
-    account.hash = hashlib.sha256(HASHED.pack(account.hash, *taken)).digest()
+    by = api_key.to_bytes(8) if api_key >= 0 else b""
+    account.hash = hashlib.sha256(HASHED.pack(account.hash, *taken) + by).digest()
     account.must(said["hash"] == account.hash.hex(), "its hash is not of the last and its fields")
 
 

@@ -141,6 +141,7 @@ class Customer:
             key=uuid.uuid4().hex,
             operation=operation,
             units=units,
+            api_key_id=1 if units > 1 else None,
         )
         assert isinstance(outcome, Charged), outcome
         return outcome.charge.movement
@@ -152,6 +153,7 @@ class Customer:
             key=uuid.uuid4().hex,
             operation=operation,
             units=units,
+            api_key_id=1 if units > 1 else None,
         )
         assert isinstance(outcome, Insufficient), outcome
 

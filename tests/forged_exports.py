@@ -44,7 +44,8 @@ def chained(rows: Sequence[Row]) -> list[bytes]:
             at = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
             numbers = struct.pack(">20q", *ids, *(row.get(name, -1) for name in names), at)
             digests = bytes.fromhex(row.get("key", "00" * 16) + row.get("request", "00" * 16))
-            head = hashlib.sha256(head + numbers + digests).digest()
+            by = struct.pack(">q", row["api_key"]) if "api_key" in row else b""
+            head = hashlib.sha256(head + numbers + digests + by).digest()
             row["hash"] = head.hex()
         elif row["row"] == "head":
             row["head"] = head.hex()

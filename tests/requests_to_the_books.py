@@ -73,6 +73,7 @@ class Party:
             operation=charge.operation,
             units=charge.units,
             price_version=0,
+            api_key_id=0,
             answer=asyncio.get_running_loop().create_future(),
         )
 

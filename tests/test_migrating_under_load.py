@@ -136,7 +136,10 @@ def irreplaceable_types(stage: Stage) -> None:
 
 
 def older_tables(stage: Stage) -> None:
-    """The tables are those of eight versions before, and so is what refunds do with them."""
+    """The tables are those of many versions before, and so is what refunds do with them.
+
+    But entries keep their columns: what is charged meanwhile by this release writes them.
+    """
     Without("finish", "perform note_unbacked(a.root_id, a.account_id, p_refers)", "null")(stage)
     stage.rows("alter table creditd.charge_cause drop column unbacked")
     stage.rows("drop table creditd.status_change")

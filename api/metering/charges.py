@@ -28,6 +28,7 @@ async def charge(parts: Parts, call: Call[wire.ChargeRequest, NoQuery]) -> Answe
         operation=asked.operation,
         units=asked.units,
         price_version=asked.price_version,
+        api_key_id=call.caller.api_key_id,
     )
     parts.metrics.charge_decided(asked.operation, outcome, time.perf_counter() - began)
     match outcome:

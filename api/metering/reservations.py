@@ -28,6 +28,7 @@ async def reserve(parts: Parts, call: Call[wire.ReservationRequest, NoQuery]) ->
         minimum=credits_asked("minimum", asked.minimum),
         over_max=credits_asked("over_max", asked.over_max),
         price_version=asked.price_version,
+        api_key_id=call.caller.api_key_id,
     )
     match outcome:
         case outcomes.Reserved(made, replayed):

@@ -112,6 +112,7 @@ entry = table(
     may("price_version", INT),
     must("at", TIME),
     must("hash", BYTES),
+    may("api_key_id", INT),
     key("entry_pkey", "root_id, account_id, seq"),
     check("entry_amount_is_positive", "amount > 0 or (amount = 0 and kind in (2, 8, 9))"),
     check("entry_names_its_lot", "lot_no is not null or amount = 0 or kind in (15, 16)"),

@@ -3,5 +3,5 @@ select e.root_id, e.account_id, e.seq, e.kind, e.amount, e.available_after, e.he
   e.app_id as app, e.operation_id as operation, e.units, e.price_version,
   to_char(e.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at,
   replace(e.key_hash::text, '-', '') as key, replace(e.request_hash::text, '-', '') as request,
-  encode(e.hash, 'hex') as hash
+  e.api_key_id as api_key, encode(e.hash, 'hex') as hash
 from entry e order by e.root_id, e.account_id, e.seq

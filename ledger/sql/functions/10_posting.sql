@@ -41,7 +41,14 @@ create or replace function creditd.first_hash(p_root bigint, p_account bigint) r
 language sql immutable
 return sha256(int8send(p_root) || int8send(p_account));
 
--- What an entry's hash is taken over. -1 stands for null: none of these numbers is negative.
+-- The end of what an entry's hash is taken over: under which key, what, and by which API key if by any.
+create or replace function creditd.asked_by(p_key uuid, p_request uuid, p_api_key integer) returns bytea
+language sql immutable
+return uuid_send(p_key) || uuid_send(p_request)
+  || case when p_api_key is null then ''::bytea else int8send(p_api_key) end;
+
+-- What an entry's hash is taken over. -1 stands for null: none of these numbers is negative. The API key comes
+-- last and only where there is one: entries from before there was that column keep their hash.
 create or replace function creditd.entry_hash(p_before bytea, e creditd.entry) returns bytea
 language sql immutable
 return sha256(
@@ -53,8 +60,9 @@ return sha256(
   || int8send(coalesce(e.peer_account, -1)) || int8send(coalesce(e.member_id, -1))
   || int8send(coalesce(e.app_id, -1)) || int8send(coalesce(e.operation_id, -1))
   || int8send(coalesce(e.units, -1)) || int8send(coalesce(e.price_version, -1)) || timestamptz_send(e.at)
-  || uuid_send(coalesce(e.key_hash, '00000000-0000-0000-0000-000000000000'))
-  || uuid_send(coalesce(e.request_hash, '00000000-0000-0000-0000-000000000000'))
+  || creditd.asked_by(
+       coalesce(e.key_hash, '00000000-0000-0000-0000-000000000000'),
+       coalesce(e.request_hash, '00000000-0000-0000-0000-000000000000'), e.api_key_id)
 );
 
 -- Takes the account as its caller holds it locked, moves it by one entry, and gives it back.

@@ -73,7 +73,7 @@ end $$;
 -- holds the locks.
 create or replace function creditd.charge_with_care(
   p_root bigint, p_account bigint, p_app integer, p_key uuid, p_request uuid, p_cost bigint,
-  p_operation integer, p_units bigint, p_version integer, p_member bigint
+  p_operation integer, p_units bigint, p_version integer, p_api_key integer, p_member bigint
 ) returns creditd.charge_outcome
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
@@ -95,6 +95,7 @@ begin
   end if;
   e.kind := 2; e.total := p_cost; e.app_id := p_app; e.key_hash := p_key; e.request_hash := p_request;
   e.operation_id := p_operation; e.units := p_units; e.price_version := p_version; e.member_id := p_member;
+  e.api_key_id := p_api_key;
   v_seq := a.seq + 1;
   a := burn(a, e, p_cost, p_operation);
   perform keep(a);

@@ -49,7 +49,7 @@ return decode(repeat('00', 32), 'hex');
 -- nobody has to be told. Gives null otherwise; then `charge_batch` says why.
 create or replace function creditd.charge_at_once(
   p_root bigint, p_account bigint, p_app integer, p_key uuid, p_request uuid, p_cost bigint,
-  p_operation integer, p_units bigint, p_version integer
+  p_operation integer, p_units bigint, p_version integer, p_api_key integer
 ) returns creditd.entry
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
@@ -62,7 +62,7 @@ begin
         head_hash = leg_hash(a.head_hash, int8send(p_root) || int8send(p_account), a.seq + 1, p_cost,
           a.available - p_cost, a.held, a.debt, a.head_lot, a.seq + 1,
           charge_says(p_cost, p_app, p_operation, p_units, p_version),
-          greatest(v_now, a.last_at + interval '1 microsecond'), uuid_send(p_key) || uuid_send(p_request))
+          greatest(v_now, a.last_at + interval '1 microsecond'), asked_by(p_key, p_request, p_api_key))
     where a.root_id = p_root and a.account_id = p_account and a.status = 'open' and not a.is_special
       and p_cost between 1 and a.head_left and p_cost <= 5000000000000000000 - a.spent
       and a.valid_until > clock()
@@ -74,9 +74,10 @@ begin
     returning a.*
   )
   insert into entry (root_id, account_id, seq, kind, amount, available_after, held_after, debt_after, lot_no,
-                     movement, total, app_id, key_hash, request_hash, operation_id, units, price_version, at, hash)
+                     movement, total, app_id, key_hash, request_hash, operation_id, units, price_version, at, hash,
+                     api_key_id)
     select a.root_id, a.account_id, a.seq, 2, p_cost, a.available, a.held, a.debt, a.head_lot, a.seq, p_cost,
-      p_app, p_key, p_request, p_operation, p_units, p_version, a.last_at, a.head_hash
+      p_app, p_key, p_request, p_operation, p_units, p_version, a.last_at, a.head_hash, p_api_key
     from moved a
     returning * into e;
   return e;
@@ -99,11 +100,12 @@ begin
 end $$;
 
 -- Charges a batch. Its roots all live on `p_route`'s shard. `p_operation_of` says which of the names in
--- `p_operations` each charge is for, and `p_versions` which price version it expects (0: any). The
--- answers are in the order of the charges; where one has no number, it is 0.
+-- `p_operations` each charge is for, `p_versions` which price version it expects (0: any), and `p_api_keys` by
+-- which API key it is made (0: none). The answers are in the order of the charges; where one has no number, it
+-- is 0.
 create or replace function creditd.charge_batch(
   p_route bigint, p_roots bigint[], p_accounts bigint[], p_apps integer[], p_keys uuid[], p_requests uuid[],
-  p_operations text[], p_operation_of integer[], p_units bigint[], p_versions integer[],
+  p_operations text[], p_operation_of integer[], p_units bigint[], p_versions integer[], p_api_keys integer[],
   out o_outcomes smallint[], out o_payers bigint[], out o_seqs bigint[], out o_versions integer[],
   out o_amounts bigint[], out o_availables bigint[], out o_debts bigint[], out o_times timestamptz[]
 )
@@ -132,8 +134,8 @@ declare
   v_later integer[] := '{}'; v_low bigint[] := '{}';
 begin
   perform refuse_null('p_route p_roots p_accounts p_apps p_keys p_requests p_operation_of p_units p_versions '
-    'p_operations', array[p_route is null, lacks(p_roots, n), lacks(p_accounts, n), lacks(p_apps, n), lacks(p_keys, n),
-    lacks(p_requests, n), lacks(p_operation_of, n), lacks(p_units, n), lacks(p_versions, n),
+    'p_api_keys p_operations', array[p_route is null, lacks(p_roots, n), lacks(p_accounts, n), lacks(p_apps, n), lacks(p_keys, n),
+    lacks(p_requests, n), lacks(p_operation_of, n), lacks(p_units, n), lacks(p_versions, n), lacks(p_api_keys, n),
     lacks(p_operations, cardinality(p_operations))]);
   for k in 1 .. cardinality(p_operations) loop
     select p.* into v_price from price_in_force(p_operations[k]) p;
@@ -146,7 +148,7 @@ begin
      and p_versions[1] in (0, v_version[1]) then
     v_cost := v_base[1] + v_per_unit[1] * p_units[1];
     e := charge_at_once(p_roots[1], p_accounts[1], p_apps[1], p_keys[1], p_requests[1], v_cost,
-                        v_operation[1], p_units[1], v_version[1]);
+                        v_operation[1], p_units[1], v_version[1], nullif(p_api_keys[1], 0));
     if e.seq is not null then
       o_outcomes := '{1}'; o_payers := p_accounts; o_seqs := array[e.seq]; o_versions := v_version;
       o_amounts := array[v_cost]; o_availables := array[e.available_after]; o_debts := array[e.debt_after];
@@ -264,7 +266,7 @@ begin
 
     v_movement := v_seq + 1;
     v_said := charge_says(v_cost, p_apps[i.no], v_operation[v_op], p_units[i.no], v_version[v_op]);
-    v_asked := uuid_send(p_keys[i.no]) || uuid_send(p_requests[i.no]);
+    v_asked := asked_by(p_keys[i.no], p_requests[i.no], nullif(p_api_keys[i.no], 0));
     for k in 1 .. cardinality(v_lots) loop
       v_seq := v_seq + 1; v_available := v_available - v_takes[k]; v_spent := v_spent + v_takes[k];
       v_last := greatest(v_now, v_last + interval '1 microsecond');  -- the clock may step back
@@ -292,10 +294,12 @@ begin
       where y.root_id = u_root[t.no] and y.account_id = u_account[t.no] and y.lot_no = u_lot[t.no];
   end if;
   insert into entry (root_id, account_id, seq, kind, amount, available_after, held_after, debt_after, lot_no,
-                     movement, total, app_id, key_hash, request_hash, operation_id, units, price_version, at, hash)
+                     movement, total, app_id, key_hash, request_hash, operation_id, units, price_version, at, hash,
+                     api_key_id)
     select m_root[t.no], m_account[t.no], m_seq[t.no], 2, m_amount[t.no], m_available[t.no], m_held[t.no],
       m_debt[t.no], m_lot[t.no], m_movement[t.no], m_cost[t.no], p_apps[m_item[t.no]], p_keys[m_item[t.no]],
-      p_requests[m_item[t.no]], m_operation[t.no], p_units[m_item[t.no]], m_version[t.no], m_at[t.no], m_hash[t.no]
+      p_requests[m_item[t.no]], m_operation[t.no], p_units[m_item[t.no]], m_version[t.no], m_at[t.no], m_hash[t.no],
+      nullif(p_api_keys[m_item[t.no]], 0)
     from generate_series(1, m) t (no);
   foreach k in array v_low loop
     perform announce(w_root[k], w_account[k], 'balance.low', jsonb_build_object('available', w_available[k], 'below',
@@ -305,10 +309,12 @@ begin
   foreach k in array v_later loop
     if p_roots[k] = p_accounts[k] then
       c := charge_with_care(p_roots[k], p_accounts[k], p_apps[k], p_keys[k], p_requests[k], o_amounts[k],
-                            v_operation[p_operation_of[k]], p_units[k], v_version[p_operation_of[k]], null);
+                            v_operation[p_operation_of[k]], p_units[k], v_version[p_operation_of[k]],
+                            nullif(p_api_keys[k], 0), null);
     else
       c := charge_of_member(p_roots[k], p_accounts[k], p_apps[k], p_keys[k], p_requests[k], o_amounts[k],
-                            v_operation[p_operation_of[k]], p_units[k], v_version[p_operation_of[k]]);
+                            v_operation[p_operation_of[k]], p_units[k], v_version[p_operation_of[k]],
+                            nullif(p_api_keys[k], 0));
     end if;
     o_outcomes[k] := outcome_number(c.outcome); o_payers[k] := coalesce(c.payer, 0);
     o_seqs[k] := coalesce(c.seq, 0); o_availables[k] := coalesce(c.available, 0);

@@ -66,6 +66,7 @@ begin
   -- The first entry says what was taken in all; where nothing was, what was given back.
   e.total := case when p_taken > 0 then p_taken else r.amount end;
   e.refers_to := r.reservation_no; e.app_id := r.app_id; e.member_id := r.member_id;
+  e.api_key_id := v_reserve.api_key_id;
   e.key_hash := p_key; e.request_hash := p_request;
   a := part_held(a, r, e, c_take);
   if r.member_id is not null and c_take < r.amount then

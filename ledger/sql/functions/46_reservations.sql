@@ -8,9 +8,10 @@ language sql immutable
 return interval '30 days';
 
 -- Holds the price of up to so many units, once per key. If nobody settles in time, `p_minimum` is taken.
+-- `p_api_key` is by which API key (0: by none).
 create or replace function creditd.reserve(
   p_root bigint, p_account bigint, p_app integer, p_key uuid, p_request uuid, p_operation text, p_units bigint,
-  p_version integer, p_expires_in interval, p_minimum bigint, p_over_max bigint,
+  p_version integer, p_expires_in interval, p_minimum bigint, p_over_max bigint, p_api_key integer,
   out outcome text, out payer bigint, out seq bigint, out price_version integer, out amount bigint,
   out available bigint, out held bigint, out debt bigint, out expires_at timestamptz, out at timestamptz
 )
@@ -25,9 +26,10 @@ declare
   v_now timestamptz;
 begin
   perform refuse_null('p_root p_account p_app p_key p_request p_operation p_units p_version p_expires_in '
-    'p_minimum p_over_max',
+    'p_minimum p_over_max p_api_key',
     array[p_root is null, p_account is null, p_app is null, p_key is null, p_request is null, p_operation is null,
-    p_units is null, p_version is null, p_expires_in is null, p_minimum is null, p_over_max is null]);
+    p_units is null, p_version is null, p_expires_in is null, p_minimum is null, p_over_max is null,
+    p_api_key is null]);
   if p_expires_in <= interval '0' or p_expires_in > longest_reservation() or p_minimum < 0
      or p_over_max not between 0 and c_most then
     raise exception 'a reservation lasts at most %, and takes nothing below 0', longest_reservation() using errcode = '22023';
@@ -78,7 +80,7 @@ begin
 
   e := null; e.kind := 8; e.total := amount; e.app_id := p_app; e.key_hash := p_key; e.request_hash := p_request;
   e.operation_id := v_price.operation_id; e.units := p_units; e.price_version := price_version;
-  e.member_id := nullif(p_account, payer);
+  e.member_id := nullif(p_account, payer); e.api_key_id := nullif(p_api_key, 0);
   seq := a.seq + 1;
   a := burn(a, e, amount, v_price.operation_id);
   v_now := clock();

@@ -223,7 +223,7 @@ end $$;
 -- A charge that names a member: paid by what the member has, or by the organisation's pool.
 create or replace function creditd.charge_of_member(
   p_root bigint, p_account bigint, p_app integer, p_key uuid, p_request uuid, p_cost bigint,
-  p_operation integer, p_units bigint, p_version integer
+  p_operation integer, p_units bigint, p_version integer, p_api_key integer
 ) returns creditd.charge_outcome
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
@@ -244,7 +244,7 @@ begin
     return c;
   end if;
   c := charge_with_care(p_root, v.payer, p_app, p_key, p_request, p_cost, p_operation, p_units, p_version,
-                        nullif(p_account, v.payer));
+                        p_api_key, nullif(p_account, v.payer));
   if c.outcome = 'charged' and v.payer <> p_account then perform budget_take(p_root, p_account, p_cost, c.at); end if;
   return c;
 end $$;
