@@ -40,7 +40,7 @@ def test_books_from_before_charges_said_their_api_key_keep_their_hashes(database
         books.charge(alice, 5)
         before = exported(database_url)
         books.connection.execute("alter table creditd.entry drop column api_key_id cascade")
-        books.connection.execute("update creditd.schema_version set version_num = '0010'")
+        books.connection.execute("update creditd.schema_version set version_num = '0011'")
         books.connection.commit()
         migrate(database_url)
         books.charge_in_passing(alice, 7)

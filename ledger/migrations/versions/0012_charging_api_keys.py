@@ -6,10 +6,10 @@ from alembic import op
 
 from ledger.laying import run_script
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
-TABLES = Path(__file__).parents[2] / "sql" / "migrations" / "0011_charging_api_keys.sql"
+TABLES = Path(__file__).parents[2] / "sql" / "migrations" / "0012_charging_api_keys.sql"
 
 
 def upgrade() -> None:
