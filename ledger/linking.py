@@ -7,6 +7,7 @@ from ledger.ids import AccountRef
 from ledger.outcomes import (
     AccountClosed,
     BeyondRange,
+    ChallengeSpent,
     Frozen,
     LinkChained,
     Linked,
@@ -56,6 +57,30 @@ class Linking:
         if outcome in {"linked", "replayed"}:
             return Linked(account, wallets, moved, debt, replayed=outcome == "replayed")
         return _REFUSALS[outcome]
+
+    async def link_by_signature(
+        self,
+        *,
+        app_id: int,
+        account: AccountRef,
+        message: str,
+        signature: bytes,
+        by_key: bool,
+    ) -> LinkOutcome | ChallengeSpent:
+        """Link the wallet that signed a text, to the account it was made for by `SignIns.enter`.
+
+        The caller answers for the signature being the wallet's: its key's (`by_key`: the address
+        is linked on every chain) or its contract's, on the text's own chain alone. Text and
+        signature are kept. What waits to be moved moves, as by `link`.
+        """
+        rows = await self._session.rows(
+            "select * from creditd.link_by_signature(%s, %s::bigint, %s::bigint, %s, %s, %s)",
+            (app_id, *account, message, signature, by_key),
+        )
+        outcome, wallets, moved, debt = rows[0]
+        if outcome in {"linked", "replayed"}:
+            return Linked(account, wallets, moved, debt, replayed=outcome == "replayed")
+        return ChallengeSpent() if outcome == "spent" else _REFUSALS[outcome]
 
     async def unlink(
         self, *, app_id: int, chain_id: int | None, address: bytes, account: AccountRef

@@ -57,6 +57,10 @@ MAY_BE_NULL: Mapping[tuple[str, str], str] = {
     ("grant_credits", "p_cause_account"): "no charge caused it",
     ("grant_credits", "p_cause_seq"): "no charge caused it",
     ("create_api_key", "p_expires_at"): "it does not end",
+    ("enter_challenge", "p_app"): "to sign in",
+    ("enter_challenge", "p_root"): "to sign in",
+    ("enter_challenge", "p_account"): "to sign in",
+    ("sign_in", "p_former"): "no session came along",
 }
 # Any value will do: what is missing is noticed before anything is looked at.
 ANY: Mapping[str, str] = {

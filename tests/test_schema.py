@@ -45,6 +45,8 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("reserve", "settle", "release", "extend", "link_wallet", "unlink_wallet"),
             *("open_organisation", "add_member", "remove_member", "move_member", "set_budget"),
             *("allocate", "set_alert", "balance_as_of", "budgets_of", "alarms"),
+            *("enter_challenge", "try_challenge", "sign_in", "signed_in", "sign_out"),
+            *("sign_out_all", "link_by_signature"),
         }
     ),
     "creditd_operator": frozenset(

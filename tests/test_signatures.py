@@ -9,10 +9,10 @@ from eth_account.messages import encode_defunct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.calling.sign_in_terms import AskContract
 from api.identity.signatures import (
     KEY_SIGNATURE_BYTES,
     SIGNATURE_BYTES_MAX,
-    AskContract,
     Proof,
     parse_signature,
     prove,

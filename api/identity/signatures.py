@@ -5,22 +5,17 @@ whoever puts the process together: this API knows no chain.
 """
 
 import re
-from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final
 
 from coincurve import PublicKey
 from eth_hash.auto import keccak
 
+from api.calling.sign_in_terms import AskContract
+
 # What a contract's signature may take: those of passkeys and of many owners are some hundred bytes.
 SIGNATURE_BYTES_MAX: Final = 8_192
 KEY_SIGNATURE_BYTES: Final = 65  # r, s and v; the compact 64 of ERC-2098 are not taken
-
-AskContract = Callable[[int, bytes, bytes, bytes], Awaitable[bool | None]]
-"""Whether a contract of a chain (its id, the address) takes a signature of a hash for its own.
-
-None: nobody can say now.
-"""
 
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*", re.ASCII)
 _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141

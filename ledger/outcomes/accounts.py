@@ -57,6 +57,11 @@ class LinkChained:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class ChallengeSpent:
+    """The signed text was not given out for this, is over or was used; nothing was written."""
+
+
 LinkOutcome = (
     Linked | LinkedElsewhere | LinkChained | NoSuchAccount | AccountClosed | Frozen | BeyondRange
 )

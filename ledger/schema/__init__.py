@@ -42,6 +42,7 @@ from ledger.schema.operating import (
     upstream_status,
 )
 from ledger.schema.outbox import message, receiver
+from ledger.schema.signing import challenge, sign_in, wallet_proof
 
 __all__ = [
     "accepted_reorg",
@@ -57,6 +58,7 @@ __all__ = [
     "budget_use",
     "cap_use",
     "chain",
+    "challenge",
     "charge_cause",
     "differing_stake",
     "entry",
@@ -77,9 +79,11 @@ __all__ = [
     "rule",
     "rule_use",
     "set_aside",
+    "sign_in",
     "status_change",
     "upstream_status",
     "waiting_event",
     "wallet",
     "wallet_link",
+    "wallet_proof",
 ]

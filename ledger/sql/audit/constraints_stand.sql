@@ -61,6 +61,14 @@ from (values
     'CHECK ((state = ANY (ARRAY[''syncing''::text, ''following''::text, ''halted''::text])))'),
   ('confirmed_is_indexed', 'CHECK ((confirmed_number <= indexed_number))'),
   ('halted_chain_says_why', 'CHECK (((state <> ''halted''::text) OR (reason IS NOT NULL)))'),
+  ('challenge_address_is_20_bytes', 'CHECK ((octet_length(address) = 20))'),
+  ('challenge_by_age', 'CREATE UNIQUE INDEX challenge_by_age ON creditd.challenge USING btree (challenge_no)'),
+  ('challenge_digest_is_sha256', 'CHECK ((octet_length(digest) = 32))'),
+  ('challenge_of_a_link_names_its_account',
+    'CHECK (((num_nulls(app_id, root_id, account_id) = ANY (ARRAY[0, 3])) AND ((purpose = ''link''::text) ='
+    ' (account_id IS NOT NULL))))'),
+  ('challenge_pkey', 'PRIMARY KEY (digest)'),
+  ('challenge_purpose_is_known', 'CHECK ((purpose = ANY (ARRAY[''sign_in''::text, ''link''::text])))'),
   ('charge_cause_is_never_negative', 'CHECK ((granted >= 0))'),
   ('charge_cause_pkey', 'PRIMARY KEY (root_id, account_id, seq)'),
   ('charge_cause_unbacked_is_never_negative', 'CHECK ((unbacked >= 0))'),
@@ -137,6 +145,10 @@ from (values
   ('rule_use_is_never_negative', 'CHECK ((granted >= 0))'),
   ('rule_use_pkey', 'PRIMARY KEY (rule_id, day)'),
   ('set_aside_pkey', 'PRIMARY KEY (chain_id, tx_hash, ordinal, rule_id)'),
+  ('sign_in_address_is_20_bytes', 'CHECK ((octet_length(address) = 20))'),
+  ('sign_in_digest_is_sha256', 'CHECK ((octet_length(digest) = 32))'),
+  ('sign_in_ends_later', 'CHECK (((created_at <= seen_at) AND (created_at < ends_at)))'),
+  ('sign_in_pkey', 'PRIMARY KEY (digest)'),
   ('status_change_has_a_reason', 'CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))'),
   ('status_change_is_known', 'CHECK ((status = ANY (ARRAY[''open''::text, ''frozen''::text])))'),
   ('status_change_is_signed', 'CHECK (((length(changed_by) >= 1) AND (length(changed_by) <= 100)))'),
@@ -155,7 +167,9 @@ from (values
   ('stake_pkey', 'PRIMARY KEY (rule_id, wallet)'),
   ('wallet_pkey', 'PRIMARY KEY (chain_id, address)'),
   ('wallet_link_address_is_20_bytes', 'CHECK ((octet_length(address) = 20))'),
-  ('wallet_link_pkey', 'PRIMARY KEY (address)')
+  ('wallet_link_pkey', 'PRIMARY KEY (address)'),
+  ('wallet_proof_address_is_20_bytes', 'CHECK ((octet_length(address) = 20))'),
+  ('wallet_proof_pkey', 'PRIMARY KEY (root_id, account_id, proof_no)')
 ) x (name, definition)
   left join standing s on s.name = x.name
   left join pg_index i on i.indexrelid = s.index_id

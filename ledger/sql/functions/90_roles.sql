@@ -24,6 +24,8 @@ grant usage on schema creditd to creditd_watcher, creditd_api, creditd_operator,
 grant select on all tables in schema creditd to creditd_watcher, creditd_api, creditd_operator, creditd_reader;
 -- Digests of API keys are for who checks keys.
 revoke select on creditd.api_key from creditd_watcher, creditd_reader;
+-- So are those of sessions, and of what is to be signed.
+revoke select on creditd.sign_in, creditd.challenge from creditd_watcher, creditd_reader;
 
 grant execute on function creditd.release_digest to creditd_watcher, creditd_api, creditd_operator, creditd_reader;
 -- An audit recomputes; these read nothing and write nothing.
@@ -57,5 +59,9 @@ grant execute on function creditd.set_alert to creditd_api, creditd_operator;
 grant execute on function creditd.balance_as_of, creditd.budgets_of to creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.grant_credits to creditd_operator;
 grant execute on function creditd.exposure, creditd.lots_of to creditd_operator, creditd_reader;
+grant execute on function
+  creditd.enter_challenge, creditd.try_challenge, creditd.sign_in, creditd.signed_in, creditd.sign_out,
+  creditd.sign_out_all, creditd.link_by_signature
+  to creditd_api;
 grant execute on function creditd.reserve, creditd.settle, creditd.release, creditd.extend to creditd_api;
 grant execute on function creditd.expire_reservations to creditd_watcher;
