@@ -6,10 +6,10 @@ from alembic import op
 
 from ledger.laying import run_script
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
-TABLES = Path(__file__).parents[2] / "sql" / "migrations" / "0012_sign_ins.sql"
+TABLES = Path(__file__).parents[2] / "sql" / "migrations" / "0013_sign_ins.sql"
 
 
 def upgrade() -> None:
