@@ -5,12 +5,12 @@ comes back as a cause and leaves as the problem of `api.problems`.
 """
 
 import asyncio
+import random
 import re
-import secrets
 import traceback
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -47,6 +47,7 @@ BODY_BYTES_DRAINED_MAX: Final = 1_048_576
 # An operation's name may hold slashes, so it takes all that is left of a path.
 _SLASHES_IN = re.compile(r"\{operation\}$")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_HEADER_NAMES_KNOWN_MAX: Final = 64  # we send a dozen
 _JSON: Final = ("Content-Type", "application/json")
 _PROBLEM: Final = ("Content-Type", PROBLEM_MEDIA_TYPE)
 _DOCUMENT_HEADERS: Final = (
@@ -54,6 +55,10 @@ _DOCUMENT_HEADERS: Final = (
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
 )
 
+Headers = dict[bytes, list[bytes]]
+"""The headers of a request by name, in small letters, each with its values."""
+
+_encode = msgspec.json.Encoder().encode
 log = structlog.get_logger(__name__)
 
 
@@ -61,8 +66,7 @@ class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
+class _Reply(msgspec.Struct, frozen=True):
     """What is sent: the same for answers, documents and problems."""
 
     status: int
@@ -79,10 +83,14 @@ class Api:
         by_path: dict[str, list[AnyEndpoint]] = defaultdict(list)
         for endpoint in (*endpoints, openapi_endpoint(endpoints)):
             by_path[endpoint.path].append(endpoint)
+        paths = {path: _Path(found, parts, callers) for path, found in by_path.items()}
+        # Most requests charge, and name a path without parts: it is looked up, not tried in turn.
+        self._fixed = {path: found for path, found in paths.items() if "{" not in path}
         self._router = Router(
             [
-                Route(_SLASHES_IN.sub("{operation:path}", path), _Path(found, parts, callers))
-                for path, found in by_path.items()
+                Route(_SLASHES_IN.sub("{operation:path}", path), found)
+                for path, found in paths.items()
+                if "{" in path
             ],
             redirect_slashes=False,
             default=_nothing_here,
@@ -90,22 +98,35 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong is answered with a problem."""
-        request_id = _request_id(scope)
+        headers = _by_name(scope)
+        request_id = _request_id(headers)
+        name = ""
         try:
-            await self._router(scope, receive, send)
-            reply: _Reply = scope["creditd.reply"]
+            path = self._fixed.get(scope["path"])
+            if path is None:
+                await self._router(scope, receive, send)
+                path = scope["creditd.path"]
+            endpoint = path.endpoint(scope["method"])
+            name = endpoint.name
+            reply = _reply(await endpoint.answer(scope, headers, receive))
         except ClientGone:
             return
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one error table
             reply = _refusal(error, request_id)
-        self._metrics.answered(scope.get("creditd.endpoint", ""), reply.status)
-        headers = [
+        self._metrics.answered(name, reply.status)
+        sent = [
             (b"content-length", b"%d" % len(reply.content)),
             (b"x-request-id", request_id.encode()),
         ]
-        headers += [(name.encode(), value.encode("latin-1")) for name, value in reply.headers]
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        sent += [(_header_name(name), value.encode("latin-1")) for name, value in reply.headers]
+        await send({"type": "http.response.start", "status": reply.status, "headers": sent})
         await send({"type": "http.response.body", "body": reply.content})
+
+
+def _reply(answer: Answer | Document) -> _Reply:
+    if isinstance(answer, Answer):
+        return _Reply(answer.status, _encode(answer.body), (_JSON, *answer.headers))
+    return _Reply(200, answer.content, (("Content-Type", answer.media_type), *_DOCUMENT_HEADERS))
 
 
 def _refusal(error: BaseException, request_id: str) -> _Reply:
@@ -135,9 +156,9 @@ def _refusal(error: BaseException, request_id: str) -> _Reply:
 
 
 class _Path:
-    """The endpoints of one path, by method: an ASGI application that leaves its reply in the scope.
+    """The endpoints of one path, by method.
 
-    Only `Api` sends, so that a reply that fails half-way is not followed by another.
+    To the router it is an application, which leaves itself in the scope: only `Api` answers.
     """
 
     def __init__(self, endpoints: Sequence[AnyEndpoint], parts: Parts, callers: Callers) -> None:
@@ -151,18 +172,15 @@ class _Path:
         if "GET" in self._methods:
             self._methods["HEAD"] = self._methods["GET"]
 
-    async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
-        found = self._methods.get(scope["method"])
+    async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
+        scope["creditd.path"] = self
+
+    def endpoint(self, method: str) -> "_Guarded | _Open":
+        """Return the endpoint of a method. Raises Refused if there is none."""
+        found = self._methods.get(method)
         if found is None:
             raise Refused(MethodNotAllowed(tuple(self._methods)))
-        scope["creditd.endpoint"] = found.name
-        match await found.answer(scope, receive):
-            case Answer(status, body, headers):
-                reply = _Reply(status, msgspec.json.encode(body), (_JSON, *headers))
-            case Document(media_type, content):
-                headers = (("Content-Type", media_type), *_DOCUMENT_HEADERS)
-                reply = _Reply(200, content, headers)
-        scope["creditd.reply"] = reply
+        return found
 
 
 class _Guarded:
@@ -178,27 +196,26 @@ class _Guarded:
         # None where a query is required: what is missing of an empty one is told as of any other.
         self._no_query = None if required_fields(endpoint.query) else endpoint.query()
 
-    async def answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
         endpoint = self._endpoint
-        caller = await self._callers.identify(_headers(scope, b"authorization"))
+        caller = await self._callers.identify(headers.get(b"authorization", ()))
         caller.require_scope(endpoint.scopes)
         if endpoint.for_apps:
             caller.require_app()
         query = scope["query_string"]
         call = Call(
             caller=caller,
-            path=scope["path_params"],
+            path=scope.get("path_params", {}),
             query=(not query and self._no_query) or decode_query(query, endpoint.query),
-            key=_key(scope) if endpoint.needs_key else "",
-            body=self._no_body or await self._body(scope, receive),
+            key=_key(headers) if endpoint.needs_key else "",
+            body=self._no_body or await self._body(headers, receive),
             headers=scope["headers"],
         )
         return await endpoint.run(self._parts, call)
 
-    async def _body(self, scope: Scope, receive: Receive) -> msgspec.Struct:
-        media_types = _headers(scope, b"content-type")
-        body = await _read_body(scope, receive)
-        if body and not _is_json(media_types):
+    async def _body(self, headers: Headers, receive: Receive) -> msgspec.Struct:
+        body = await _read_body(headers, receive)
+        if body and not _is_json(headers.get(b"content-type", ())):
             raise Refused(MediaTypeUnsupported())
         decoder: msgspec.json.Decoder[msgspec.Struct] = self._decoder
         return decode_body(decoder, body)
@@ -212,17 +229,17 @@ class _Open:
         self._run = endpoint.run
         self._parts = parts
 
-    async def answer(self, scope: Scope, _receive: Receive) -> Answer | Document:
-        return await self._run(self._parts, scope["path_params"])
+    async def answer(self, scope: Scope, _headers: Headers, _receive: Receive) -> Answer | Document:
+        return await self._run(self._parts, scope.get("path_params", {}))
 
 
 async def _nothing_here(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise Refused(NotFound())
 
 
-async def _read_body(scope: Scope, receive: Receive) -> bytes:
+async def _read_body(headers: Headers, receive: Receive) -> bytes:
     """Return the whole body. Raises Refused if it is too large, ClientGone."""
-    declared = _headers(scope, b"content-length")
+    declared = headers.get(b"content-length")
     if declared and int(declared[0]) > BODY_BYTES_DRAINED_MAX:
         raise Refused(BodyTooLarge())
     chunks: list[bytes] = []
@@ -241,23 +258,34 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
     return b"".join(chunks)
 
 
-def _request_id(scope: Scope) -> str:
-    """Return the sender's own request id if it is short and plain, else a new one."""
+def _by_name(scope: Scope) -> Headers:
+    headers: Headers = {}
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+        if name in headers:
+            headers[name].append(value)
+        else:
+            headers[name] = [value]
+    return headers
+
+
+def _request_id(headers: Headers) -> str:
+    """Return the sender's own request id if it is short and plain, else a new one."""
+    for value in headers.get(b"x-request-id", ()):
+        if _REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
-    return f"req_{secrets.token_hex(8)}"
+    return f"req_{random.getrandbits(64):016x}"  # to look for in logs; no secret
 
 
-def _key(scope: Scope) -> str:
-    return parse_idempotency_key(_headers(scope, b"idempotency-key"))
+def _key(headers: Headers) -> str:
+    return parse_idempotency_key(headers.get(b"idempotency-key", ()))
 
 
-def _headers(scope: Scope, wanted: bytes) -> list[bytes]:
-    return [value for name, value in scope["headers"] if name == wanted]
+@lru_cache(_HEADER_NAMES_KNOWN_MAX)
+def _header_name(name: str) -> bytes:
+    return name.lower().encode()
 
 
-def _is_json(media_types: list[bytes]) -> bool:
+def _is_json(media_types: Sequence[bytes]) -> bool:
     if len(media_types) != 1:
         return False
     return media_types[0].partition(b";")[0].strip().lower() == b"application/json"

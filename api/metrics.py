@@ -3,19 +3,25 @@
 Labels are few and bounded: chains, priced operations, endpoints. Never accounts or wallets.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.utils import floatToGoString
 
 from ledger.alarms import KINDS, Alarm
 from ledger.credits import MICRO_PER_CREDIT
@@ -47,62 +53,71 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._children: dict[tuple[Counter, *tuple[str, ...]], Counter] = {}
+        # Counted on every request, so as plain numbers: what a scrape makes of them is made then.
+        self._requests: dict[tuple[str, int], int] = {}
+        self._charges: dict[tuple[str, str], int] = {}
+        self._charged_micro: dict[str, int] = {}
+        self._charges_within = [0] * (len(CHARGE_SECONDS_BUCKETS) + 1)
+        self._charge_seconds = 0.0
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        self._requests = Counter(
-            "creditd_http_requests",
-            "Requests answered.",
-            ("endpoint", "status"),
-            registry=self._registry,
-        )
-        self._charges = Counter(
-            "creditd_charges",
-            "Charges asked for, by what came of them.",
-            ("operation", "outcome"),
-            registry=self._registry,
-        )
-        self._charged_credits = Counter(
-            "creditd_charged_credits",
-            "Credits taken by charges, refunds not subtracted.",
-            ("operation",),
-            registry=self._registry,
-        )
-        self._charge_seconds = Histogram(
-            "creditd_charge_duration_seconds",
-            "Time the ledger took to answer a charge, queueing included.",
-            buckets=CHARGE_SECONDS_BUCKETS,
-            registry=self._registry,
-        )
+        self._registry.register(self)
 
     def answered(self, endpoint: str, status: int) -> None:
         """Count an answer."""
-        self._labelled(self._requests, endpoint, str(status)).inc()
+        counted = endpoint, status
+        self._requests[counted] = self._requests.get(counted, 0) + 1
 
     def charge_decided(self, operation: str, outcome: ChargeOutcome, seconds: float) -> None:
         """Count what came of a charge. `operation` is a label only where the ledger knows it."""
-        self._charge_seconds.observe(seconds)
+        self._charge_seconds += seconds
+        self._charges_within[bisect_left(CHARGE_SECONDS_BUCKETS, seconds)] += 1
         match outcome:
             case Charged(charge, replayed=False):
-                self._labelled(self._charges, operation, "charged").inc()
-                # The format knows doubles only; the books stay integers.
-                self._labelled(self._charged_credits, operation).inc(charge.cost / MICRO_PER_CREDIT)
+                counted = operation, "charged"
+                micro = self._charged_micro.get(operation, 0) + charge.cost
+                self._charged_micro[operation] = micro
             case Charged():
-                self._labelled(self._charges, operation, "replayed").inc()
+                counted = operation, "replayed"
             case Insufficient():
-                self._labelled(self._charges, operation, "insufficient").inc()
+                counted = operation, "insufficient"
             case OverBudget():
-                self._labelled(self._charges, operation, "over_budget").inc()
+                counted = operation, "over_budget"
             case _:
-                self._labelled(self._charges, "", "refused").inc()
+                counted = "", "refused"
+        self._charges[counted] = self._charges.get(counted, 0) + 1
 
-    def _labelled(self, counter: Counter, *labels: str) -> Counter:
-        """Return the counter of these labels, without the library's checks and lock each time."""
-        child = self._children.get((counter, *labels))
-        if child is None:
-            child = self._children[(counter, *labels)] = counter.labels(*labels)
-        return child
+    def collect(self) -> Iterator[Metric]:
+        """Return what was counted, for the registry."""
+        requests = CounterMetricFamily(
+            "creditd_http_requests", "Requests answered.", labels=("endpoint", "status")
+        )
+        for (endpoint, status), count in self._requests.items():
+            requests.add_metric((endpoint, str(status)), count)
+        charges = CounterMetricFamily(
+            "creditd_charges",
+            "Charges asked for, by what came of them.",
+            labels=("operation", "outcome"),
+        )
+        for counted, count in self._charges.items():
+            charges.add_metric(counted, count)
+        credits_charged = CounterMetricFamily(
+            "creditd_charged_credits",
+            "Credits taken by charges, refunds not subtracted.",
+            labels=("operation",),
+        )
+        for operation, micro in self._charged_micro.items():
+            # The format knows doubles only; the books stay integers.
+            credits_charged.add_metric((operation,), micro / MICRO_PER_CREDIT)
+        seconds = HistogramMetricFamily(
+            "creditd_charge_duration_seconds",
+            "Time the ledger took to answer a charge, queueing included.",
+        )
+        bounds = (*map(floatToGoString, CHARGE_SECONDS_BUCKETS), "+Inf")
+        within = list(zip(bounds, accumulate(self._charges_within), strict=True))
+        seconds.add_metric((), within, self._charge_seconds)
+        yield from (requests, charges, credits_charged, seconds)
 
     def render(self, chains: Sequence[ChainRow] | None, alarms: Sequence[Alarm] = ()) -> bytes:
         """Return the exposition; `chains` is None where the ledger could not be read."""

@@ -7,11 +7,11 @@ charge. An account always takes the same lane.
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
+import msgspec
 import psycopg
 from psycopg.pq.abc import PGresult
 
@@ -52,8 +52,7 @@ _ANOTHER_TRY_HELPS: Final = {"40001", "40P01", "23505", "XX000"}
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # Postgres counts microseconds from here
 
 
-@dataclass(slots=True, eq=False)
-class Waiting:
+class Waiting(msgspec.Struct, eq=False):
     """A charge on its way and whoever waits for it. Key and request are digests of 16 bytes."""
 
     app_id: int

@@ -1,12 +1,14 @@
 """How what is asked goes to the books: keys and requests as digests, numbers that columns hold."""
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 from ledger.ids import AccountRef
 
 BIGINT_MAX: Final = 2**63 - 1
 _INTEGER_MAX: Final = 2**31 - 1
+_CHARGES_REMEMBERED_MAX: Final = 1_024  # digests; at most 300 KB, where all names are long
 
 
 def key_digest(app_id: int, account: AccountRef, key: str) -> bytes:
@@ -18,6 +20,12 @@ def digest128(*parts: str) -> bytes:
     """Return the first 16 bytes of SHA-256 over the parts, each led by its length."""
     encoded = "".join([f"{len(part)} {part}" for part in parts])
     return hashlib.sha256(encoded.encode()).digest()[:16]
+
+
+@lru_cache(_CHARGES_REMEMBERED_MAX)
+def charge_digest(operation: str, units: int, price_version: int | None) -> bytes:
+    """Return `digest128` of what a charge asks for. Most charges ask for what another one did."""
+    return digest128("charge", operation, str(units), str(price_version))
 
 
 def within_bigint(amount: int) -> int:

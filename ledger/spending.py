@@ -23,6 +23,7 @@ from ledger.outcomes import (
 )
 from ledger.requests import (
     BIGINT_MAX,
+    charge_digest,
     digest128,
     key_digest,
     version_asked_for,
@@ -104,7 +105,7 @@ class Spending:
             app_id=app_id,
             account=account,
             key=key_digest(app_id, account, key),
-            request=digest128("charge", operation, str(units), str(price_version)),
+            request=charge_digest(operation, units, price_version),
             operation=operation,
             units=units,
             price_version=version_asked_for(price_version),

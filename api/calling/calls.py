@@ -33,8 +33,7 @@ class Parts:
     metrics: Metrics
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A status, a body that is sent as JSON, and headers."""
 
     status: int
@@ -55,8 +54,7 @@ class Document:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[Body, Query]):
+class Call(msgspec.Struct, Generic[Body, Query], frozen=True):
     """One request of an app that may make it, decoded.
 
     `key` is the idempotency key, empty where none is needed; `path` holds the parts of the path

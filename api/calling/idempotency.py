@@ -5,6 +5,7 @@ and `abc` and `"abc"` are the same key.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from api.problems.refusals import KeyMalformed, KeyMissing, Refused
@@ -16,7 +17,7 @@ _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"', re.ASCII)
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
-def parse_idempotency_key(values: list[bytes]) -> str:
+def parse_idempotency_key(values: Sequence[bytes]) -> str:
     """Return the key that the header's values give.
 
     Raises Refused(KeyMissing) without a value, and Refused(KeyMalformed) for several or for one

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from api.calling.caller import Caller
@@ -28,7 +29,7 @@ class Callers:
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._lookups: dict[bytes, asyncio.Task[ApiKeyRow | None]] = {}
 
-    async def identify(self, authorization: list[bytes]) -> Caller:
+    async def identify(self, authorization: Sequence[bytes]) -> Caller:
         """Return who calls by the API key that the `Authorization` header's values present.
 
         Raises Refused(Unauthenticated) if there is none or it is not good (any more),

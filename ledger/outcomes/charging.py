@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from ledger.ids import MovementRef
 
+# What comes of every charge is a Struct: making one costs a fifth of what a frozen dataclass does.
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+
+class Charge(msgspec.Struct, frozen=True):
     """A charge that stands in the books.
 
     `available` is the balance right after it was made, so a replay gives it unchanged.
@@ -22,8 +25,7 @@ class Charge:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Charged:
+class Charged(msgspec.Struct, frozen=True):
     """The charge was made now, or (`replayed`) earlier under the same key."""
 
     charge: Charge
