@@ -31,10 +31,11 @@ _CHARGE: Final = text(
     " o_times[1] from creditd.charge_batch(cast(:root as bigint), array[cast(:root as bigint)],"
     " array[cast(:account as bigint)], array[cast(:app as integer)], array[cast(:key as uuid)],"
     " array[cast(:request as uuid)], array[cast(:operation as text)], array[1],"
-    " array[cast(:units as bigint)], array[cast(:version as integer)])"
+    " array[cast(:units as bigint)], array[cast(:version as integer)],"
+    " array[cast(:api_key as integer)])"
 )
 _API_KEY: Final = text(
-    "select k.app_id, k.scopes from creditd.api_key k where k.digest = :digest"
+    "select k.key_id, k.app_id, k.scopes from creditd.api_key k where k.digest = :digest"
     " and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())"
 )
 _REFUSALS: Final = {3: 402, 4: 422, 5: 404, 6: 422, 7: 409, 8: 422, 9: 403, 10: 402}
@@ -87,13 +88,14 @@ class PlainApi:
         authorization: Annotated[str | None, Header()] = None,
     ) -> Charge:
         """Take an operation's price from an account."""
-        app_id, scopes = await self._caller(authorization)
+        api_key, app_id, scopes = await self._caller(authorization)
         if "charge:write" not in scopes:
             raise HTTPException(403, "the API key lacks a scope")
         account = parse_account(asked.account)
         async with self._engine.connect() as connection:
             found = await connection.execute(
-                _CHARGE, parameters(app_id, account, idempotency_key, asked)
+                _CHARGE,
+                {**parameters(app_id, account, idempotency_key, asked), "api_key": api_key},
             )
         outcome, payer, seq, version, cost, available, at = found.one()
         if outcome in _REFUSALS:

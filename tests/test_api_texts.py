@@ -19,7 +19,7 @@ from api.calling.idempotency import parse_idempotency_key
 from api.identity.keys import KEY_LENGTH, digest_api_key, new_api_key
 from api.metering.wire import ChargeRequest
 from api.problems.refusals import Invalid, KeyMalformed, KeyMissing, Malformed, Refused
-from api.shapes import PageQuery
+from api.shapes import CURSOR_LENGTH_MAX, PageQuery
 
 
 def refusal_of(call: Callable[[], object]) -> object:
@@ -242,7 +242,7 @@ def test_a_deeply_nested_body_is_refused() -> None:
         (b"limit=", "limit"),
         (b"limit=1.5", "limit"),
         (b"limits=5", "limits"),
-        (b"cursor=" + b"x" * 201, "cursor"),
+        (b"cursor=" + b"x" * (CURSOR_LENGTH_MAX + 1), "cursor"),
         (b"&".join(b"a%d=1" % i for i in range(30)), "query"),
     ],
 )
