@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from proxies import program
 from sqlalchemy import make_url
 
 from daemon.chain.rpc import RECURSION_LIMIT
@@ -32,7 +33,13 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs anvil where there is none; where there must be one, fail."""
+    """Skip what needs anvil or a proxy where there is none; where there must be one, fail."""
+    for mark in item.iter_markers("proxy"):
+        if program(mark.args[0]) is None:
+            missing_proxy = f"there is no {mark.args[0]} here: apt-get install caddy nginx-light"
+            if os.environ.get("CREDITD_REQUIRE_PROXIES") == "1":
+                pytest.fail(missing_proxy, pytrace=False)
+            pytest.skip(missing_proxy)
     if item.get_closest_marker("anvil") is None:
         return
     try:
