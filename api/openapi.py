@@ -30,6 +30,10 @@ _CREDITS: Final = {"type": "string", "examples": ["12.5"]}
 _HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     "Credits-Balance": {"description": "Credits available afterwards.", "schema": _CREDITS},
     "Credits-Held": {"description": "Credits held afterwards.", "schema": _CREDITS},
+    "Credits-Version": {
+        "description": "Of the account, with this: a balance read by `version` is not older.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
     "Credits-Cost": {"description": "Credits the charge costs.", "schema": _CREDITS},
     "Credits-Account": {"description": "The account that pays.", "schema": {"type": "string"}},
     "Credits-Charge": {"description": "The charge, if one was made.", "schema": {"type": "string"}},

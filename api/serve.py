@@ -14,6 +14,8 @@ from api.calling.calls import AnyEndpoint, Parts
 from api.connections import BoundedConnection
 from api.endpoints import ENDPOINTS
 from api.metrics import Metrics
+from ledger.balances import Balances
+from ledger.changes import Changes
 from ledger.reading import Reading
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
@@ -48,12 +50,17 @@ async def listening(
     """
     with contextlib.closing(_bound(host, port)) as listener:
         async with (
+            Changes.open(database_url) as changes,
             Reading.open(database_url) as reading,
-            Spending.open(database_url, lanes=lanes, queue_max=queue_max) as spending,
-            Reserving.open(database_url) as reserving,
-            Sharing.open(database_url) as sharing,
+            Spending.open(
+                database_url, lanes=lanes, queue_max=queue_max, changes=changes
+            ) as spending,
+            Reserving.open(database_url, changes=changes) as reserving,
+            Sharing.open(database_url, changes=changes) as sharing,
+            Balances.open(reading, changes) as balances,
             _serving(
-                Api(Parts(spending, reserving, sharing, reading, Metrics()), endpoints), listener
+                Api(Parts(spending, reserving, sharing, reading, balances, Metrics()), endpoints),
+                listener,
             ),
         ):
             yield _url(listener)

@@ -10,19 +10,22 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Integer,
+    Numeric,
     Table,
     and_,
     bindparam,
     case,
+    column,
     func,
     literal_column,
     or_,
     select,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from ledger.kinds import EntryKind
+from ledger.rows import APPS_MAX
 from ledger.schema import (
     account,
     account_access,
@@ -64,19 +67,92 @@ ACCESS: Final = select(account_access.c.app_id).where(
     _of(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
 )
 
+# Each account is looked up by its whole key, however many a planner thinks there are.
+_asked = (
+    func.unnest(
+        bindparam("roots", type_=ARRAY(BigInteger)), bindparam("accounts", type_=ARRAY(BigInteger))
+    )
+    .table_valued(column("root_id", BigInteger()), column("account_id", BigInteger()))
+    .render_derived(name="asked")
+)
+_found = (
+    select(account)
+    .where(account.c.root_id == _asked.c.root_id, account.c.account_id == _asked.c.account_id)
+    .limit(literal_column("1"))
+    .correlate(_asked)
+    .lateral("found")
+)
 # Of the lot that is being burned the account's row says what is left.
-_left = case((lot.c.lot_no == account.c.head_lot, account.c.head_left), else_=lot.c.remaining)
+_left = case((lot.c.lot_no == _found.c.head_lot, _found.c.head_left), else_=lot.c.remaining)
 _out_of_time = (
     select(_total(_left))
     .where(
-        lot.c.root_id == account.c.root_id,
-        lot.c.account_id == account.c.account_id,
+        lot.c.root_id == _found.c.root_id,
+        lot.c.account_id == _found.c.account_id,
         lot.c.remaining > literal_column("0"),
         or_(lot.c.expires_at <= _NOW, lot.c.effective_at > _NOW),
     )
-    .correlate(account)
+    .correlate(_found)
     .scalar_subquery()
 )
+
+
+_due = (
+    func.creditd.pending_of(_found.c.root_id, _found.c.account_id)
+    .table_valued(column("credits", Numeric()), column("ready_at", TIMESTAMP(timezone=True)))
+    .lateral("due")
+)
+_pending = (
+    select(
+        _total(_due.c.credits).label("pending"),
+        # Where nobody can say of a part, nobody can say of all.
+        case((func.count() == func.count(_due.c.ready_at), func.max(_due.c.ready_at))).label(
+            "pending_ready_at"
+        ),
+    )
+    .select_from(_due)
+    .lateral("pending_of")
+)
+
+_apps = (
+    select(account_access.c.app_id)
+    .where(
+        account_access.c.root_id == _found.c.root_id,
+        account_access.c.account_id == _found.c.account_id,
+    )
+    .limit(literal_column(str(APPS_MAX)))
+    .correlate(_found)
+)
+
+BALANCES: Final = select(
+    _asked.c.root_id,
+    _asked.c.account_id,
+    (_found.c.available - _out_of_time).label("available"),
+    _found.c.held,
+    _pending.c.pending,
+    _pending.c.pending_ready_at,
+    _found.c.debt,
+    _found.c.granted,
+    _found.c.spent,
+    _found.c.seq,
+    (_found.c.status != literal_column("'open'")).label("frozen"),
+    case(
+        (
+            _found.c.valid_until < literal_column("'infinity'"),
+            func.extract("epoch", _found.c.valid_until - _NOW),
+        )
+    ).label("holds_seconds"),
+    func.array(_apps.scalar_subquery(), type_=ARRAY(Integer)).label("apps"),
+).select_from(_asked.join(_found, literal_column("true")).join(_pending, literal_column("true")))
+
+_parts = (
+    func.creditd.pending_of(
+        bindparam("root", type_=BigInteger), bindparam("account", type_=BigInteger)
+    )
+    .table_valued(column("credits", Numeric()), column("ready_at", TIMESTAMP(timezone=True)))
+    .alias("part")
+)
+PENDING: Final = select(_parts).order_by(_parts.c.ready_at.asc().nulls_last()).limit(_LIMIT)
 
 # The wallets that earn for the account now (`leads_here`), or whose events it was granted before.
 _own = select(
@@ -110,49 +186,6 @@ _OF_WALLET: Final = and_(
 _EARNED_HERE: Final = or_(
     _of(event), and_(event.c.account_id.is_(None), _earner.c.leads_here, _PENDING)
 )
-
-# Of each wallet what lies above the last final block, or waits below it: no other event is looked
-# at.
-_confirmed_number = (
-    select(chain.c.confirmed_number)
-    .where(chain.c.chain_id == _earner.c.chain_id)
-    .correlate(_earner)
-    .scalar_subquery()
-)
-_above = (
-    select(event.c.credits)
-    .where(_OF_WALLET, event.c.block_number > _confirmed_number, _EARNED_HERE, _PENDING)
-    .correlate(_earner)
-)
-_waiting = (
-    select(event.c.credits)
-    .join_from(waiting_event, event, event.c.event_no == waiting_event.c.event_no)
-    .where(
-        waiting_event.c.chain_id == _earner.c.chain_id,
-        waiting_event.c.wallet == _earner.c.address,
-        event.c.block_number <= _confirmed_number,
-        _EARNED_HERE,
-        _PENDING,
-    )
-    .correlate(_earner)
-)
-_of_one = union_all(_above, _waiting).lateral("of_one")
-_pending = (
-    select(_total(_of_one.c.credits))
-    .select_from(_earner.join(_of_one, literal_column("true")))
-    .scalar_subquery()
-)
-
-BALANCE: Final = select(
-    (account.c.available - _out_of_time).label("available"),
-    account.c.held,
-    _pending.label("pending"),
-    account.c.debt,
-    account.c.granted,
-    account.c.spent,
-    account.c.seq,
-    (account.c.status != literal_column("'open'")).label("frozen"),
-).where(_of(account))
 
 _entries = (
     select(entry)

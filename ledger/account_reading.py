@@ -3,7 +3,7 @@
 Every answer is one statement, so all of it is of one moment. Nothing here writes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from ledger import account_questions as questions
-from ledger.asking import Asking, of_account, page
+from ledger.asking import Asking, bounded, of_account, page
 from ledger.causes import EventIdentity
 from ledger.ids import AccountRef, MovementRef
 from ledger.kinds import EntryKind
@@ -25,6 +25,7 @@ from ledger.rows import (
     EventRole,
     GrantOrigin,
     PastBalance,
+    PendingPart,
 )
 from ledger.sightings import ADDS, EARNS, TAKES
 
@@ -42,19 +43,24 @@ class AccountReading(Asking):
 
     async def balance(self, account: AccountRef) -> Balance | None:
         """Return what the account has, None if there is no such account."""
-        for row in await self.ask(questions.BALANCE, of_account(account)):
-            return Balance(
-                account=account,
-                available=int(row.available),
-                held=row.held,
-                pending=int(row.pending),
-                debt=row.debt,
-                granted=row.granted,
-                spent=row.spent,
-                version=row.seq,
-                frozen=row.frozen,
-            )
-        return None
+        return (await self.balances([account])).get(account)
+
+    async def balances(self, accounts: Sequence[AccountRef]) -> dict[AccountRef, Balance]:
+        """Return what each of the accounts has that there are, all at one moment."""
+        rows = await self.ask(
+            questions.BALANCES,
+            {
+                "roots": [account.root_id for account in accounts],
+                "accounts": [account.account_id for account in accounts],
+            },
+        )
+        return {row.account: row for row in map(_balance, rows)}
+
+    async def pending(self, account: AccountRef, *, limit: int) -> list[PendingPart]:
+        """Return at most `limit` (up to PAGE_MAX) parts of what is pending, the soonest first."""
+        asked = {**of_account(account), "limit": bounded(limit)}
+        rows = await self.ask(questions.PENDING, asked)
+        return [PendingPart(int(row.credits), row.ready_at) for row in rows]
 
     async def balance_as_of(self, account: AccountRef, at: datetime) -> PastBalance | None:
         """Return what the account had at an aware time, None if there is no such account.
@@ -99,6 +105,23 @@ class AccountReading(Asking):
             )
             return ChargeRow(charge, row.app_id, int(row.refunded))
         return None
+
+
+def _balance(row: Row[Any]) -> Balance:
+    return Balance(
+        account=AccountRef(row.root_id, row.account_id),
+        available=int(row.available),
+        held=row.held,
+        pending=int(row.pending),
+        debt=row.debt,
+        granted=row.granted,
+        spent=row.spent,
+        version=row.seq,
+        frozen=row.frozen,
+        pending_ready_at=row.pending_ready_at,
+        holds_seconds=None if row.holds_seconds is None else float(row.holds_seconds),
+        apps=tuple(row.apps),
+    )
 
 
 def _entry(row: Row[Any]) -> EntryRow:

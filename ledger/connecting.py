@@ -71,9 +71,12 @@ _BY_INDEX: Final = (
 )
 
 
-async def connect(database_url: str, role: Role) -> AsyncConnection[TupleRow]:
+async def connect(
+    database_url: str, role: Role, *, tells_itself: bool = False
+) -> AsyncConnection[TupleRow]:
     """Open a session that acts as `role` and commits each statement unless told otherwise.
 
+    Whoever `tells_itself` which accounts it changes (`ledger.changes`) is not told of by the books.
     Raises LedgerUnavailable if the database cannot be reached or lacks the role.
     """
     parameters = conninfo_to_dict(
@@ -83,6 +86,8 @@ async def connect(database_url: str, role: Role) -> AsyncConnection[TupleRow]:
     )
     parameters = {**_SILENCE, "connect_timeout": CONNECT_TIMEOUT_SECONDS, **parameters}
     options = session_options(role) + (_BY_INDEX if role in _WRITERS else "")
+    if tells_itself:
+        options += " -c creditd.tells_itself=on"
     conninfo = make_conninfo("", **{**parameters, "options": options})
     try:
         connection = await AsyncConnection.connect(conninfo, autocommit=True)

@@ -6,7 +6,7 @@ charge. An account always takes the same lane.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -73,8 +73,14 @@ class Lane:
     callers and the next one gathers: neither side waits for the other.
     """
 
-    def __init__(self, wires: Sequence[Wire], queue_max: int) -> None:
+    def __init__(
+        self,
+        wires: Sequence[Wire],
+        queue_max: int,
+        tell: Callable[[Iterable[AccountRef]], None] | None = None,
+    ) -> None:
         self._wires = wires
+        self._tell_changed = tell
         self._queue_max = queue_max
         self._queue: deque[Waiting] = deque()
         self._in_flight = 0
@@ -146,9 +152,18 @@ class Lane:
                 self._begin(self._one_by_one(wire, batch), batch)
 
     def _done(self, wire: Wire, batch: Sequence[Waiting]) -> None:
+        self._changed(batch)
         self._in_flight -= len(batch)
         self._idle.append(wire)
         self._hand_over()
+
+    def _changed(self, batch: Sequence[Waiting]) -> None:
+        """Say which accounts may have changed: of charges without an answer nobody knows.
+
+        In the turn of the event loop that gives the answers, so nobody who has one comes before.
+        """
+        if self._tell_changed is not None:
+            self._tell_changed(waiting.account for waiting in batch)
 
     def _begin(self, work: Coroutine[None, None, None], batch: Sequence[Waiting]) -> None:
         def ended(task: asyncio.Task[None]) -> None:
@@ -177,6 +192,7 @@ class Lane:
             for waiting in batch:
                 # Of a held account the first charge has waited long enough for all.
                 error = held.get(waiting.account) or await self._alone(wire, waiting)
+                self._changed([waiting])
                 if isinstance(error, LedgerBusy):
                     held[waiting.account] = error
                 if error is not None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg.rows import TupleRow
 
+from ledger.changes import Changes
 from ledger.credits import MICRO_MAX
 from ledger.errors import LedgerBusy
 from ledger.ids import AccountRef, MovementRef
@@ -72,23 +73,28 @@ _EXTEND: Final = (
 class Reserving:
     """The reservations of an API process. Made by `Reserving.open`."""
 
-    def __init__(self, sessions: Sequence[Session]) -> None:
+    def __init__(self, sessions: Sequence[Session], changes: Changes | None = None) -> None:
         self._sessions = sessions
+        self._changes = changes
         self._waiting = [0] * len(sessions)
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, database_url: str, *, sessions: int = SESSIONS
+        cls, database_url: str, *, sessions: int = SESSIONS, changes: Changes | None = None
     ) -> AsyncIterator["Reserving"]:
         """Open the first of `sessions` sessions; the others are opened when they are needed.
 
+        What changes accounts is told by `changes`; without, nobody hears of it.
         Raises SchemaMismatch if the books are of another release, LedgerUnavailable if gone.
         """
-        made = [Session(database_url, "creditd_api") for _ in range(sessions)]
+        made = [
+            Session(database_url, "creditd_api", tells_itself=changes is not None)
+            for _ in range(sessions)
+        ]
         try:
             await made[0].require_release()
-            yield cls(made)
+            yield cls(made, changes)
         finally:
             for session in made:
                 await session.close()
@@ -201,6 +207,8 @@ class Reserving:
             (row,) = await self._sessions[which].rows(statement, parameters)
         finally:
             self._waiting[which] -= 1
+            if self._changes is not None:
+                self._changes.tell([account])
         return row
 
 

@@ -1,14 +1,16 @@
 """What is read from the books, as values. Amounts are micro-credits, times are aware and in UTC."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal, NewType
+from typing import Any, Final, Literal, NewType
 
 from sqlalchemy import Row
 
 from ledger.causes import RewardOrigin
 from ledger.ids import AccountRef
 from ledger.outcomes import Charge
+
+APPS_MAX: Final = 64  # that a balance comes with; few accounts have more than two
 
 EarningCursor = NewType("EarningCursor", int)
 """Where an earning stands in its account's list: the next page lies before it."""
@@ -19,8 +21,11 @@ class Balance:
     """What an account has at one moment.
 
     `available` is what a charge could take now; what has expired is not in it, posted or not.
-    `pending` is what seen, not yet confirmed events would give before caps. `granted` and `spent`
-    only ever grow: a refund does not lower `spent`. `version` grows with every entry.
+    `pending` is what seen, not yet confirmed events would give before caps, and `pending_ready_at`
+    when the last of it is expected to be confirmed, None where nobody can say. `granted` and
+    `spent` only ever grow: a refund does not lower `spent`. `version` grows with every entry. If
+    nothing happens, `available` is right for `holds_seconds`, None: for good. `apps` are those
+    that may reach it, APPS_MAX at most.
     """
 
     account: AccountRef
@@ -32,6 +37,17 @@ class Balance:
     spent: int
     version: int
     frozen: bool
+    pending_ready_at: datetime | None = None
+    holds_seconds: float | None = field(default=None, compare=False)
+    apps: tuple[int, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPart:
+    """Credits that wait to be confirmed, and when they are expected to be, None: nobody knows."""
+
+    credits: int
+    ready_at: datetime | None
 
 
 AccountKind = Literal["user", "wallet", "organisation", "member"]

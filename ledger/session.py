@@ -27,9 +27,10 @@ RELEASE: Final = (
 class Session:
     """A connection as one role. Statements of one session run one after the other."""
 
-    def __init__(self, database_url: str, role: Role) -> None:
+    def __init__(self, database_url: str, role: Role, *, tells_itself: bool = False) -> None:
         self._database_url = database_url
         self._role: Role = role
+        self._tells_itself = tells_itself
         self._connection: AsyncConnection[TupleRow] | None = None
         self._opening = asyncio.Lock()
 
@@ -57,7 +58,9 @@ class Session:
         """Return the open connection, opening it if there is none."""
         async with self._opening:
             if self._connection is None or self._connection.closed:
-                self._connection = await connect(self._database_url, self._role)
+                self._connection = await connect(
+                    self._database_url, self._role, tells_itself=self._tells_itself
+                )
             return self._connection
 
     async def close(self) -> None:

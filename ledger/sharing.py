@@ -7,6 +7,7 @@ from uuid import UUID
 
 import psycopg
 
+from ledger.changes import Changes
 from ledger.credits import MICRO_MAX
 from ledger.errors import LedgerError
 from ledger.ids import AccountRef, MovementRef
@@ -41,17 +42,23 @@ _ALLOCATE: Final = (
 class Sharing:
     """What an API process writes of organisations. Made by `Sharing.open`, or on a session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, changes: Changes | None = None) -> None:
         self._session = session
+        self._changes = changes
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database_url: str) -> AsyncIterator["Sharing"]:
-        """Open a session. Raises SchemaMismatch, LedgerUnavailable."""
+    async def open(
+        cls, database_url: str, *, changes: Changes | None = None
+    ) -> AsyncIterator["Sharing"]:
+        """Open a session. Raises SchemaMismatch, LedgerUnavailable.
+
+        The books tell of its writes; `changes` tells this process before the write is answered.
+        """
         session = Session(database_url, "creditd_api")
         try:
             await session.require_release()
-            yield cls(session)
+            yield cls(session, changes)
         finally:
             await session.close()
 
@@ -96,6 +103,7 @@ class Sharing:
         rows = await self._session.rows(
             "select creditd.remove_member(%s, %s::bigint, %s::bigint)", (app_id, *member)
         )
+        self._tell(member)
         match rows[0][0]:
             case "removed" | "replayed" as outcome:
                 return MemberRemoved(replayed=outcome == "replayed")
@@ -113,6 +121,7 @@ class Sharing:
             "select * from creditd.move_member(%s, %s::bigint, %s::bigint, %s::bigint)",
             (app_id, *member, to.root_id),
         )
+        self._tell(member)
         outcome, root_id, account_id = rows[0]
         match outcome:
             case "moved" | "replayed":
@@ -179,6 +188,10 @@ class Sharing:
         )
         return bool(rows[0][0])
 
+    def _tell(self, member: AccountRef) -> None:
+        if self._changes is not None:
+            self._changes.tell([member])
+
     async def _move(
         self, app_id: int, member: AccountRef, key: str, amount: int, *, back: bool
     ) -> AllocationOutcome:
@@ -196,6 +209,7 @@ class Sharing:
                 amount,
             ),
         )
+        self._tell(member)
         outcome, seq, moved, available, at = rows[0]
         match outcome:
             case "moved" | "replayed":

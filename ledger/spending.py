@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg.rows import TupleRow
 
+from ledger.changes import Changes
 from ledger.ids import AccountRef, MovementRef
 from ledger.lanes import CHARGE_BATCH, CHARGE_BATCH_TYPES, Lane, Waiting
 from ledger.outcomes import (
@@ -51,30 +52,47 @@ _REFUND: Final = (
 class Spending:
     """The writes of an API process. Made by `Spending.open`."""
 
-    def __init__(self, lanes: Sequence[Lane], side: Session) -> None:
+    def __init__(
+        self, lanes: Sequence[Lane], side: Session, changes: Changes | None = None
+    ) -> None:
         self._lanes = lanes
         self._side = side
+        self._changes = changes
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, database_url: str, *, lanes: int = LANES, queue_max: int = QUEUE_MAX
+        cls,
+        database_url: str,
+        *,
+        lanes: int = LANES,
+        queue_max: int = QUEUE_MAX,
+        changes: Changes | None = None,
     ) -> AsyncIterator["Spending"]:
         """Open `lanes` lanes for charges, with at most `queue_max` charges waiting in each.
 
+        What changes accounts is told by `changes`; without, nobody hears of charges.
         Raises SchemaMismatch if the books are of another release, LedgerUnavailable if gone.
         """
-        side = Session(database_url, "creditd_api")
+        tells_itself = changes is not None
+        tell = None if changes is None else changes.tell
+        side = Session(database_url, "creditd_api", tells_itself=tells_itself)
         made: list[Lane] = []
         try:
             await side.require_release()
             for _ in range(lanes):
                 wires = [
-                    Wire(database_url, "creditd_api", CHARGE_BATCH, CHARGE_BATCH_TYPES)
+                    Wire(
+                        database_url,
+                        "creditd_api",
+                        CHARGE_BATCH,
+                        CHARGE_BATCH_TYPES,
+                        tells_itself=tells_itself,
+                    )
                     for _ in range(SESSIONS_PER_LANE)
                 ]
-                made.append(Lane(wires, queue_max))
-            yield cls(made, side)
+                made.append(Lane(wires, queue_max, tell))
+            yield cls(made, side, changes)
         finally:
             for lane in made:
                 await lane.close()
@@ -130,19 +148,18 @@ class Spending:
         credits go to the grants they were taken from; `if_over` is for grants past their end.
         """
         root_id, account_id = charge.account
-        rows = await self._side.rows(
-            _REFUND,
-            (
-                root_id,
-                account_id,
-                charge.seq,
-                app_id,
-                UUID(bytes=key_digest(app_id, charge.account, key)),
-                UUID(bytes=digest128("refund", str(charge.seq), str(amount), if_over)),
-                None if amount is None else within_bigint(amount),
-                if_over,
-            ),
+        asked = (
+            *(root_id, account_id, charge.seq, app_id),
+            UUID(bytes=key_digest(app_id, charge.account, key)),
+            UUID(bytes=digest128("refund", str(charge.seq), str(amount), if_over)),
+            None if amount is None else within_bigint(amount),
+            if_over,
         )
+        try:
+            rows = await self._side.rows(_REFUND, asked)
+        finally:
+            if self._changes is not None:
+                self._changes.tell([charge.account])
         return _refund_outcome(charge, rows[0])
 
     async def open_account(self, *, app_id: int, name: str) -> AccountOpened:

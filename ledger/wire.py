@@ -30,9 +30,18 @@ _FAILED: Final = {ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE}
 class Wire:
     """A session for one statement. One request at a time; every answer is a whole result."""
 
-    def __init__(self, database_url: str, role: Role, statement: str, types: Sequence[int]) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        role: Role,
+        statement: str,
+        types: Sequence[int],
+        *,
+        tells_itself: bool = False,
+    ) -> None:
         self._database_url = database_url
         self._role: Role = role
+        self._tells_itself = tells_itself
         self._statement = statement.encode()
         self._types = list(types)
         self._formats = [Format.BINARY] * len(types)
@@ -49,7 +58,7 @@ class Wire:
 
     async def open(self) -> None:
         """Connect and prepare the statement. Raises LedgerUnavailable, or LedgerError."""
-        connection = await connect(self._database_url, self._role)
+        connection = await connect(self._database_url, self._role, tells_itself=self._tells_itself)
         try:
             await self._prepare(connection)
         except BaseException as error:

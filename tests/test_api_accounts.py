@@ -81,6 +81,7 @@ def test_a_balance_shows_what_was_granted_and_spent(api: LiveApi) -> None:
         "available": "13",
         "held": "0",
         "pending": "0",
+        "pending_ready_at": None,
         "debt": "0",
         "granted": "20",
         "spent": "7",

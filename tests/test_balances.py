@@ -45,13 +45,13 @@ def available_in_the_row(database_url: str, account: AccountRef) -> int:
 def events_read(database_url: str, account: AccountRef) -> int:
     """How many events a balance looks at."""
     asked = str(
-        account_questions.BALANCE.compile(dialect=sqlalchemy_url(database_url).get_dialect()())
+        account_questions.BALANCES.compile(dialect=sqlalchemy_url(database_url).get_dialect()())
     )
     with psycopg.connect(database_url, autocommit=True) as owner:
         owner.execute("vacuum analyze")
         row = owner.execute(
             f"explain (analyze, format json) {asked}",
-            {"root": account.root_id, "account": account.account_id},
+            {"roots": [account.root_id], "accounts": [account.account_id]},
         ).fetchone()
     assert row is not None
     return sum(

@@ -47,6 +47,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("allocate", "set_alert", "balance_as_of", "budgets_of", "alarms"),
             *("enter_challenge", "try_challenge", "sign_in", "signed_in", "sign_out"),
             *("sign_out_all", "link_by_signature"),
+            *("pending_of", "expected_at"),
         }
     ),
     "creditd_operator": frozenset(
@@ -55,13 +56,14 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("grant_credits", "freeze", "unfreeze", "set_overdraft", "retry_dead", "set_alert"),
             *("accept_reorg", "note_audit", "alarms"),
             *("first_hash", "entry_hash", "event_cause", "balance_as_of", "exposure", "lots_of"),
-            "budgets_of",
+            *("budgets_of", "pending_of", "expected_at"),
         }
     ),
     "creditd_reader": frozenset(
         {
             *("first_hash", "entry_hash", "event_cause", "release_digest"),
             *("balance_as_of", "budgets_of", "exposure", "lots_of", "alarms"),
+            *("pending_of", "expected_at"),
         }
     ),
 }

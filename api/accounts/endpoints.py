@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from api.accounts import holders, wire
+from api.accounts import balance, earnings, entries, opening, wire
 from api.calling.calls import AnyEndpoint, Endpoint
+from api.problems import refusals
 from api.shapes import NoBody, NoQuery, PageQuery
 from ledger import outcomes
 
@@ -20,7 +21,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         headers=("Location",),
         for_apps=True,
         repeatable=True,
-        run=holders.open_account,
+        run=opening.open_account,
     ),
     Endpoint(
         method="GET",
@@ -29,11 +30,11 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         summary="What an account has, what is pending, and what it owes",
         scopes=("balance:read",),
         body=NoBody,
-        query=NoQuery,
+        query=wire.BalanceQuery,
         answers={200: wire.Balance},
-        headers=("Credits-Balance",),
-        refusals=(outcomes.NoSuchAccount,),
-        run=holders.balance,
+        headers=("Credits-Balance", "Credits-Version"),
+        refusals=(outcomes.NoSuchAccount, refusals.VersionAhead),
+        run=balance.balance,
     ),
     Endpoint(
         method="GET",
@@ -45,7 +46,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         query=PageQuery,
         answers={200: wire.EntryPage},
         refusals=(outcomes.NoSuchAccount,),
-        run=holders.entries,
+        run=entries.entries,
     ),
     Endpoint(
         method="GET",
@@ -57,6 +58,6 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         query=PageQuery,
         answers={200: wire.EarningPage},
         refusals=(outcomes.NoSuchAccount,),
-        run=holders.earnings,
+        run=earnings.earnings,
     ),
 )

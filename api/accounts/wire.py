@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from api.shapes import (
     CHAIN_ID_MAX,
     LINE_PATTERN,
+    SEQ_MAX,
     AccountName,
     Address,
     BaseUnits,
@@ -48,17 +49,33 @@ class Account(Struct, frozen=True):
     id: AccountName
 
 
+class BalanceQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How new the balance has to be."""
+
+    version: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=SEQ_MAX,
+            description="Not older than this: `Credits-Version` of the answer to a write.",
+        ),
+    ] = 0
+
+
 class Balance(Struct, frozen=True):
     """What an account has.
 
-    `pending` waits for its chain to confirm it; `debt` was spent of grants that a reorg took back
-    and is repaid first by later ones. `version` is the number of the account's last entry.
+    `available` can be spent now, `held` is reserved. `pending` waits for its chain to confirm it,
+    all of it until about `pending_ready_at`, null where nobody can say; `debt` was spent of grants
+    that a reorg took back and is repaid first by later ones. `version` is the number of the
+    account's last entry.
     """
 
     account: AccountName
     available: Credits
     held: Credits
     pending: Credits
+    pending_ready_at: Utc | None
     debt: Credits
     granted: Credits
     spent: Credits

@@ -10,6 +10,7 @@ from api.calling.caller import Caller
 from api.metrics import Metrics
 from api.problems.refusals import Cause
 from api.shapes import NoBody
+from ledger.balances import Balances
 from ledger.reading import Reading
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
@@ -30,14 +31,15 @@ class Parts:
     reserving: Reserving
     sharing: Sharing
     reading: Reading
+    balances: Balances
     metrics: Metrics
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A status, a body that is sent as JSON, and headers."""
+    """A status, a body that is sent as JSON (or is JSON already), and headers."""
 
     status: int
-    body: msgspec.Struct
+    body: msgspec.Struct | msgspec.Raw
     headers: tuple[tuple[str, str], ...] = ()
 
 

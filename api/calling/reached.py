@@ -22,4 +22,4 @@ async def reaches(parts: Parts, caller: Caller, account: AccountRef) -> bool:
     """Return whether the caller may reach an account: a person its own, an app what it opened."""
     if caller.account is not None:
         return account == caller.account
-    return await parts.reading.reaches(caller.app_id, account)
+    return await parts.balances.reaches(caller.app_id, account)

@@ -84,6 +84,7 @@ def _charged(made: outcomes.Charge, *, replayed: bool) -> Answer:
     headers = (
         ("Location", f"/v1/charges/{name}"),
         ("Credits-Balance", available),
+        ("Credits-Version", str(made.movement.seq)),
         ("Credits-Cost", cost),
     )
     return Answer(
@@ -114,7 +115,10 @@ def _refunded(made: outcomes.Refund, *, replayed: bool) -> Answer:
             available,
             made.at,
         ),
-        marked((("Credits-Balance", available),), replayed=replayed),
+        marked(
+            (("Credits-Balance", available), ("Credits-Version", str(made.movement.seq))),
+            replayed=replayed,
+        ),
     )
 
 

@@ -94,7 +94,12 @@ def _reserved(made: outcomes.Reservation, *, replayed: bool) -> Answer:
         expires_at=made.expires_at,
         at=made.at,
     )
-    headers = (("Credits-Balance", available), ("Credits-Held", held))
+    version = str(made.movement.seq)
+    headers = (
+        ("Credits-Balance", available),
+        ("Credits-Held", held),
+        ("Credits-Version", version),
+    )
     return Answer(201, body, marked(headers, replayed=replayed))
 
 
@@ -109,7 +114,12 @@ def _ended(ending: outcomes.Ending, *, replayed: bool) -> Answer:
         held=held,
         at=ending.at,
     )
-    headers = (("Credits-Balance", available), ("Credits-Held", held))
+    version = str(ending.movement.seq)
+    headers = (
+        ("Credits-Balance", available),
+        ("Credits-Held", held),
+        ("Credits-Version", version),
+    )
     return Answer(200, body, marked(headers, replayed=replayed))
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from api.problems import details
+from api.problems import details, refusals
 from api.problems.problem_type import ProblemType
 from ledger import outcomes
 from ledger.credits import format_credits
@@ -61,5 +61,17 @@ TYPES: Final = (
         title="No such account",
         detail="There is no account of this name that your app may reach: take an `id`"
         " that was answered to it.",
+    ),
+    ProblemType(
+        cause=refusals.VersionAhead,
+        code="version-ahead",
+        status=409,
+        title="Version not reached",
+        detail=lambda cause: (
+            f"The account is at version {cause.reached}, not at {cause.asked}: is that number of"
+            " this account? If so the answer comes from books that are behind: try again, or leave"
+            " `version` out to see what they say."
+        ),
+        headers=lambda _: (("Retry-After", "1"),),
     ),
 )

@@ -41,6 +41,14 @@ class Malformed:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionAhead:
+    """The books have not reached the version of the account that the caller names."""
+
+    asked: int
+    reached: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeyMissing:
     """A write came without an Idempotency-Key."""
 
@@ -153,6 +161,7 @@ class Unforeseen:
 
 Cause = (
     Invalid
+    | VersionAhead
     | Malformed
     | KeyMissing
     | KeyMalformed

@@ -151,6 +151,7 @@ begin
     debt_moved = a.debt_moved, line = a.line, seq = a.seq, head_lot = a.head_lot, head_left = a.head_left,
     valid_until = a.valid_until, is_special = a.is_special, head_hash = a.head_hash, last_at = a.last_at
   where root_id = a.root_id and account_id = a.account_id;
+  perform tell_changed(array[a.root_id], array[a.account_id]);
 end $$;
 
 -- Says when an account's lots are to be looked at again, once that time has come.

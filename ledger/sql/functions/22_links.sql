@@ -98,6 +98,7 @@ begin
       where x.chain_id = w.chain_id and x.address = w.address;
     insert into linked_wallet (root_id, account_id, chain_id, address)
       values (p_root, p_account, w.chain_id, w.address) on conflict on constraint linked_wallet_pkey do nothing;
+    perform tell_changed(array[w.root_id, p_root], array[w.account_id, p_account]);
     wallets := wallets + 1;
   end loop;
 end $$;
@@ -124,6 +125,10 @@ begin
   if p_chain is null then
     delete from wallet_link x where x.address = p_address and x.root_id = p_root and x.account_id = p_account;
     get diagnostics v_more = row_count;
+  end if;
+  if v_ended > 0 then
+    perform tell_changed(p_root || array(select w.root_id from unnest(v_wallets) w),
+                         p_account || array(select w.account_id from unnest(v_wallets) w));
   end if;
   if v_ended + v_more > 0 then return 'unlinked'; end if;
   if exists (select from unnest(v_wallets) w where (w.linked_root, w.linked_account) <> (p_root, p_account)) then

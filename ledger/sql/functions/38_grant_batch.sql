@@ -160,6 +160,7 @@ begin
     from unnest(v_events, v_roots, v_accounts, m_seq, v_credits) t (event_no, root, account, lot, granted)
     where e.event_no = t.event_no;
   if p_waits then delete from waiting_event y where y.event_no = any (v_events); end if;
+  if n > 0 then perform tell_changed(v_roots, v_accounts); end if;
   return n;
 end $$;
 

@@ -11,6 +11,7 @@ begin
   insert into status_change (root_id, account_id, change_no, status, changed_by, reason, at)
     select p_root, p_account, 1 + coalesce(max(c.change_no), 0), p_status, p_by, p_reason, clock()
     from status_change c where c.root_id = p_root and c.account_id = p_account;
+  perform tell_changed(array[p_root], array[p_account]);
 end $$;
 
 create or replace function creditd.freeze(

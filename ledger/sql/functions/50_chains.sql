@@ -187,6 +187,7 @@ begin
     raise exception 'chain %: % of % events are on the canonical chain already',
       p_chain, cardinality(p_blocks) - v_seen, cardinality(p_blocks) using errcode = 'CD006';
   end if;
+  perform tell_earners(p_chain, p_wallets);
 end $$;
 
 create or replace function creditd.set_logs_aside(
@@ -303,6 +304,8 @@ begin
       using errcode = 'CD002';
   end if;
   perform end_waiting(p_chain, p_to);
+  perform tell_earners(p_chain, array(
+    select e.wallet from event e where e.chain_id = p_chain and e.block_number > p_to and e.state = 'pending'));
   with gone as (
     delete from event e
     where e.chain_id = p_chain and e.block_number > p_to and e.incarnation = 1 and e.state = 'pending' returning 1
@@ -349,6 +352,7 @@ begin
   perform refuse_null('p_to', array[p_to is null]);
   perform lock_grants_above(p_chain, p_to);
   perform end_waiting(p_chain, p_to);
+  perform tell_earners(p_chain, array(select e.wallet from event e where e.chain_id = p_chain and e.block_number > p_to));
   for v in
     select * from event e where e.chain_id = p_chain and e.block_number > p_to and e.state = 'confirmed'
     order by e.block_number desc, e.log_index desc, e.role desc

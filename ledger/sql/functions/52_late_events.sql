@@ -107,6 +107,7 @@ begin
   get diagnostics v_count = row_count;
   if v_count > 0 then
     perform enter_waiting(p_chain, p_tx_hashes, p_ordinals, p_blocks_more);
+    perform tell_earners(p_chain, p_wallets);
     -- Up to the last confirmed block nothing else is pending but what waits: just these are granted.
     perform grant_events(p_chain, (select min(x) from unnest(p_blocks) x) - 1, c.confirmed_number, false, true);
     -- The first stake of a rule may be one that comes late.

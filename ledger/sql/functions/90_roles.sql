@@ -56,6 +56,8 @@ grant execute on function
   creditd.note_reread
   to creditd_watcher;
 grant execute on function creditd.set_alert to creditd_api, creditd_operator;
+grant execute on function creditd.pending_of, creditd.expected_at
+  to creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.balance_as_of, creditd.budgets_of to creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.grant_credits to creditd_operator;
 grant execute on function creditd.exposure, creditd.lots_of to creditd_operator, creditd_reader;

@@ -1,0 +1,42 @@
+"""Opening accounts: an app's own, and those of wallets."""
+
+from msgspec import UNSET, UnsetType
+
+from api.accounts import wire
+from api.calling.addresses import parse_address
+from api.calling.calls import Answer, Call, Parts
+from api.problems.refusals import Invalid, Refused
+from api.shapes import NoQuery
+from ledger.ids import format_account
+from ledger.outcomes import AccountOpened
+
+
+async def open_account(parts: Parts, call: Call[wire.AccountRequest, NoQuery]) -> Answer:
+    """Open the app's own account, or that of a wallet it says it has checked; or find it."""
+    match call.body:
+        case wire.AccountRequest(name=str(name)):
+            call.caller.require_scope(("accounts:write",))
+            opened = await parts.spending.open_account(app_id=call.caller.app_id, name=name)
+        case wire.AccountRequest(wallet=wallet):
+            call.caller.require_scope(("accounts:attest",))
+            opened = await _open_wallet_account(parts, call.caller.app_id, wallet)
+    account = format_account(opened.account)
+    return Answer(
+        201 if opened.created else 200,
+        wire.Account(account),
+        (("Location", f"/v1/accounts/{account}/balance"),),
+    )
+
+
+async def _open_wallet_account(
+    parts: Parts, app_id: int, wallet: wire.WalletRequest | UnsetType
+) -> AccountOpened:
+    if wallet is UNSET:
+        raise Refused(Invalid("", 'Give either "name" or "wallet"'))
+    try:
+        address = parse_address(wallet.address)
+    except ValueError as error:
+        raise Refused(Invalid("wallet.address", str(error))) from error
+    return await parts.spending.open_wallet_account(
+        app_id=app_id, chain_id=wallet.chain_id, address=address
+    )
