@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from ledger.kinds import EntryKind
+from ledger.requests import BIGINT_MAX
 from ledger.rows import APPS_MAX
 from ledger.schema import (
     account,
@@ -35,6 +36,7 @@ from ledger.schema import (
     linked_wallet,
     lot,
     operation,
+    reservation,
     rule,
     waiting_event,
     wallet,
@@ -277,21 +279,99 @@ _refunded = (
     .scalar_subquery()
 )
 
+# A settlement's first entry says what was taken, its reservation's what for.
+_asked_for = entry.alias("asked_for")
+# Entries of one movement follow one another: it ends where the next one begins.
+_later = entry.alias("later")
+_next = (
+    select(_later.c.seq)
+    .where(
+        _later.c.root_id == entry.c.root_id,
+        _later.c.account_id == entry.c.account_id,
+        _later.c.seq > entry.c.seq,
+        _later.c.movement != entry.c.movement,
+    )
+    .order_by(_later.c.seq)
+    .limit(literal_column("1"))
+    .correlate(entry)
+    .scalar_subquery()
+)
+_last = entry.alias("last")
+_available_after = (
+    select(_last.c.available_after)
+    .where(
+        _last.c.root_id == entry.c.root_id,
+        _last.c.account_id == entry.c.account_id,
+        _last.c.seq < func.coalesce(_next, literal_column(str(BIGINT_MAX))),
+    )
+    .order_by(_last.c.seq.desc())
+    .limit(literal_column("1"))
+    .correlate(entry)
+    .scalar_subquery()
+)
+
 CHARGE: Final = (
     select(
-        *(entry.c[name] for name in ("units", "price_version", "total", "app_id", "at")),
+        *(_asked_for.c[name] for name in ("units", "price_version")),
+        *(entry.c[name] for name in ("total", "app_id", "at")),
+        case({int(EntryKind.SETTLEMENT): entry.c.refers_to}, value=entry.c.kind, else_=None).label(
+            "reservation_no"
+        ),
         operation.c.name.label("operation"),
-        # After the first leg the balance still holds what the others take.
-        (entry.c.available_after + entry.c.amount - entry.c.total).label("available"),
+        _available_after.label("available"),
         _refunded.label("refunded"),
     )
-    .join_from(entry, operation, operation.c.operation_id == entry.c.operation_id)
+    .select_from(
+        entry.join(
+            _asked_for,
+            and_(
+                _asked_for.c.root_id == entry.c.root_id,
+                _asked_for.c.account_id == entry.c.account_id,
+                _asked_for.c.seq
+                == case(
+                    {int(EntryKind.SETTLEMENT): entry.c.refers_to},
+                    value=entry.c.kind,
+                    else_=entry.c.seq,
+                ),
+            ),
+        ).join(operation, operation.c.operation_id == _asked_for.c.operation_id)
+    )
     .where(
         _of(entry),
         entry.c.seq == bindparam("seq", type_=BigInteger),
         entry.c.movement == entry.c.seq,
-        _kind(EntryKind.CHARGE),
+        or_(_kind(EntryKind.CHARGE), _kind(EntryKind.SETTLEMENT)),
     )
+)
+
+RESERVATION: Final = (
+    select(
+        *(reservation.c[name] for name in ("member_id", "app_id", "amount", "settled")),
+        *(reservation.c[name] for name in ("expires_at", "ended_by")),
+        case(
+            (
+                and_(
+                    reservation.c.state == literal_column("'open'"),
+                    reservation.c.expires_at <= _NOW,
+                ),
+                literal_column("'expired'"),
+            ),
+            else_=reservation.c.state,
+        ).label("state"),
+        *(entry.c[name] for name in ("units", "price_version", "at")),
+        operation.c.name.label("operation"),
+    )
+    .select_from(
+        reservation.join(
+            entry,
+            and_(
+                entry.c.root_id == reservation.c.root_id,
+                entry.c.account_id == reservation.c.account_id,
+                entry.c.seq == reservation.c.reservation_no,
+            ),
+        ).join(operation, operation.c.operation_id == entry.c.operation_id)
+    )
+    .where(_of(reservation), reservation.c.reservation_no == bindparam("seq", type_=BigInteger))
 )
 
 _past = func.creditd.balance_as_of(

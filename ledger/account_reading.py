@@ -26,6 +26,7 @@ from ledger.rows import (
     GrantOrigin,
     PastBalance,
     PendingPart,
+    ReservationRow,
 )
 from ledger.sightings import ADDS, EARNS, TAKES
 
@@ -103,7 +104,31 @@ class AccountReading(Asking):
                 available=row.available,
                 at=row.at,
             )
-            return ChargeRow(charge, row.app_id, int(row.refunded))
+            reserved = row.reservation_no
+            reservation = None if reserved is None else MovementRef(movement.account, reserved)
+            return ChargeRow(charge, row.app_id, int(row.refunded), reservation)
+        return None
+
+    async def reservation(self, reservation: MovementRef) -> ReservationRow | None:
+        """Return a reservation and how it stands, None if the movement is none."""
+        account = reservation.account
+        asked = {**of_account(account), "seq": reservation.seq}
+        for row in await self.ask(questions.RESERVATION, asked):
+            member, ended_by = row.member_id, row.ended_by
+            return ReservationRow(
+                reservation=reservation,
+                member=None if member is None else AccountRef(account.root_id, member),
+                app_id=row.app_id,
+                operation=row.operation,
+                units=row.units,
+                price_version=row.price_version,
+                amount=row.amount,
+                state=row.state,
+                taken=row.settled,
+                ended_by=None if ended_by is None else MovementRef(account, ended_by),
+                expires_at=row.expires_at,
+                at=row.at,
+            )
         return None
 
 

@@ -22,6 +22,8 @@ from ledger.rows import (
     MemberRow,
     OperationRow,
     PastBalance,
+    PendingPart,
+    ReservationRow,
     StatusChangeRow,
 )
 
@@ -42,7 +44,9 @@ __all__ = [
     "MemberRow",
     "OperationRow",
     "PastBalance",
+    "PendingPart",
     "Reading",
+    "ReservationRow",
     "StatusChangeRow",
 ]
 

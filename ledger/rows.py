@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NewType
 from sqlalchemy import Row
 
 from ledger.causes import RewardOrigin
-from ledger.ids import AccountRef
+from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import Charge
 
 APPS_MAX: Final = 64  # that a balance comes with; few accounts have more than two
@@ -138,11 +138,37 @@ class EarningRow:
 
 @dataclass(frozen=True, slots=True)
 class ChargeRow:
-    """A charge, the app that made it, and how much of it was given back since."""
+    """A charge, the app that made it, and how much of it was given back since.
+
+    What the settlement of a `reservation` took is one too; its units are those reserved.
+    """
 
     charge: Charge
     app_id: int
     refunded: int
+    reservation: MovementRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationRow:
+    """A reservation of `amount`, and how it stands.
+
+    `member` is for whom an organisation's pool holds it. `taken` and `ended_by`, the movement, are
+    set once it has ended in the books: one that is "expired" ends there a bit later.
+    """
+
+    reservation: MovementRef
+    member: AccountRef | None
+    app_id: int
+    operation: str
+    units: int
+    price_version: int
+    amount: int
+    state: Literal["open", "settled", "released", "expired"]
+    taken: int | None
+    ended_by: MovementRef | None
+    expires_at: datetime
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

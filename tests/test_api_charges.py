@@ -61,7 +61,7 @@ def test_a_charge_takes_the_price_and_tells_what_is_left(api: LiveApi, account: 
     assert "idempotent-replayed" not in response.headers
     assert available(api, account) == "7"
     found = api.get(response.headers["location"])
-    assert found.json() == {**charge, "refunded": "0"}
+    assert found.json() == {**charge, "refunded": "0", "reservation": None}
 
 
 def test_units_are_one_unless_they_are_given(api: LiveApi, account: str) -> None:

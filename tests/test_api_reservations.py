@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
-from conftest import earn
+from conftest import earn, run
 from live_api import CREDIT, LiveApi, live_api
 from test_api_charges import problem
 
@@ -177,3 +177,47 @@ def test_a_hundred_at_once_hold_no_more_than_there_is(api: LiveApi, account: str
     assert sorted({answer.status_code for answer in answers}) == [201, 402]
     assert sum(answer.status_code == 201 for answer in answers) == 2  # of 7 credits each
     assert balance(api, account) == ("6", "14")
+
+
+def test_a_reservation_is_looked_up_and_what_it_took_is_a_charge(
+    api: LiveApi, account: str
+) -> None:
+    made = reserve(api, account).json()
+    path = f"/v1/reservations/{made['id']}"
+    shown = api.get(path).json()
+    assert (shown["state"], shown["amount"], shown["taken"]) == ("open", "13", None)
+    assert {name: shown[name] for name in shown if name in made} == {
+        name: made[name] for name in made if name in shown
+    }
+    ended = end(api, "settle", made["id"], {"amount": "6"}).json()
+    shown = api.get(path).json()
+    assert (shown["state"], shown["taken"], shown["charge"]) == ("settled", "6", ended["charge"])
+    charge = api.get(f"/v1/charges/{ended['charge']}").json()
+    assert (charge["cost"], charge["refunded"], charge["available"]) == ("6", "0", "14")
+    assert (charge["operation"], charge["units"]) == ("report.render", 4)
+    assert charge["reservation"] == made["id"]
+    api.post(f"/v1/charges/{ended['charge']}/refund", {"amount": "2"})
+    assert api.get(f"/v1/charges/{ended['charge']}").json()["refunded"] == "2"
+    # What was only given back is no charge.
+    released = reserve(api, account).json()
+    end(api, "release", released["id"])
+    shown = api.get(f"/v1/reservations/{released['id']}").json()
+    assert (shown["state"], shown["taken"], shown["charge"]) == ("released", "0", None)
+    strangers = api.api_key(app="strangers")
+    refused = api.request("GET", path, api_key=strangers)
+    problem(refused, 404, "no-such-reservation")
+    problem(api.get("/v1/reservations/rsv_nothing"), 404, "no-such-reservation")
+
+
+def test_a_settlement_over_what_is_held_is_one_charge_of_all(api: LiveApi, account: str) -> None:
+    made = reserve(api, account, 1, terms={"over_max": "5"}).json()
+    ended = end(api, "settle", made["id"], {"amount": "10"}).json()
+    charge = api.get(f"/v1/charges/{ended['charge']}").json()
+    assert (charge["cost"], charge["available"]) == ("10", "10")
+
+
+def test_a_reservation_whose_time_is_over_says_so(api: LiveApi, account: str) -> None:
+    made = reserve(api, account).json()
+    run(api.database_url, "update creditd.reservation set expires_at = created_at")
+    shown = api.get(f"/v1/reservations/{made['id']}").json()
+    assert (shown["state"], shown["taken"]) == ("expired", None)

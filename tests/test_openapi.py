@@ -122,6 +122,7 @@ def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
     api.post(f"/v1/charges/{charge}/refund", {"amount": "x"})
     api.get(f"/v1/charges/{charge}")
     api.get("/v1/charges/x")
+    api.get("/v1/reservations/x")
     for what in ("balance", "entries", "earnings"):
         api.get(f"/v1/accounts/{account}/{what}")
         api.get(f"/v1/accounts/x/{what}")
@@ -157,6 +158,7 @@ def reserve(api: LiveApi, account: str) -> None:
         for _ in range(2):
             api.post(f"/v1/reservations/{name}/{how}", body)
         api.post(f"/v1/reservations/{name}/release", {})
+        api.get(f"/v1/reservations/{name}")
 
 
 def share(api: LiveApi) -> None:

@@ -74,6 +74,7 @@ async def look_up(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
             format_credits(made.available),
             made.at,
             format_credits(row.refunded),
+            None if row.reservation is None else format_movement("rsv", row.reservation),
         ),
     )
 

@@ -123,6 +123,18 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         run=reservations.reserve,
     ),
     Endpoint(
+        method="GET",
+        path="/v1/reservations/{reservation}",
+        name="get-reservation",
+        summary="Look a reservation up, and how it stands",
+        scopes=("balance:read",),
+        body=NoBody,
+        query=NoQuery,
+        answers={200: wire.ReservationRecord},
+        refusals=(outcomes.NoSuchReservation,),
+        run=reservations.look_up,
+    ),
+    Endpoint(
         method="POST",
         path="/v1/reservations/{reservation}/settle",
         name="settle",

@@ -1,5 +1,7 @@
 """What is answered to whoever asks for what has a price, and cannot have it."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from api.calling.calls import Parts
@@ -18,8 +20,12 @@ from ledger.outcomes import (
     TooExpensive,
     UnknownOperation,
 )
+from ledger.reading import PendingPart
 
 KNOWN_OPERATIONS_MAX: Final = 20  # enough to spot a typing mistake; GET /v1/operations has them all
+
+# By chain and block, the soonest first: more blocks than any chain takes to confirm one.
+PENDING_PARTS_MAX: Final = 1_000
 
 Unpaid = (
     Insufficient
@@ -40,12 +46,25 @@ async def why_not(
     """Return the cause of the refusal, with what the caller needs to mend it."""
     match outcome:
         case Insufficient():
-            balance = await parts.reading.balance(account)
-            pending = 0 if balance is None else balance.pending
-            return Shortfall(asked.account, asked.operation, asked.units, outcome, pending)
+            waiting = await parts.reading.pending(account, limit=PENDING_PARTS_MAX)
+            pending = sum(part.credits for part in waiting)
+            ready_at = _ready_at(waiting, min(outcome.missing, pending))
+            return Shortfall(
+                asked.account, asked.operation, asked.units, outcome, pending, ready_at
+            )
         case UnknownOperation():
             known = await parts.reading.operations()
             names = tuple(row.operation for row in known[:KNOWN_OPERATIONS_MAX])
             return NotPriced(asked.operation, names)
         case _:
             return outcome
+
+
+def _ready_at(waiting: Sequence[PendingPart], wanted: int) -> datetime | None:
+    """Return when so many of the credits that wait are expected; they come the soonest first."""
+    come = 0
+    for part in waiting:
+        come += part.credits
+        if come >= wanted:
+            return part.ready_at
+    return None

@@ -3,14 +3,17 @@
 from datetime import timedelta
 
 from api.calling.asked import account_named, credits_asked, movement_named
+from api.calling.caller import Caller
 from api.calling.calls import Answer, Call, Parts, marked
+from api.calling.reached import reaches
 from api.metering import wire
 from api.metering.priced import why_not
 from api.problems.refusals import Refused
-from api.shapes import NoQuery
+from api.shapes import NoBody, NoQuery
 from ledger import outcomes
 from ledger.credits import format_credits
 from ledger.ids import MovementRef, format_account, format_movement
+from ledger.reading import ReservationRow
 
 
 async def reserve(parts: Parts, call: Call[wire.ReservationRequest, NoQuery]) -> Answer:
@@ -77,6 +80,39 @@ async def extend(parts: Parts, call: Call[wire.ExtendRequest, NoQuery]) -> Answe
             return Answer(200, wire.Extension(_name(reservation), expires_at))
         case _:
             raise Refused(outcome)
+
+
+async def look_up(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
+    """Return a reservation and how it stands."""
+    row = await parts.reading.reservation(_reservation_named(call.path["reservation"]))
+    if row is None or not await _reaches(parts, call.caller, row):
+        raise Refused(outcomes.NoSuchReservation())
+    taken = row.taken
+    return Answer(
+        200,
+        wire.ReservationRecord(
+            id=_name(row.reservation),
+            account=format_account(row.reservation.account),
+            operation=row.operation,
+            units=row.units,
+            price_version=row.price_version,
+            amount=format_credits(row.amount),
+            state=row.state,
+            taken=None if taken is None else format_credits(taken),
+            charge=format_movement("chg", row.ended_by) if taken and row.ended_by else None,
+            expires_at=row.expires_at,
+            at=row.at,
+        ),
+    )
+
+
+async def _reaches(parts: Parts, caller: Caller, row: ReservationRow) -> bool:
+    """Return whether the caller may see it: by the account that pays, or whom it pays for."""
+    if caller.kind == "app" and row.app_id != caller.app_id:
+        return False
+    if await reaches(parts, caller, row.reservation.account):
+        return True
+    return row.member is not None and await reaches(parts, caller, row.member)
 
 
 def _reserved(made: outcomes.Reservation, *, replayed: bool) -> Answer:

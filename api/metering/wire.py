@@ -128,9 +128,13 @@ class Authorization(Struct, frozen=True):
 
 
 class ChargeRecord(Charge, frozen=True):
-    """A charge and what of it was given back since."""
+    """A charge and what of it was given back since.
+
+    Of what the settlement of a `reservation` took, `units` are those reserved.
+    """
 
     refunded: Credits
+    reservation: ReservationName | None
 
 
 class Refund(Struct, frozen=True):
@@ -155,6 +159,26 @@ class Reservation(Struct, frozen=True):
     amount: Credits
     available: Credits
     held: Credits
+    expires_at: Utc
+    at: Utc
+
+
+class ReservationRecord(Struct, frozen=True):
+    """A reservation and how it stands.
+
+    `taken` is null until it has ended: one whose time is over does so a bit later, by itself. What
+    was taken is a `charge`.
+    """
+
+    id: ReservationName
+    account: AccountName
+    operation: OperationName
+    units: int
+    price_version: int
+    amount: Credits
+    state: Literal["open", "settled", "released", "expired"]
+    taken: Credits | None
+    charge: ChargeName | None
     expires_at: Utc
     at: Utc
 

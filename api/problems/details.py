@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from api.shapes import AccountName, ChargeName, Credits
+from api.shapes import AccountName, ChargeName, Credits, Utc
 
 
 class Problem(Struct, frozen=True):
@@ -45,7 +45,11 @@ class Remedy(Struct, frozen=True, omit_defaults=True):
 
 
 class InsufficientCredits(Problem, frozen=True):
-    """What the operation costs and what the account has. `missing` includes the debt."""
+    """What the operation costs and what the account has. `missing` includes the debt.
+
+    What is missing of what is `pending` is expected at `pending_ready_at`, or all of it where that
+    is not enough; null where nobody can say.
+    """
 
     account: AccountName
     operation: str
@@ -54,6 +58,7 @@ class InsufficientCredits(Problem, frozen=True):
     required: Credits
     available: Credits
     pending: Credits
+    pending_ready_at: Utc | None
     missing: Credits
     debt: Credits
     remedies: list[Remedy]

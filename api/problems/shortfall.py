@@ -1,21 +1,26 @@
 """What a 402 says: what the charge costs, what the account has, and what helps."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import ceil
 from typing import Final
 
 from api.problems import details
 from ledger.credits import format_credits
 from ledger.outcomes import Insufficient
 
-# Pending credits come with the next confirmed block: about a block's time on the slower chains.
+# Where nobody can say when pending credits come: about a block's time on the slower chains.
 PENDING_RETRY_SECONDS: Final = 15
+# Nobody is asked to wait longer before he looks again: an estimate of hours is none.
+RETRY_SECONDS_MAX: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
     """The balance does not cover the price.
 
-    `pending` micro-credits wait to be confirmed.
+    `pending` micro-credits wait to be confirmed. What is missing of them is expected to be there at
+    `pending_ready_at`, or all of them where that is not enough; None where nobody can say.
     """
 
     account: str
@@ -23,6 +28,15 @@ class Shortfall:
     units: int
     outcome: Insufficient
     pending: int
+    pending_ready_at: datetime | None = None
+
+    @property
+    def retry_seconds(self) -> int:
+        """How long to wait for what is pending, at least a second."""
+        if self.pending_ready_at is None:
+            return PENDING_RETRY_SECONDS
+        seconds = ceil((self.pending_ready_at - datetime.now(UTC)).total_seconds())
+        return min(max(seconds, 1), RETRY_SECONDS_MAX)
 
     @property
     def waiting_helps(self) -> bool:
@@ -54,6 +68,7 @@ class Shortfall:
             "required": format_credits(outcome.required),
             "available": format_credits(outcome.available),
             "pending": format_credits(self.pending),
+            "pending_ready_at": self.pending_ready_at,
             "missing": format_credits(outcome.missing),
             "debt": format_credits(outcome.debt),
             "remedies": self._remedies(),
@@ -67,7 +82,7 @@ class Shortfall:
             ("Credits-Cost", format_credits(self.outcome.required)),
         )
         if self.waiting_helps:
-            return (*headers, ("Retry-After", str(PENDING_RETRY_SECONDS)))
+            return (*headers, ("Retry-After", str(self.retry_seconds)))
         return headers
 
     def _remedies(self) -> list[details.Remedy]:
@@ -75,4 +90,4 @@ class Shortfall:
         if not self.waiting_helps:
             return [earn]
         covered = "Credits that wait to be confirmed cover what is missing."
-        return [details.Remedy("wait", covered, PENDING_RETRY_SECONDS), earn]
+        return [details.Remedy("wait", covered, self.retry_seconds), earn]

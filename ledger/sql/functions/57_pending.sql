@@ -13,6 +13,7 @@ begin atomic
           as seconds) t
     where (c).state = 'following' and (c).leader_seen_at > statement_timestamp() - interval '1 minute'
       and b.chain_id = (c).chain_id and b.number >= (c).indexed_number - 100 and b.number < (c).indexed_number
+      and b.time > 'epoch'  -- what comes before everything, and some chains' first block, have no time
     order by b.number limit 1;
 end;
 
