@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import httpx2
-from creditd_client import Credits, LostRefund, Metered, Metering, caller_key
-from creditd_client.exchange import Receive, Scope, Send
+from creditd_client import AsyncCredits, LostRefund, Metered, Metering, caller_key
+from creditd_client.asgi import Receive, Scope, Send
 from standin import ACCOUNT, API_KEY, Fault, Line, Served, StandIn, reply, served
 
 
@@ -80,6 +80,10 @@ def price(scope: Scope) -> Metered | None:
             return replace(metered, operation="free")
         case b"unpriced":
             return replace(metered, operation="paint")
+        case b"begun":
+            return replace(metered, hang_up_pays="begun")
+        case b"received":
+            return replace(metered, hang_up_pays="received")
     return metered
 
 
@@ -114,7 +118,7 @@ async def shop(
     app, books, lost = App(), StandIn(available=Decimal(available)), list[LostRefund]()
     line = Line(books)
     line.faults.extend(faults)
-    async with served(line) as creditd, Credits(creditd.url, API_KEY) as purse:
+    async with served(line) as creditd, AsyncCredits(creditd.url, API_KEY) as purse:
         report = on_lost_refund or lost.append
         metering = Metering(app, credits=purse, price=price, on_lost_refund=report)
         async with served(metering) as web, httpx2.AsyncClient(base_url=web.url) as http:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import uvicorn
-from creditd_client.exchange import App, Message, Receive, Scope, Send
+from creditd_client.asgi import App, Message, Receive, Scope, Send
 
 ACCOUNT = "acct_0000000000001"
 API_KEY = "ck_test"

@@ -11,15 +11,15 @@ from typing import Any
 import httpx2
 import pytest
 from creditd_client import (
-    Credits,
+    AsyncCredits,
     CreditsUnavailable,
     InsufficientCredits,
     OverBudget,
     Refused,
     caller_key,
-    wire,
 )
-from creditd_client.exchange import Receive, Scope, Send
+from creditd_client.asgi import Receive, Scope, Send
+from creditd_client.wire import attempts
 from standin import (
     ACCOUNT,
     API_KEY,
@@ -38,19 +38,19 @@ from standin import (
 @asynccontextmanager
 async def line_to(
     books: StandIn, *faults: Fault, timeout_seconds: float = 3
-) -> AsyncIterator[tuple[Credits, Line]]:
+) -> AsyncIterator[tuple[AsyncCredits, Line]]:
     line = Line(books)
     line.faults.extend(faults)
     async with (
         served(line) as creditd,
-        Credits(creditd.url, API_KEY, timeout_seconds=timeout_seconds) as purse,
+        AsyncCredits(creditd.url, API_KEY, timeout_seconds=timeout_seconds) as purse,
     ):
         yield purse, line
 
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "BACKOFF_SECONDS", (0.01,) * len(wire.BACKOFF_SECONDS))
+    monkeypatch.setattr(attempts, "BACKOFF_SECONDS", (0.01,) * len(attempts.BACKOFF_SECONDS))
 
 
 def test_a_charge_says_what_it_cost_and_what_is_left() -> None:
@@ -180,12 +180,12 @@ def test_what_may_have_been_taken_once_stays_in_doubt() -> None:
 
 def test_attempts_end() -> None:
     async def main() -> None:
-        faults = [lost_before] * 2 * wire.ATTEMPTS_MAX
+        faults = [lost_before] * 2 * attempts.ATTEMPTS_MAX
         async with line_to(StandIn(), *faults) as (purse, line):
             with pytest.raises(CreditsUnavailable) as unavailable:
                 await purse.charge(ACCOUNT, "chat")
             assert unavailable.value.maybe_taken
-            assert len(line.requests) == wire.ATTEMPTS_MAX
+            assert len(line.requests) == attempts.ATTEMPTS_MAX
 
     asyncio.run(main())
 
@@ -194,7 +194,7 @@ def test_what_never_got_through_is_known_not_to_be_taken() -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as reserved:
             port = reserved.getsockname()[1]
-        async with Credits(f"http://127.0.0.1:{port}", API_KEY) as purse:
+        async with AsyncCredits(f"http://127.0.0.1:{port}", API_KEY) as purse:
             with pytest.raises(CreditsUnavailable) as unavailable:
                 await purse.charge(ACCOUNT, "chat")
             assert not unavailable.value.maybe_taken
@@ -205,7 +205,7 @@ def test_what_never_got_through_is_known_not_to_be_taken() -> None:
 def test_a_slow_answer_is_not_waited_for_beyond_the_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wire, "BACKOFF_SECONDS", ())
+    monkeypatch.setattr(attempts, "BACKOFF_SECONDS", ())
 
     async def main() -> None:
         async with line_to(StandIn(), slow(0.9), timeout_seconds=0.6) as (purse, _):
@@ -227,11 +227,11 @@ def test_a_slow_answer_is_not_waited_for_beyond_the_timeout(
             201, b'{"id": "chg_1", "at": "2026-01-01T00:00:00Z", "cost": "NaN", "available": "1"}'
         ),
         answers(201, b'{"id": "chg_1", "at": "soon", "cost": "12", "available": "1"}'),
-        answers(201, b"[" * wire.ANSWER_BYTES_MAX),
+        answers(201, b"[" * attempts.ANSWER_BYTES_MAX),
         answers(
             201,
             b'{"id": "chg_1", "at": "2026-01-01T00:00:00Z", "cost": "12", "available": "1"}'
-            + b" " * wire.ANSWER_BYTES_MAX,
+            + b" " * attempts.ANSWER_BYTES_MAX,
         ),
         answers(302, b"", location="http://127.0.0.1:1/"),
         answers(402, b'{"title": "Pay me in tokens"}'),
@@ -282,7 +282,7 @@ def test_a_charge_is_given_back_in_part_and_then_the_rest_of_it() -> None:
 @pytest.mark.parametrize("api_key", ["ck_secret\n", " ck_secret", "ck_sécret", "ck_\x00secret"])
 def test_a_mangled_api_key_is_refused_without_showing_it(api_key: str) -> None:
     with pytest.raises(ValueError, match="api_key") as refused:
-        Credits("http://127.0.0.1", api_key)
+        AsyncCredits("http://127.0.0.1", api_key)
     assert "cret" not in str(refused.value)
 
 

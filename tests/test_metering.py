@@ -4,15 +4,17 @@ from decimal import Decimal
 
 import httpx2
 import pytest
-from creditd_client import Credits, LostRefund, Metering, metering, wire
-from creditd_client.exchange import Message, Receive, Scope, Send
+from creditd_client import AsyncCredits, LostRefund, Metering
+from creditd_client.asgi import Message, Receive, Scope, Send
+from creditd_client.metering import runs
+from creditd_client.wire import attempts
 from shop import price, shop
 from standin import ACCOUNT, API_KEY, Fault, answers, lost_after, lost_before, passes, slow
 
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "BACKOFF_SECONDS", (0.01,) * len(wire.BACKOFF_SECONDS))
+    monkeypatch.setattr(attempts, "BACKOFF_SECONDS", (0.01,) * len(attempts.BACKOFF_SECONDS))
 
 
 def test_a_request_pays_before_it_runs_and_says_what_it_cost() -> None:
@@ -107,14 +109,26 @@ def test_an_answer_that_the_app_breaks_off_is_given_back() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("path", ["/waits", "/notices"])
-def test_a_caller_who_hangs_up_before_the_answer_gets_its_credits_back(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "pays", "given_back"),
+    [
+        ("/waits", "answered", False),
+        ("/waits", "begun", False),
+        ("/waits", "received", True),
+        ("/notices", "answered", True),
+        ("/notices", "begun", False),
+        ("/notices", "received", True),
+    ],
+)
+def test_what_a_caller_pays_who_hangs_up_before_the_answer_is_the_apps_choice(
+    path: str, pays: str, *, given_back: bool
+) -> None:
     async def main() -> None:
         async with shop() as s:
-            await s.web.call_and_hang_up(path, s.app.began)
+            await s.web.call_and_hang_up(f"{path}?{pays}", s.app.began)
             assert s.books.charges
             s.app.go_on.set()
-        assert s.given_back()
+        assert s.given_back() == given_back
 
     asyncio.run(main())
 
@@ -142,7 +156,7 @@ def test_a_body_reaches_the_app_whole() -> None:
 
 def test_where_creditd_does_not_answer_nothing_runs() -> None:
     async def main() -> None:
-        faults = [lost_before] * 2 * wire.ATTEMPTS_MAX
+        faults = [lost_before] * 2 * attempts.ATTEMPTS_MAX
         async with shop(*faults) as s:
             answer = await s.get("/status/200")
             assert answer.status_code == 503
@@ -294,7 +308,7 @@ def test_an_operation_without_a_price_to_give_back_is_not_refunded() -> None:
 
 def test_a_refund_that_cannot_be_made_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        async with shop(passes, *[lost_before] * wire.ATTEMPTS_MAX) as s:
+        async with shop(passes, *[lost_before] * attempts.ATTEMPTS_MAX) as s:
             answer = await s.get("/status/500", key="k")
             assert (answer.status_code, answer.headers["credits-cost"]) == (500, "12")
             (lost,) = s.lost
@@ -307,7 +321,7 @@ def test_a_refund_that_cannot_be_made_is_reported(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_refund_is_given_up_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metering, "REFUND_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(runs, "ENDING_SECONDS_MAX", 0.05)
 
     async def main() -> None:
         async with shop(passes, slow(0.5)) as s:
@@ -319,7 +333,7 @@ def test_a_refund_is_given_up_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_charge_that_may_have_been_taken_for_nothing_is_reported() -> None:
     async def main() -> None:
-        async with shop(*[lost_after] * wire.ATTEMPTS_MAX) as s:
+        async with shop(*[lost_after] * attempts.ATTEMPTS_MAX) as s:
             assert (await s.get("/status/200", key="k")).status_code == 503
             (lost,) = s.lost
             assert (lost.charge_id, lost.account, lost.key) == (None, ACCOUNT, "k")
@@ -342,7 +356,7 @@ def test_a_callback_that_fails_does_not_take_the_answers_place() -> None:
         raise LookupError("the queue is full")
 
     async def main() -> None:
-        faults = [passes, *[lost_before] * wire.ATTEMPTS_MAX]
+        faults = [passes, *[lost_before] * attempts.ATTEMPTS_MAX]
         async with shop(*faults, on_lost_refund=fail) as s:
             answer = await s.get("/status/500")
             assert (answer.status_code, answer.text) == (500, "the app's own words")
@@ -363,7 +377,7 @@ def test_what_is_not_http_passes() -> None:
         raise AssertionError
 
     async def main() -> None:
-        async with Credits("http://127.0.0.1:1", API_KEY) as purse:
+        async with AsyncCredits("http://127.0.0.1:1", API_KEY) as purse:
             await Metering(app, credits=purse, price=price)({"type": "lifespan"}, nothing, nowhere)
 
     asyncio.run(main())

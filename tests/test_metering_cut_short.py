@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from creditd_client import Metering
-from creditd_client.exchange import Exchange, Message
+from creditd_client.asgi import Message
+from creditd_client.metering.exchange import Exchange
 from shop import shop
 from standin import slow
 
@@ -93,7 +94,9 @@ def test_an_app_that_stops_waiting_for_a_message_gets_it_the_next_time() -> None
 
         async def nothing(_message: Message) -> None: ...
 
-        exchange = Exchange(messages.get, nothing, nothing)
+        async def ended() -> None: ...
+
+        exchange = Exchange(messages.get, nothing, nothing, ended)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await exchange.receive()

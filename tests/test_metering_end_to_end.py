@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import httpx2
 from conftest import CHAIN_ID, earn
-from creditd_client import Credits, Metered, Metering, caller_key
-from creditd_client.exchange import Scope
+from creditd_client import AsyncCredits, Metered, Metering, caller_key
+from creditd_client.asgi import Scope
 from shop import App
 from standin import Line, lost_after, served
 
@@ -37,7 +37,7 @@ class Customer:
     """Somebody with an account at creditd, a shop to spend from it, and a look at its balance."""
 
     account: str
-    purse: Credits
+    purse: AsyncCredits
     http: httpx2.AsyncClient
     app: App
 
@@ -62,7 +62,7 @@ async def customer_of(creditd_url: str, api_key: str) -> AsyncIterator[Customer]
 
     app = App()
     async with (
-        Credits(creditd_url, api_key) as purse,
+        AsyncCredits(creditd_url, api_key) as purse,
         served(Metering(app, credits=purse, price=price)) as web,
         httpx2.AsyncClient(base_url=web.url) as http,
     ):

@@ -1,8 +1,12 @@
-"""What creditd's answers say. Amounts are credits, exact decimals."""
+"""What creditd's answers say. Amounts are credits, exact decimals; times are UTC."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from creditd_client.errors import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,79 @@ class Refunded:
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """What units of an operation cost now, and whether the account can pay that.
+
+    `most_affordable_units` is None where any number can be paid, `missing` what the account lacks.
+    """
+
+    price_version: int
+    cost: Decimal
+    available: Decimal
+    affordable: bool
+    most_affordable_units: int | None
+    missing: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """`amount` credits held until `expires_at`; `available` is the balance right after.
+
+    `replayed`: it stood already when creditd answered.
+    """
+
+    id: str
+    account: str
+    operation: str
+    units: int
+    price_version: int
+    amount: Decimal
+    available: Decimal
+    expires_at: datetime
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a reservation ended: `how` is settled, released or expired.
+
+    What was `taken` is `charge`, to be refunded as any; None where nothing was.
+    """
+
+    reservation: str
+    how: str
+    taken: Decimal
+    charge: str | None
+    available: Decimal
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
-    """What an account can spend, what waits for confirmation, and what it owes."""
+    """What an account can spend, what is held of it, what waits for confirmation, what it owes."""
 
     account: str
     available: Decimal
+    held: Decimal
     pending: Decimal
     debt: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeItem:
+    """One charge of many, each under a key of its own."""
+
+    account: str
+    operation: str
+    key: str
+    units: int = 1
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAnswer:
+    """What became of one charge of many: it was `charged`, or `refused`. The other one is None."""
+
+    key: str
+    charged: Charged | None
+    refused: "Refused | None"

@@ -1,7 +1,12 @@
 """Why a call to creditd did not do what it was asked."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final
+
+# Thirty years at most: int() refuses texts of thousands of digits.
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 class CreditsError(Exception):
@@ -23,12 +28,23 @@ class Refused(CreditsError):
         self.problem = problem
         self.headers = headers
 
+    @property
+    def code(self) -> str:
+        """The last part of the problem's type, such as `account-frozen`; empty without a type."""
+        return str(self.problem.get("type", "")).rpartition("/")[2]
+
+    @property
+    def retry_after_seconds(self) -> int | None:
+        """After how long the same may be accepted, where creditd says so."""
+        return retry_after_seconds(self.headers)
+
 
 class InsufficientCredits(Refused):
     """402: the balance does not cover the price. Nothing was taken and the key is still free.
 
     Amounts are credits: what the operation costs, what the account has, what it lacks, and what
-    it has earned but not yet got.
+    it has earned but not yet got. `most_affordable_units` is None where creditd does not say.
+    `retry_after_seconds` is given where what is pending covers what is missing.
     """
 
     def __init__(
@@ -40,12 +56,14 @@ class InsufficientCredits(Refused):
         available: Decimal,
         missing: Decimal,
         pending: Decimal,
+        most_affordable_units: int | None = None,
     ) -> None:
         super().__init__(402, problem, headers)
         self.required = required
         self.available = available
         self.missing = missing
         self.pending = pending
+        self.most_affordable_units = most_affordable_units
 
 
 class OverBudget(Refused):
@@ -68,6 +86,50 @@ class OverBudget(Refused):
         self.left = left
 
 
+class ReservationExceeded(Refused):
+    """402: the work cost `extra` credits more than is held, and fewer are `available`.
+
+    The reservation is still open: settle it for less, or again when there is more.
+    """
+
+    def __init__(
+        self,
+        problem: Mapping[str, object],
+        headers: Mapping[str, str],
+        *,
+        extra: Decimal,
+        available: Decimal,
+    ) -> None:
+        super().__init__(402, problem, headers)
+        self.extra = extra
+        self.available = available
+
+
+class ReservationEnded(Refused):
+    """409: the reservation has ended already: `how` is settled, released or expired.
+
+    `taken` credits of it were taken, as `charge`; None where nothing was.
+    """
+
+    def __init__(
+        self,
+        problem: Mapping[str, object],
+        headers: Mapping[str, str],
+        *,
+        how: str,
+        taken: Decimal,
+        charge: str | None,
+    ) -> None:
+        super().__init__(409, problem, headers)
+        self.how = how
+        self.taken = taken
+        self.charge = charge
+
+
+class KeyReused(Refused):
+    """422: the key belongs to another request. Nothing was done for this one: give it a new key."""
+
+
 class CreditsUnavailable(CreditsError):
     """creditd could not be reached, or gave no answer that makes sense.
 
@@ -87,3 +149,17 @@ class CreditsUnavailable(CreditsError):
         self.maybe_taken = maybe_taken
         self.key = key
         self.retry_after_seconds = retry_after_seconds
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> int | None:
+    """Return what the header Retry-After says, names of `headers` being in lower case.
+
+    The form with a date needs a clock that agrees with the sender's: it is left alone.
+    """
+    text = headers.get("retry-after", "")
+    return (
+        int(text) if text.isascii() and text.isdigit() and len(text) <= RETRY_DIGITS_MAX else None
+    )
+
+
+RETRY_DIGITS_MAX = 9  # 30 years of seconds; int() refuses texts of thousands of digits

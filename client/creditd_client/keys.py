@@ -50,3 +50,13 @@ def caller_key(scope: Mapping[str, Any]) -> str | None:
     text = b", ".join(values).decode("latin-1").strip()
     quoted = _QUOTED.fullmatch(text)
     return text if quoted is None else _ESCAPED.sub(r"\1", quoted.group(1))
+
+
+def settlement_key(reservation_id: str) -> str:
+    """Return the key of the one settlement of a reservation."""
+    return f"settlement-of-{reservation_id}"
+
+
+def release_key(reservation_id: str) -> str:
+    """Return the key of the release of a reservation."""
+    return f"release-of-{reservation_id}"

@@ -19,8 +19,8 @@ from types import MappingProxyType
 from typing import Final
 
 import uvicorn
-from creditd_client import Credits, Metered, Metering, caller_key
-from creditd_client.exchange import App, Receive, Scope, Send
+from creditd_client import AsyncCredits, Metered, Metering, caller_key
+from creditd_client.asgi import App, Receive, Scope, Send
 
 from daemon.demo.terms import REPORT, THUMBNAIL
 
@@ -68,7 +68,7 @@ async def selling(
 ) -> AsyncIterator[str]:
     """Run the app, metered by creditd, on a free loopback port; give its URL."""
     app = SampleApp(customers)
-    async with Credits(creditd_url, api_key) as purse:
+    async with AsyncCredits(creditd_url, api_key) as purse:
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
             port = listener.getsockname()[1]
             async with _serving(Metering(app, credits=purse, price=app.price), listener):

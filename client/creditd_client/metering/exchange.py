@@ -1,31 +1,42 @@
 """One ASGI request on its way through the middleware: what was said, and whether anyone listens."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from enum import Enum
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from creditd_client.asgi import Message, Receive, Send
 
 _DISCONNECT = "http.disconnect"
+
+
+class Ending(Enum):
+    """How a request ended."""
+
+    ANSWERED = "the app gave its whole answer, whoever heard it"
+    FAILED = "the app raised or returned, and left no answer or half of one"
+    CUT_SHORT = "within the answer the caller hung up, or the app was cancelled"
+    ABANDONED = "before the answer the caller hung up, or the app was cancelled, and none came"
 
 
 class Exchange:
     """Stands between the server and the app, and hears the caller hang up although the app may not.
 
     For that it asks the server one message ahead of the app, so at most one part of a body waits
-    here. `before_start` is awaited with the message that starts the response, before it goes on.
+    here. `before_start` is awaited with the message that starts the response, before it goes on,
+    `after_end` when the last byte of it has.
     """
 
     def __init__(
-        self, receive: Receive, send: Send, before_start: Callable[[Message], Awaitable[None]]
+        self,
+        receive: Receive,
+        send: Send,
+        before_start: Callable[[Message], Awaitable[None]],
+        after_end: Callable[[], Awaitable[None]],
     ) -> None:
         self._receive = receive
         self._send = send
         self._before_start = before_start
+        self._after_end = after_end
         self._next = asyncio.create_task(self._hear())
         self._after_body: asyncio.Task[Message] | None = None
         self._broke = False
@@ -37,15 +48,17 @@ class Exchange:
         """Whether the caller is known to have gone."""
         return self._broke or _disconnected(self._next) or _disconnected(self._after_body)
 
-    def failed(self, failure: BaseException) -> bool:
-        """Whether the app's failure left the caller without an answer, or with half of one.
+    def ending(self, failure: BaseException | None) -> Ending:
+        """Return how the request ended, with what the app raised.
 
-        Half an answer is no failure of the app where the caller hung up, or where the app was
-        cancelled, which servers do when the caller hangs up.
+        A cancellation counts as hanging up: servers cancel the app when the caller does so.
         """
-        if not self.started:
-            return True
-        return isinstance(failure, Exception) and not self.complete and not self.hung_up
+        if self.complete:
+            return Ending.ANSWERED
+        cancelled = failure is not None and not isinstance(failure, Exception)
+        if not (self.hung_up or cancelled):
+            return Ending.FAILED
+        return Ending.CUT_SHORT if self.started else Ending.ABANDONED
 
     async def receive(self) -> Message:
         """Return the server's next message to the app."""
@@ -67,8 +80,9 @@ class Exchange:
         except OSError:
             self._broke = True
             raise
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        if _is_last(message):
             self.complete = True
+            await self._after_end()
 
     async def close(self) -> None:
         """Stop listening."""
@@ -93,3 +107,11 @@ def _disconnected(task: asyncio.Task[Message] | None) -> bool:
     if task is None or not task.done() or task.cancelled() or task.exception() is not None:
         return False
     return bool(task.result()["type"] == _DISCONNECT)
+
+
+def _is_last(message: Message) -> bool:
+    """Whether the answer's body ends with a message; servers may offer to send files themselves."""
+    if message["type"] == "http.response.pathsend":
+        return True
+    is_body = message["type"] in {"http.response.body", "http.response.zerocopysend"}
+    return is_body and not message.get("more_body", False)

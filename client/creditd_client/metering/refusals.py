@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from creditd_client.asgi import Send
 from creditd_client.errors import CreditsUnavailable, Refused
-from creditd_client.exchange import Send
 from creditd_client.keys import KEY_LENGTH_MAX
 
 # creditd is back within seconds of a restart; where it knows better, its own wish is passed on.
 RETRY_AFTER_SECONDS: Final = 5
-PASSED_ON: Final = ("cache-control", "retry-after", "credits-balance", "credits-cost")
+# What creditd says to whoever is to pay; what else its answer has was for the app.
+PASSED_ON: Final = ("cache-control", "retry-after", "link", "payment-required")
+PASSED_ON_PREFIX: Final = "credits-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,11 @@ class Refusal:
 
 def passed_on(refused: Refused) -> Refusal:
     """Hand creditd's own problem on to the caller."""
-    headers = {name: refused.headers[name] for name in PASSED_ON if name in refused.headers}
+    headers = {
+        name: value
+        for name, value in refused.headers.items()
+        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIX)
+    }
     return Refusal(refused.status, refused.problem, headers)
 
 
@@ -67,6 +73,29 @@ def operation_was_charged(charge_id: str) -> Refusal:
         " or is still running, and nothing was taken for this one: send a new key to run and pay"
         " for the operation again.",
         charge=charge_id,
+    )
+
+
+def operation_was_reserved(reservation_id: str) -> Refusal:
+    """Refuse a key under which credits were held for an earlier request."""
+    return _problem(
+        HTTPStatus.CONFLICT,
+        "operation-was-reserved",
+        "Operation was reserved",
+        f"Credits were held under this Idempotency-Key for an earlier request ({reservation_id}),"
+        " which was answered, failed or is still running: send a new key to run it again.",
+        reservation=reservation_id,
+    )
+
+
+def operation_was_passed() -> Refusal:
+    """Refuse a key under which a request has run that is to be charged later."""
+    return _problem(
+        HTTPStatus.CONFLICT,
+        "operation-was-passed",
+        "Operation was passed",
+        "A request under this Idempotency-Key has run and will be charged later: send a new key to"
+        " run it again.",
     )
 
 

@@ -1,0 +1,212 @@
+"""Requests for which credits are held while they run, and settled by what they used."""
+
+import asyncio
+import logging
+import math
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import ROUND_CEILING, Decimal
+from time import monotonic
+from typing import Final
+
+from creditd_client.answers import Reservation
+from creditd_client.asgi import Scope
+from creditd_client.async_client import AsyncCredits
+from creditd_client.errors import (
+    CreditsError,
+    CreditsUnavailable,
+    Refused,
+    ReservationExceeded,
+)
+from creditd_client.holding import AsyncHeld
+from creditd_client.keys import settlement_key
+from creditd_client.metering import refusals, runs
+from creditd_client.metering.asked import Meter, MeteredUpTo, metered
+from creditd_client.metering.exchange import Ending
+from creditd_client.metering.losses import Losses, LostSettlement
+from creditd_client.metering.refusals import Refusal
+from creditd_client.metering.runs import SERVER_FAILURE, Headers
+
+# A reservation is held longer thrice within the time it has: two attempts may fail.
+EXTENSIONS_PER_EXPIRY: Final = 3
+SMALLEST: Final = Decimal("0.000001")  # creditd's micro-credit
+
+_log = logging.getLogger("creditd_client")
+
+
+@dataclass
+class HeldRun:
+    """A request that may run, and what is held for it."""
+
+    credits: AsyncCredits
+    losses: Losses
+    asked: MeteredUpTo
+    held: AsyncHeld
+    meter: Meter = field(default_factory=Meter)
+    _open: bool = True
+    _available: Decimal | None = None
+    _extending: asyncio.Task[None] | None = None
+
+    @property
+    def reservation(self) -> Reservation:
+        """What creditd holds."""
+        return self.held.reservation
+
+    def enter(self, scope: Scope) -> None:
+        """Give the app its meter, and hold the credits as long as it works."""
+        self.meter = metered(scope)
+        self._extending = asyncio.create_task(self._extend())
+
+    def comes_to_nothing(self, status: int, *, gone: bool) -> bool:  # noqa: ARG002 - what was used is due, whoever hears of it
+        """Say that failures are not paid."""
+        return status >= SERVER_FAILURE
+
+    async def undo(self) -> None:
+        """Release what is held."""
+        if not self._open:
+            return
+        await self._end_extending()
+        try:
+            async with asyncio.timeout(runs.ENDING_SECONDS_MAX):
+                self._available = (await self.held.release()).available
+        except (CreditsError, TimeoutError) as failure:
+            _log.warning("%s is held until it expires: %r", self.reservation.id, failure)
+
+    def headers(self) -> Headers:
+        """Say what is available; what it costs is known at its end."""
+        available = self._available
+        if available is None:
+            available = self.reservation.available
+        return [(b"credits-balance", f"{available:f}".encode())]
+
+    async def ended(self, ending: Ending) -> None:
+        """Settle what was used; release what came to nothing."""
+        if not self._open:
+            return
+        used = self.meter.units is not None or self.meter.amount is not None
+        if ending is Ending.FAILED or (ending is Ending.ABANDONED and not used):
+            await self.undo()
+        else:
+            await self._settle(whole=ending is Ending.ANSWERED)
+
+    async def _settle(self, *, whole: bool) -> None:
+        await self._end_extending()
+        due = self.reservation.amount
+        try:
+            async with asyncio.timeout(runs.ENDING_SECONDS_MAX):
+                due = await self._due(whole=whole)
+                await self._take(due)
+        except BaseException as failure:
+            self._lose(due, failure)
+            if not isinstance(failure, CreditsError | TimeoutError):
+                raise
+
+    async def _take(self, due: Decimal) -> None:
+        try:
+            await self.held.settle(due)
+        except ReservationExceeded as exceeded:
+            self._lose(due, exceeded)
+            await self.held.settle(self.reservation.amount)
+
+    async def _due(self, *, whole: bool) -> Decimal:
+        """Return what to take: what was used, at least for one unit where it was cut short."""
+        asked, units = self.asked, self.meter.units
+        if self.meter.amount is not None:
+            due = self.meter.amount
+        elif units is not None:
+            due = await self._price(units if whole else max(units, 1))
+        elif whole:
+            _log.warning("%s: nothing was said of what it used: all is taken", asked.operation)
+            due = self.reservation.amount
+        else:
+            due = await self._price(1)
+        if not whole:
+            due = max(due, asked.minimum)
+        most = self.reservation.amount + asked.over_max
+        if due > most:
+            reason = ValueError(f"it cost {due:f} credits and at most {most:f} can be taken")
+            self._lose(due, reason)
+        return min(due, most)
+
+    async def _price(self, units: int) -> Decimal:
+        """Return what units cost at the price of the reservation.
+
+        Where creditd does not say, it is their share of what is held.
+        """
+        asked, reservation = self.asked, self.reservation
+        if units in {0, asked.max_units}:
+            return reservation.amount if units else Decimal(0)
+        try:
+            quote = await self.credits.quote(
+                asked.account, asked.operation, units, model=asked.model
+            )
+        except CreditsError as failure:
+            _log.warning("the price of %d %s is estimated: %s", units, asked.operation, failure)
+        else:
+            if quote.price_version == reservation.price_version:
+                return quote.cost
+        share = reservation.amount * units / asked.max_units
+        return share.quantize(SMALLEST, ROUND_CEILING)
+
+    async def _extend(self) -> None:
+        """Hold the credits longer and longer, up to the bound that the app has set."""
+        asked, began = self.asked, monotonic()
+        every = asked.expires_in / EXTENSIONS_PER_EXPIRY
+        for _ in range(math.ceil(asked.runs_max_seconds / every)):
+            await asyncio.sleep(every)
+            # By creditd's clock, which gave `expires_at`, however many attempts have failed.
+            until = self.reservation.expires_at + timedelta(seconds=monotonic() - began)
+            try:
+                await self.credits.extend(self.reservation.id, until)
+            except CreditsUnavailable as failure:
+                _log.warning("%s is not held longer yet: %s", self.reservation.id, failure)
+            except Refused as refused:
+                _log.error("%s is not held longer: %s", self.reservation.id, refused)
+                return
+
+    async def _end_extending(self) -> None:
+        self._open = False
+        if self._extending is not None:
+            self._extending.cancel()
+            await asyncio.wait({self._extending})
+
+    def _lose(self, amount: Decimal, failure: BaseException) -> None:
+        name = self.reservation.id
+        self.losses.settlement(
+            LostSettlement(
+                account=self.asked.account,
+                operation=self.asked.operation,
+                reservation=name,
+                key=settlement_key(name),
+                amount=amount,
+                reason=str(failure) or type(failure).__name__,
+            )
+        )
+
+
+async def hold_first(
+    credits: AsyncCredits,  # noqa: A002 - the word of the domain
+    losses: Losses,
+    asked: MeteredUpTo,
+    key: str,
+    *,
+    beginning: AsyncCredits,
+) -> HeldRun | Refusal:
+    """Hold what a request may cost by `beginning`, and end it by `credits`, who may wait longer.
+
+    Raises as AsyncCredits.reserve. What was held before under the caller's key is for an earlier
+    request.
+    """
+    held = await beginning.reserve(
+        asked.account,
+        asked.operation,
+        asked.max_units,
+        expires_in=asked.expires_in,
+        minimum=asked.minimum,
+        over_max=asked.over_max,
+        key=key,
+        model=asked.model,
+    )
+    if held.reservation.replayed and asked.key is not None:
+        return refusals.operation_was_reserved(held.reservation.id)
+    return HeldRun(credits, losses, asked, AsyncHeld(credits, held.reservation))

@@ -1,0 +1,36 @@
+"""What both clients hold their connections to."""
+
+from typing import Final
+
+import httpx2
+
+from creditd_client.wire.attempts import Unanswered
+
+CONNECTIONS_MAX: Final = 100
+TIMEOUT_SECONDS: Final = 3.0
+
+
+def checked(api_key: str) -> str:
+    """Return an API key that can be sent. Raises ValueError, without showing it."""
+    if not (api_key.isascii() and api_key.isprintable()) or api_key != api_key.strip():
+        raise ValueError("api_key is not one word of ASCII: strip what surrounds it")
+    return api_key
+
+
+def headers(api_key: str) -> dict[str, str]:
+    """Return the headers of every request."""
+    return {"Authorization": f"Bearer {checked(api_key)}", "Accept": "application/json"}
+
+
+def limits() -> httpx2.Limits:
+    """Return how many connections are kept at most."""
+    return httpx2.Limits(max_connections=CONNECTIONS_MAX)
+
+
+def broken(failure: httpx2.RequestError | TimeoutError, seconds: float) -> Unanswered:
+    """Return what became of an attempt of so many seconds that ended in a failure."""
+    if isinstance(failure, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
+        return Unanswered(f"no connection ({failure!r})", maybe_taken=False)
+    if isinstance(failure, httpx2.TimeoutException | TimeoutError):
+        return Unanswered(f"no answer within {seconds:.3g} s", maybe_taken=True)
+    return Unanswered(f"the connection broke ({failure!r})", maybe_taken=True)
