@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 import httpx2
 from creditd_client import AsyncCredits, LostRefund, Metered, Metering, caller_key
@@ -73,18 +74,14 @@ def price(scope: Scope) -> Metered | None:
     if scope["path"].startswith("/free/"):
         return None
     metered = Metered(ACCOUNT, "chat", key=caller_key(scope))
-    match scope["query_string"]:
-        case b"repeatable":
-            return replace(metered, repeatable=True)
-        case b"costs-nothing":
-            return replace(metered, operation="free")
-        case b"unpriced":
-            return replace(metered, operation="paint")
-        case b"begun":
-            return replace(metered, hang_up_pays="begun")
-        case b"received":
-            return replace(metered, hang_up_pays="received")
-    return metered
+    changes: dict[bytes, dict[str, Any]] = {
+        b"repeatable": {"repeatable": True},
+        b"costs-nothing": {"operation": "free"},
+        b"unpriced": {"operation": "paint"},
+        b"begun": {"hang_up_pays": "begun"},
+        b"received": {"hang_up_pays": "received"},
+    }
+    return replace(metered, **changes.get(scope["query_string"], {}))
 
 
 @dataclass

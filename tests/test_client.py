@@ -5,10 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
-import httpx2
 import pytest
 from creditd_client import (
     AsyncCredits,
@@ -18,12 +15,10 @@ from creditd_client import (
     Refused,
     caller_key,
 )
-from creditd_client.asgi import Receive, Scope, Send
 from creditd_client.wire import attempts
 from standin import (
     ACCOUNT,
     API_KEY,
-    PRICES,
     Fault,
     Line,
     StandIn,
@@ -321,31 +316,5 @@ def test_problems_are_kept_as_they_came() -> None:
             with pytest.raises(Refused) as refused:
                 await purse.charge(ACCOUNT, "chat")
             assert json.loads(body) == refused.value.problem
-
-    asyncio.run(main())
-
-
-def test_the_example_of_the_readme_charges(monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = Path(__file__).parents[1] / "client" / "README.md"
-    code = readme.read_text().split("```python\n")[1].split("```")[0]
-    books = StandIn()
-    monkeypatch.setitem(PRICES, "text.summary", Decimal(3))
-
-    async def main() -> None:
-        async with served(books) as creditd:
-            monkeypatch.setenv("CREDITD_URL", creditd.url)
-            monkeypatch.setenv("CREDITD_API_KEY", API_KEY)
-            example: dict[str, Any] = {}
-            exec(code, example)  # noqa: S102 - our own example
-
-            async def authenticated(scope: Scope, receive: Receive, send: Send) -> None:
-                await example["app"]({**scope, "state": {"account": ACCOUNT}}, receive, send)
-
-            async with served(authenticated) as web, httpx2.AsyncClient(base_url=web.url) as http:
-                answer = await http.get("/summary")
-                assert (answer.status_code, answer.headers["credits-cost"]) == (200, "3")
-                assert (await http.get("/elsewhere")).status_code == 404
-            await example["credits"].aclose()
-        assert books.available == 97
 
     asyncio.run(main())

@@ -53,7 +53,8 @@ class PassedFile:
     """A file of JSON lines, one record each, on disk before the call returns.
 
     Call it with each record, from any thread. It is opened anew for every record, so it may be
-    moved away at any time, to be replayed. Raises PassedFileFull at `bytes_max`.
+    moved away at any time, to be replayed. Nothing begins beyond `bytes_max` (PassedFileFull); what
+    has begun is still ended there.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, bytes_max: int = FILE_BYTES_MAX) -> None:
@@ -76,7 +77,7 @@ class PassedFile:
     def _append(self, file: int, passed: Passed) -> None:
         line = f"{json.dumps(_written(passed))}\n".encode()
         size = os.fstat(file).st_size
-        if size + len(line) > self._bytes_max:
+        if passed.state == "begun" and size + len(line) > self._bytes_max:
             raise PassedFileFull(
                 f"{self._path} holds {size} of {self._bytes_max} bytes: move it away and give it"
                 " to replay_passed"
