@@ -5,6 +5,7 @@ The routes, the checks before an endpoint runs and the OpenAPI document are all 
 
 from typing import Final
 
+from api.accounts import consent_endpoints as of_consents
 from api.accounts import endpoints as of_accounts
 from api.accounts import sharing_endpoints as of_sharing
 from api.calling.calls import AnyEndpoint
@@ -17,6 +18,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     *of_metering.ENDPOINTS,
     *of_accounts.ENDPOINTS,
     *of_sharing.ENDPOINTS,
+    *of_consents.ENDPOINTS,
     *of_pricing.ENDPOINTS,
     *of_standing.ENDPOINTS,
 )

@@ -16,6 +16,7 @@ from api.endpoints import ENDPOINTS
 from api.metrics import Metrics
 from ledger.balances import Balances
 from ledger.changes import Changes
+from ledger.consents import Consents
 from ledger.reading import Reading
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
@@ -57,13 +58,12 @@ async def listening(
             ) as spending,
             Reserving.open(database_url, changes=changes) as reserving,
             Sharing.open(database_url, changes=changes) as sharing,
+            Consents.open(database_url, changes=changes) as consents,
             Balances.open(reading, changes) as balances,
-            _serving(
-                Api(Parts(spending, reserving, sharing, reading, balances, Metrics()), endpoints),
-                listener,
-            ),
         ):
-            yield _url(listener)
+            parts = Parts(spending, reserving, sharing, consents, reading, balances, Metrics())
+            async with _serving(Api(parts, endpoints), listener):
+                yield _url(listener)
 
 
 @asynccontextmanager

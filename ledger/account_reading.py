@@ -39,8 +39,12 @@ class AccountReading(Asking):
     """The questions about accounts."""
 
     async def reaches(self, app_id: int, account: AccountRef) -> bool:
-        """Return whether the app may reach the account."""
+        """Return whether the app may act for the account: charge it and read it."""
         return bool(await self.ask(questions.ACCESS, {**of_account(account), "app": app_id}))
+
+    async def may_read(self, app_id: int, account: AccountRef) -> bool:
+        """Return whether the app may act for the account, or its owner lets the app read it."""
+        return bool(await self.ask(questions.READING, {**of_account(account), "app": app_id}))
 
     async def balance(self, account: AccountRef) -> Balance | None:
         """Return what the account has, None if there is no such account."""

@@ -75,15 +75,15 @@ class Balances:
         # It was asked for before whoever knows the version wrote.
         return await self._look_up(account)
 
-    async def reaches(self, app_id: int, account: AccountRef) -> bool:
-        """Return whether the app may reach the account, or could REMEMBERED_SECONDS ago."""
+    async def may_read(self, app_id: int, account: AccountRef) -> bool:
+        """Return whether the app may read the account, or could REMEMBERED_SECONDS ago."""
         found = await self.get(account)
         if found is None:
             return False
         if app_id in found.balance.apps:
             return True
         # It may be allowed to since, or be one of more apps than are remembered.
-        return await self._reading.reaches(app_id, account)
+        return await self._reading.may_read(app_id, account)
 
     @contextmanager
     def watching(self, account: AccountRef) -> Iterator[asyncio.Event]:

@@ -9,6 +9,7 @@ SCOPES: Final = MappingProxyType(
         "balance:read": "read balances, entries, earnings and charges",
         "accounts:write": "open the app's own accounts",
         "organisations:write": "open organisations, add members, set their budgets",
+        "consents:write": "of a personal API key: let apps act for the account",
         "accounts:attest": "open the accounts of wallets that the app has checked",
     }
 )

@@ -173,13 +173,14 @@ class Spending:
     ) -> AccountOpened:
         """Open a wallet's account to the app, making it if the wallet is new.
 
-        The caller answers for the wallet being its user's: from now on the app may spend from it.
+        The caller answers for the wallet being its user's: from now on the app may spend from it,
+        unless the owner has withdrawn that before.
         """
-        return _opened(
-            await self._side.rows(
-                "select * from creditd.open_wallet_account(%s, %s, %s)", (app_id, chain_id, address)
-            )
+        rows = await self._side.rows(
+            "select * from creditd.open_wallet_account(%s, %s, %s)", (app_id, chain_id, address)
         )
+        root_id, account_id, created, reached = rows[0]
+        return AccountOpened(AccountRef(root_id, account_id), created=created, reached=reached)
 
 
 def _refund_outcome(charge: MovementRef, row: TupleRow) -> RefundOutcome:

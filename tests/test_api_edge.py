@@ -42,6 +42,7 @@ def path_of(endpoint: Endpoint[Any, Any]) -> str:
         account="acct_0000000000001",
         member="acct_00000000000010000000000002",
         period="day",
+        consent="1",
     )
 
 

@@ -21,6 +21,7 @@ from api.pricing.price_file import parse_prices
 from api.serve import listening
 from ledger.balances import Balances
 from ledger.changes import Changes
+from ledger.consents import Consents
 from ledger.operating import Operating
 from ledger.reading import Reading
 from ledger.reserving import Reserving
@@ -141,11 +142,14 @@ def test_a_charge_whose_answer_was_lost_is_taken_once_and_told(database_url: str
             Spending.open(database_url) as spending,
             Reserving.open(database_url) as reserving,
             Sharing.open(database_url) as sharing,
+            Consents.open(database_url) as consents,
             Reading.open(database_url) as reading,
             Changes.open(database_url) as changes,
             Balances.open(reading, changes) as balances,
         ):
-            line = Line(Api(Parts(spending, reserving, sharing, reading, balances, Metrics())))
+            line = Line(
+                Api(Parts(spending, reserving, sharing, consents, reading, balances, Metrics()))
+            )
             async with served(line) as creditd, customer_of(creditd.url, api_key) as customer:
                 line.faults.append(lost_after)
                 told = await customer.get("/status/200", "k")

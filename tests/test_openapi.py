@@ -8,6 +8,7 @@ from conftest import earn, run
 from jsonschema import Draft202012Validator
 from live_api import CREDIT, LiveApi, live_api
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from owning import owner
 
 import api as api_package
 from api.calling.calls import METHODS, Endpoint
@@ -108,7 +109,9 @@ def test_the_document_accepts_the_accounts_that_the_api_accepts(body: object, fi
     assert schema("AccountRequest").is_valid(body) == fits
 
 
-def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
+def test_live_answers_are_as_the_document_says(
+    api: LiveApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every answer that the client of these tests gets is held against the document."""
     earn(api.database_url, WALLET, 20 * CREDIT)
     account = api.open_wallet(WALLET)
@@ -129,6 +132,7 @@ def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
         api.get(f"/v1/accounts/{account}/{what}", limit="x")
     reserve(api, account)
     share(api)
+    consent(api, account, owner(monkeypatch, api, account))
     for method in METHODS:
         headers = {"Credits-Account": account, "X-Request-Id": method}
         api.request(method, "/v1/authz/ping", params={"mode": "charge"}, headers=headers)
@@ -189,6 +193,20 @@ def share(api: LiveApi) -> None:
         api.post(f"{of_member}/{how}", {"amount": "100"})
     api.post(f"{of_member}/move", {"to": other})
     api.delete(of_member)
+
+
+def consent(api: LiveApi, account: str, api_key: str) -> None:
+    path = f"/v1/accounts/{account}/consents"
+    api.api_key(app="printer")
+    for app in ("printer", "nobody"):
+        for _ in range(2):
+            api.request("POST", path, json={"app": app}, api_key=api_key)
+    for number in (2, 2, 9):
+        api.delete(f"{path}/{number}", api_key=api_key)
+    api.request("GET", path, api_key=api_key)
+    for method in ("GET", "POST"):
+        api.request(method, path, json={"app": "printer"})
+    api.get("/v1/consents")
 
 
 def ids(account: str) -> str:

@@ -48,13 +48,14 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("enter_challenge", "try_challenge", "sign_in", "signed_in", "sign_out"),
             *("sign_out_all", "link_by_signature"),
             *("pending_of", "expected_at"),
+            *("give_consent", "withdraw_consent"),
         }
     ),
     "creditd_operator": frozenset(
         {
             *("create_api_key", "revoke_api_key", "apply_prices", "release_digest"),
             *("grant_credits", "freeze", "unfreeze", "set_overdraft", "retry_dead", "set_alert"),
-            *("accept_reorg", "note_audit", "alarms"),
+            *("accept_reorg", "note_audit", "alarms", "give_consent", "withdraw_consent"),
             *("first_hash", "entry_hash", "event_cause", "balance_as_of", "exposure", "lots_of"),
             *("budgets_of", "pending_of", "expected_at"),
         }

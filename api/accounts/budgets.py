@@ -52,7 +52,7 @@ async def end_budget(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
 
 async def set_alert(parts: Parts, call: Call[wire.AlertRequest, NoQuery]) -> Answer:
     """Set below which balance receivers are told, or that they are not."""
-    account = await reached_account(parts, call.caller, call.path["account"])
+    account = await reached_account(parts, call.caller, call.path["account"], to_write=True)
     text = call.body.below
     below = None if text is None else credits_asked("below", text)
     if below == 0:

@@ -21,6 +21,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         headers=("Location",),
         for_apps=True,
         repeatable=True,
+        refusals=(outcomes.ConsentWithdrawn,),
         run=opening.open_account,
     ),
     Endpoint(

@@ -8,7 +8,7 @@ from api.calling.calls import Answer, Call, Parts
 from api.problems.refusals import Invalid, Refused
 from api.shapes import NoQuery
 from ledger.ids import format_account
-from ledger.outcomes import AccountOpened
+from ledger.outcomes import AccountOpened, ConsentWithdrawn
 
 
 async def open_account(parts: Parts, call: Call[wire.AccountRequest, NoQuery]) -> Answer:
@@ -20,6 +20,8 @@ async def open_account(parts: Parts, call: Call[wire.AccountRequest, NoQuery]) -
         case wire.AccountRequest(wallet=wallet):
             call.caller.require_scope(("accounts:attest",))
             opened = await _open_wallet_account(parts, call.caller.app_id, wallet)
+    if not opened.reached:
+        raise Refused(ConsentWithdrawn())
     account = format_account(opened.account)
     return Answer(
         201 if opened.created else 200,

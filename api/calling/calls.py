@@ -11,6 +11,7 @@ from api.metrics import Metrics
 from api.problems.refusals import Cause
 from api.shapes import NoBody
 from ledger.balances import Balances
+from ledger.consents import Consents
 from ledger.reading import Reading
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
@@ -30,6 +31,7 @@ class Parts:
     spending: Spending
     reserving: Reserving
     sharing: Sharing
+    consents: Consents
     reading: Reading
     balances: Balances
     metrics: Metrics

@@ -7,19 +7,31 @@ from ledger.ids import AccountRef, parse_account
 from ledger.outcomes import NoSuchAccount
 
 
-async def reached_account(parts: Parts, caller: Caller, name: str) -> AccountRef:
-    """Return the account that a path names. Raises Refused(NoSuchAccount): none, or not its own."""
+async def reached_account(
+    parts: Parts, caller: Caller, name: str, *, to_write: bool = False
+) -> AccountRef:
+    """Return the account that a path names, to be read there or (`to_write`) changed.
+
+    Raises Refused(NoSuchAccount): there is none, or the caller does not reach it.
+    """
     try:
         account = parse_account(name)
     except ValueError as error:
         raise Refused(NoSuchAccount()) from error
-    if not await reaches(parts, caller, account):
+    if not await reaches(parts, caller, account, to_write=to_write):
         raise Refused(NoSuchAccount())
     return account
 
 
-async def reaches(parts: Parts, caller: Caller, account: AccountRef) -> bool:
-    """Return whether the caller may reach an account: a person its own, an app what it opened."""
+async def reaches(
+    parts: Parts, caller: Caller, account: AccountRef, *, to_write: bool = False
+) -> bool:
+    """Return whether the caller may read an account, or change it.
+
+    A person its own, an app what it opened and what the owner consented to.
+    """
     if caller.account is not None:
         return account == caller.account
-    return await parts.balances.reaches(caller.app_id, account)
+    if to_write:
+        return await parts.reading.reaches(caller.app_id, account)
+    return await parts.balances.may_read(caller.app_id, account)

@@ -8,13 +8,17 @@ from ledger.outcomes import (
     AccountClosed,
     AlreadyEnded,
     BeyondRange,
+    ConsentWithdrawn,
     DurationRefused,
     Frozen,
     KeyReused,
     MoreThanTaken,
     NameTaken,
+    NoConsentNeeded,
     NoSuchAccount,
+    NoSuchApp,
     NoSuchCharge,
+    NoSuchConsent,
     NoSuchReservation,
     NotCovered,
     NotCoveredBeyond,
@@ -84,6 +88,11 @@ class OperationNotAllowed:
     """The API key is for other operations."""
 
     operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForOwnersOnly:
+    """What only the account's owner decides was asked by an app."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +181,11 @@ Cause = (
     | OperationNotAllowed
     | Shortfall
     | OverBudget
+    | ForOwnersOnly
+    | ConsentWithdrawn
+    | NoSuchApp
+    | NoSuchConsent
+    | NoConsentNeeded
     | NotPriced
     | PriceChanged
     | TooExpensive

@@ -7,7 +7,15 @@ is the path of a page that explains it and never changes.
 from collections.abc import Mapping
 from typing import Final
 
-from api.problems import of_accounts, of_charges, of_identity, of_requests, of_the_process, refusals
+from api.problems import (
+    of_accounts,
+    of_charges,
+    of_consents,
+    of_identity,
+    of_requests,
+    of_the_process,
+    refusals,
+)
 from api.problems.problem_type import ProblemType
 
 TYPES: Final[tuple[ProblemType, ...]] = (
@@ -15,6 +23,7 @@ TYPES: Final[tuple[ProblemType, ...]] = (
     *of_identity.TYPES,
     *of_charges.TYPES,
     *of_accounts.TYPES,
+    *of_consents.TYPES,
     *of_the_process.TYPES,
 )
 

@@ -46,6 +46,16 @@ from ledger.outcomes.charging import (
     TooExpensive,
     UnknownOperation,
 )
+from ledger.outcomes.consenting import (
+    ConsentEnded,
+    ConsentGiven,
+    ConsentOutcome,
+    ConsentWithdrawn,
+    EndOutcome,
+    NoConsentNeeded,
+    NoSuchApp,
+    NoSuchConsent,
+)
 from ledger.outcomes.granting import BeyondBreaker, Grant, Granted, GrantOutcome
 from ledger.outcomes.reserving import (
     AlreadyEnded,
@@ -79,7 +89,12 @@ __all__ = [
     "Charge",
     "ChargeOutcome",
     "Charged",
+    "ConsentEnded",
+    "ConsentGiven",
+    "ConsentOutcome",
+    "ConsentWithdrawn",
     "DurationRefused",
+    "EndOutcome",
     "Ending",
     "ExtendOutcome",
     "Extended",
@@ -98,8 +113,11 @@ __all__ = [
     "MoreThanTaken",
     "MoveOutcome",
     "NameTaken",
+    "NoConsentNeeded",
     "NoSuchAccount",
+    "NoSuchApp",
     "NoSuchCharge",
+    "NoSuchConsent",
     "NoSuchReservation",
     "NotCovered",
     "NotCoveredBeyond",

@@ -9,10 +9,14 @@ from ledger.outcomes.charging import Frozen, KeyReused, NoSuchAccount
 
 @dataclass(frozen=True, slots=True)
 class AccountOpened:
-    """The account the app asked for: made now (`created`), or already there."""
+    """The account the app asked for: made now (`created`), or already there.
+
+    It is not `reached` if it is a wallet's whose owner withdrew what the app may do.
+    """
 
     account: AccountRef
     created: bool
+    reached: bool = True
 
 
 @dataclass(frozen=True, slots=True)

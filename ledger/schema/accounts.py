@@ -104,6 +104,31 @@ account_access = table(
     key("account_access_pkey", "root_id, account_id, app_id"),
 )
 
+consent = table(
+    "consent",
+    *of_account(),
+    must("consent_no", INT),
+    must("app_id", INT, sa.ForeignKey("creditd.app.app_id", name="consent_is_for_an_app")),
+    must("may_spend", sa.Boolean()),
+    must("given_by", TEXT),
+    must("given_at", TIME),
+    may("withdrawn_by", TEXT),
+    may("withdrawn_at", TIME),
+    key("consent_pkey", "root_id, account_id, consent_no"),
+    check(
+        "consent_is_signed",
+        "length(given_by) between 1 and 100 and length(withdrawn_by) between 1 and 100",
+    ),
+    check("consent_is_withdrawn_whole", "num_nulls(withdrawn_by, withdrawn_at) in (0, 2)"),
+    index(
+        "consent_stands_once",
+        "root_id, account_id, app_id",
+        where="withdrawn_at is null",
+        unique=True,
+    ),
+    index("consent_by_app", "app_id, root_id, account_id", where="withdrawn_at is null"),
+)
+
 wallet = table(
     "wallet",
     must("chain_id", BIGINT),

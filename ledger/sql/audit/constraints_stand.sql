@@ -26,6 +26,14 @@ from (values
   ('account_status_is_known',
     'CHECK ((status = ANY (ARRAY[''open''::text, ''frozen''::text, ''indebted''::text, ''closed''::text])))'),
   ('balance_is_never_negative', 'CHECK (((available >= 0) AND (held >= 0) AND (debt >= 0)))'),
+  ('consent_is_signed',
+    'CHECK ((((length(given_by) >= 1) AND (length(given_by) <= 100)) AND ((length(withdrawn_by) >= 1) AND'
+    ' (length(withdrawn_by) <= 100))))'),
+  ('consent_is_withdrawn_whole', 'CHECK ((num_nulls(withdrawn_by, withdrawn_at) = ANY (ARRAY[0, 2])))'),
+  ('consent_pkey', 'PRIMARY KEY (root_id, account_id, consent_no)'),
+  ('consent_stands_once',
+    'CREATE UNIQUE INDEX consent_stands_once ON creditd.consent USING btree (root_id, account_id, app_id) WHERE'
+    ' (withdrawn_at IS NULL)'),
   ('debt_is_owed_and_not_yet_repaid', 'CHECK ((((owed + debt_moved) - repaid) = debt))'),
   ('head_is_within_what_is_available', 'CHECK (((head_left >= 0) AND (head_left <= available)))'),
   ('what_came_in_went_out_or_is_here',

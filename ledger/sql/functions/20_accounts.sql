@@ -80,14 +80,15 @@ begin
     where w.chain_id = p_chain and w.address = p_address;
 end $$;
 
--- A wallet's own account, opened to an app that has checked whose wallet it is.
+-- A wallet's own account, opened to an app that has checked whose wallet it is: `reached`, unless its owner has
+-- withdrawn that.
 create or replace function creditd.open_wallet_account(
-  p_app integer, p_chain bigint, p_address bytea, out root bigint, out account bigint, out created boolean
+  p_app integer, p_chain bigint, p_address bytea, out root bigint, out account bigint, out created boolean,
+  out reached boolean
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform refuse_null('p_app p_chain p_address', array[p_app is null, p_chain is null, p_address is null]);
   select w.* into root, account, created from wallet_account(p_chain, p_address) w;
-  insert into account_access (root_id, account_id, app_id) values (root, account, p_app)
-    on conflict on constraint account_access_pkey do nothing;
+  reached := attest(p_app, root, account);
 end $$;

@@ -189,7 +189,8 @@ begin
   select * into v_charge from entry x  -- entries stay as they are: this needs no lock
     where x.root_id = p_root and x.account_id = p_account and x.seq = p_charge and x.kind in (2, 9)
       and x.movement = x.seq and x.app_id = p_app;
-  if not reaches(p_app, p_root, p_account) and not reaches(p_app, p_root, v_charge.member_id) then return; end if;
+  -- What an app has taken it may give back, though it does not reach the account any more.
+  if not found and not reaches(p_app, p_root, p_account) then return; end if;
   perform lock_with_links(array[p_root], array[p_account]);
   select * into e from entry x where x.root_id = p_root and x.key_hash = p_key;
   if found then

@@ -106,7 +106,8 @@ begin
   refusal := 'no_reservation';
   select * into r from reservation x
     where x.root_id = p_root and x.account_id = p_account and x.reservation_no = p_reservation and x.app_id = p_app;
-  if not reaches(p_app, p_root, p_account) and not reaches(p_app, p_root, r.member_id) then return; end if;
+  -- What an app has reserved it may end, though it does not reach the account any more.
+  if not found and not reaches(p_app, p_root, p_account) then return; end if;
   perform lock_with_links(array[p_root], array[p_account]);
   select * into e from entry x where x.root_id = p_root and x.key_hash = p_key;
   if found and e.request_hash <> p_request then refusal := 'key_reused'; return; end if;
@@ -180,6 +181,10 @@ begin
   a := o.a; r := o.r; v_before := a.seq;
   if r.state = 'open' and p_amount not between 0 and r.amount + r.over_max then
     outcome := 'over_bound'; amount := r.amount + r.over_max; return;
+  end if;
+  if r.state = 'open' and p_amount > r.amount and not reaches(p_app, p_root, p_account)
+     and not reaches(p_app, p_root, r.member_id) then
+    outcome := 'over_bound'; amount := r.amount; return;
   end if;
   if r.state = 'open' then a := expire_due(a); end if;
   if r.state = 'open' and p_amount > r.amount then
@@ -256,6 +261,10 @@ begin
     outcome := 'already_' || r.state;
     select m.* into seq, amount, available, held, at from ending_as_made(r) m;
     return;
+  end if;
+  -- Only who may reserve now may hold for longer.
+  if not reaches(p_app, p_root, p_account) and not reaches(p_app, p_root, r.member_id) then
+    outcome := 'no_reservation'; return;
   end if;
   if p_until > clock() + longest_reservation() then outcome := 'too_long'; return; end if;
   outcome := 'extended';
