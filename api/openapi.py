@@ -1,8 +1,9 @@
 """The OpenAPI 3.1 document, made of the endpoints' table and the types that decode the requests."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -12,8 +13,16 @@ from api.calling.idempotency import KEY_LENGTH_MAX
 from api.problems import refusals
 from api.problems.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from api.problems.problem_type import ProblemType
-from api.problems.table import BY_CAUSE
+from api.problems.table import BY_CAUSE, BY_CODE
+from api.shapes import (
+    ACCOUNT_PATTERN,
+    CHARGE_PATTERN,
+    OPERATION_LENGTH_MAX,
+    OPERATION_PATTERN,
+    RESERVATION_PATTERN,
+)
 from ledger.errors import LedgerBusy, LedgerUnavailable
+from ledger.rows import Period
 
 REF_TEMPLATE: Final = "#/components/schemas/{name}"
 # Of the wire format. It changes when an answer loses or changes a member, not when it gains one.
@@ -53,6 +62,21 @@ _KEY_PARAMETER: Final[dict[str, Any]] = {
     "required": True,
     "description": "Names what is asked for, over all its retries: a UUID, say.",
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX},
+}
+_PATH_PART: Final = re.compile(r"\{(\w+)\}")
+_ACCOUNT: Final = {"type": "string", "pattern": ACCOUNT_PATTERN}
+_PATH_SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
+    "account": _ACCOUNT,
+    "member": _ACCOUNT,
+    "charge": {"type": "string", "pattern": CHARGE_PATTERN},
+    "reservation": {"type": "string", "pattern": RESERVATION_PATTERN},
+    "operation": {
+        "type": "string",
+        "pattern": OPERATION_PATTERN,
+        "maxLength": OPERATION_LENGTH_MAX,
+    },
+    "period": {"enum": list(get_args(Period))},
+    "code": {"type": "string", "enum": sorted(BY_CODE)},
 }
 # What an endpoint is asked by, beside path, query and body.
 _HEADER_PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
@@ -145,6 +169,8 @@ def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str,
     refused = [*endpoint.refusals, *_REFUSED_BY_ALL]
     if endpoint.scopes:
         refused.append(refusals.ScopeMissing)
+    if "{" in endpoint.path:  # a part with a slash or a line feed leads elsewhere
+        refused.append(refusals.NotFound)
     if endpoint.for_apps:
         refused.append(refusals.ForAppsOnly)
     if endpoint.writes:
@@ -165,6 +191,10 @@ def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str,
                 "description": (shape.__doc__ or "").partition("\n")[0],
                 "headers": {name: _HEADERS[name] for name in endpoint.headers},
                 "content": {"application/json": {"schema": _schema(shape, shapes)}},
+                "links": {
+                    name: {"operationId": name, "parameters": {part: "$response.body#/id"}}
+                    for name, part in endpoint.leads_to.items()
+                },
             }
             for status, shape in endpoint.answers.items()
         }
@@ -231,9 +261,8 @@ def _problem_schema(rows: Sequence[ProblemType], shapes: set[type]) -> dict[str,
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     return [
-        {"name": part[1:-1], "in": "path", "required": True, "schema": {"type": "string"}}
-        for part in path.split("/")
-        if part.startswith("{")
+        {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[name]}
+        for name in _PATH_PART.findall(path)
     ]
 
 

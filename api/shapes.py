@@ -19,11 +19,28 @@ RESERVATION_SECONDS_MAX: Final = 30 * 86_400  # as the books have it
 SEQ_MAX: Final = 2**63 - 1  # the books number an account's entries with 64 bits
 PRICE_VERSION_MAX: Final = 2**31 - 1  # the books number versions with 32 bits
 
+OPERATION_LENGTH_MAX: Final = 100
+
 # The look-ahead refuses a last newline, which Python's `$` would let pass.
 OPERATION_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$(?!\n)"
 LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f]+$(?!\n)"
 
-CreditsAsked = Annotated[str, Meta(max_length=40, examples=["0.5"])]
+# The names the ledger gives, as a document says them; where they are read more is said of a wrong
+# one than that it does not match.
+_LETTERS: Final = "[0-3][0-9a-hjkmnp-tv-z]{12}"
+ACCOUNT_PATTERN: Final = rf"^acct_({_LETTERS}){{1,2}}$"
+CHARGE_PATTERN: Final = rf"^chg_({_LETTERS}){{1,2}}_[0-9a-hjkmnp-tv-z]{{1,13}}$"
+RESERVATION_PATTERN: Final = rf"^rsv_({_LETTERS}){{1,2}}_[0-9a-hjkmnp-tv-z]{{1,13}}$"
+
+CreditsAsked = Annotated[
+    str,
+    Meta(
+        max_length=40,
+        examples=["0.5"],
+        extra_json_schema={"pattern": r"^(0|[1-9][0-9]{0,12})(\.[0-9]{1,6})?$"},
+    ),
+]
+AccountAsked = Annotated[str, Meta(max_length=64, extra_json_schema={"pattern": ACCOUNT_PATTERN})]
 Credits = Annotated[
     str,
     Meta(
@@ -38,7 +55,12 @@ ChargeName = Annotated[str, Meta(pattern=r"^chg_", max_length=64)]
 ReservationName = Annotated[str, Meta(pattern=r"^rsv_", max_length=64)]
 RefundName = Annotated[str, Meta(pattern=r"^rfd_", max_length=64)]
 OperationName = Annotated[
-    str, Meta(pattern=OPERATION_PATTERN, max_length=100, examples=["chat.completion"])
+    str,
+    Meta(
+        pattern=OPERATION_PATTERN,
+        max_length=OPERATION_LENGTH_MAX,
+        examples=["chat.completion"],
+    ),
 ]
 Address = Annotated[str, Meta(pattern=r"^0[xX][0-9a-fA-F]{40}$")]
 Hash = Annotated[str, Meta(pattern=r"^0x[0-9a-f]{64}$")]

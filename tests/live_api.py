@@ -19,6 +19,8 @@ from jsonschema.exceptions import best_match
 from api.identity.keys import new_api_key
 from api.pricing.price_file import parse_prices
 from api.serve import listening
+from ledger.granting import Granting
+from ledger.ids import parse_account
 from ledger.operating import Operating
 from ledger.scopes import SCOPES
 from ledger.spending import QUEUE_MAX
@@ -191,6 +193,21 @@ def live_api(database_url: str, *, queue_max: int = QUEUE_MAX) -> Iterator[LiveA
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join()
+
+
+def fill(api: LiveApi, account: str, credits_: int) -> None:
+    """Grant an account credits that no chain gave."""
+
+    async def main() -> None:
+        async with Granting.open(api.database_url) as granting:
+            await granting.grant(
+                account=parse_account(account),
+                source="promotional",
+                amount=credits_ * CREDIT,
+                key=f"fill {account}",
+            )
+
+    asyncio.run(main())
 
 
 async def enter_prices(database_url: str) -> None:

@@ -1,16 +1,12 @@
 """Organisations over HTTP: who is a member, what the pool pays for each, and what is refused."""
 
-import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
 from conftest import run
-from live_api import CREDIT, LiveApi, live_api
-
-from ledger.granting import Granting
-from ledger.ids import parse_account
+from live_api import LiveApi, fill, live_api
 
 NOBODY = "acct_0000000000007"
 
@@ -31,19 +27,6 @@ def member(api: LiveApi, pool: str, name: str = "anna") -> str:
 
 def path_of(pool: str, who: str) -> str:
     return f"/v1/organisations/{pool}/members/{who}"
-
-
-def fill(api: LiveApi, account: str, credits_: int) -> None:
-    async def main() -> None:
-        async with Granting.open(api.database_url) as granting:
-            await granting.grant(
-                account=parse_account(account),
-                source="promotional",
-                amount=credits_ * CREDIT,
-                key=f"fill {account}",
-            )
-
-    asyncio.run(main())
 
 
 def available(api: LiveApi, account: str) -> str:

@@ -82,14 +82,22 @@ def test_the_table_of_problems_has_one_row_for_each_cause_and_code() -> None:
 @pytest.mark.parametrize(
     ("body", "fits"),
     [
-        ({"account": "acct_1", "operation": "chat"}, True),
-        ({"account": "acct_1", "operation": "chat", "units": 5, "price_version": None}, True),
-        ({"account": "acct_1", "operation": "chat", "units": "5"}, False),
-        ({"account": "acct_1", "operation": "chat", "units": 0}, False),
-        ({"account": "acct_1", "operation": "chat", "units": True}, False),
-        ({"account": "acct_1", "operation": "chat", "colour": "red"}, False),
-        ({"account": "acct_1", "operation": "a b"}, False),
-        ({"account": "acct_1"}, False),
+        ({"account": "acct_0000000000001", "operation": "chat"}, True),
+        (
+            {
+                "account": "acct_0000000000001",
+                "operation": "chat",
+                "units": 5,
+                "price_version": None,
+            },
+            True,
+        ),
+        ({"account": "acct_0000000000001", "operation": "chat", "units": "5"}, False),
+        ({"account": "acct_0000000000001", "operation": "chat", "units": 0}, False),
+        ({"account": "acct_0000000000001", "operation": "chat", "units": True}, False),
+        ({"account": "acct_0000000000001", "operation": "chat", "colour": "red"}, False),
+        ({"account": "acct_0000000000001", "operation": "a b"}, False),
+        ({"account": "acct_0000000000001"}, False),
     ],
 )
 def test_the_document_accepts_the_charges_that_the_api_accepts(body: object, fits: bool) -> None:

@@ -18,6 +18,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         body=wire.AccountRequest,
         query=NoQuery,
         answers={201: wire.Account, 200: wire.Account},
+        leads_to=dict.fromkeys(("get-balance", "list-entries", "list-earnings"), "account"),
         headers=("Location",),
         for_apps=True,
         repeatable=True,

@@ -44,6 +44,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         body=wire.OrganisationRequest,
         query=NoQuery,
         answers={201: wire.Organisation, 200: wire.Organisation},
+        leads_to=dict.fromkeys(("get-organisation", "add-member", "list-members"), "account"),
         headers=("Location",),
         refusals=(outcomes.NameTaken, outcomes.NoSuchAccount),
         for_apps=True,

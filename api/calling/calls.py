@@ -1,7 +1,7 @@
 """What an endpoint is, what it is called with and what it answers. HTTP stays in `api.app`."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -80,7 +80,8 @@ class Endpoint(Generic[Body, Query]):
     A `body` type makes it a write, which needs an idempotency key unless it is `repeatable`: then
     doing it again changes nothing more. `answers` says which shape goes
     with which status, `refusals` what it may refuse beside what all endpoints do. Where it is
-    `for_apps`, no personal API key and no session will do. `takes` are the headers it reads. With
+    `for_apps`, no personal API key and no session will do. `takes` are the headers it reads,
+    `leads_to` endpoints by name, and which part of their path the `id` of its answer is. With
     `denied_as`, a refusal may come with that status instead of its own.
     """
 
@@ -97,6 +98,7 @@ class Endpoint(Generic[Body, Query]):
     for_apps: bool = False
     repeatable: bool = False
     takes: tuple[str, ...] = ()
+    leads_to: Mapping[str, str] = field(default_factory=dict)
     denied_as: int | None = None
     run: Callable[[Parts, Call[Body, Query]], Awaitable[Answer]]
 

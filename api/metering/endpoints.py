@@ -20,6 +20,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         body=wire.ChargeRequest,
         query=NoQuery,
         answers={201: wire.Charge},
+        leads_to={"get-charge": "charge", "refund": "charge"},
         headers=(
             "Location",
             "Credits-Balance",
@@ -106,6 +107,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         body=wire.ReservationRequest,
         query=NoQuery,
         answers={201: wire.Reservation},
+        leads_to=dict.fromkeys(("settle", "release", "extend"), "reservation"),
         headers=("Credits-Balance", "Credits-Held", "Credits-Version", "Idempotent-Replayed"),
         refusals=(
             Shortfall,

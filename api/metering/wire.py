@@ -8,6 +8,7 @@ from api.shapes import (
     PRICE_VERSION_MAX,
     RESERVATION_SECONDS_MAX,
     UNITS_MAX,
+    AccountAsked,
     AccountName,
     ChargeName,
     Credits,
@@ -25,7 +26,7 @@ class ChargeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     `price_version` asks for the charge only at that price: another one in force is a conflict.
     """
 
-    account: Annotated[str, Meta(max_length=64)]
+    account: AccountAsked
     operation: OperationName
     units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
     price_version: Annotated[int, Meta(ge=1, le=PRICE_VERSION_MAX)] | None = None
@@ -64,7 +65,7 @@ class ForwardAuthQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class RefundRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Give back `amount` credits of a charge, or all that is left of it."""
 
-    amount: Annotated[str, Meta(max_length=40, examples=["0.5"])] | None = None
+    amount: CreditsAsked | None = None
 
 
 class ReservationRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +75,7 @@ class ReservationRequest(Struct, frozen=True, forbid_unknown_fields=True):
     settlement may take up to `over_max` credits more than is held.
     """
 
-    account: Annotated[str, Meta(max_length=64)]
+    account: AccountAsked
     operation: OperationName
     expires_in: Annotated[
         int, Meta(ge=1, le=RESERVATION_SECONDS_MAX, description="Seconds.", examples=[600])
