@@ -64,6 +64,7 @@ _KEY_PARAMETER: Final[dict[str, Any]] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX},
 }
 _PATH_PART: Final = re.compile(r"\{(\w+)\}")
+_TEXT: Final = {"type": "string"}
 _ACCOUNT: Final = {"type": "string", "pattern": ACCOUNT_PATTERN}
 _PATH_SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
     "account": _ACCOUNT,
@@ -261,7 +262,7 @@ def _problem_schema(rows: Sequence[ProblemType], shapes: set[type]) -> dict[str,
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[name]}
+        {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS.get(name, _TEXT)}
         for name in _PATH_PART.findall(path)
     ]
 
