@@ -3,11 +3,12 @@
 -- written in bulk. Single charges go the same way, as a batch of one.
 
 -- Outcomes as numbers, for arrays of a fixed width: 1 charged, 2 replayed, 3 insufficient, 4 key_reused,
--- 5 no_account, 6 unknown_operation, 7 price_changed, 8 too_expensive, 9 frozen, 10 over_budget.
+-- 5 no_account, 6 unknown_operation, 7 price_changed, 8 too_expensive, 9 frozen, 10 over_budget, 11 over_key_cap.
 create or replace function creditd.outcome_number(p_outcome text) returns smallint
 language sql immutable
 return array_position(array['charged', 'replayed', 'insufficient', 'key_reused', 'no_account',
-  'unknown_operation', 'price_changed', 'too_expensive', 'frozen', 'over_budget'], p_outcome);
+  'unknown_operation', 'price_changed', 'too_expensive', 'frozen', 'over_budget',
+  'over_key_cap'], p_outcome);
 
 -- The price of an operation that is in force.
 create or replace function creditd.price_in_force(p_operation text) returns setof creditd.price
@@ -71,7 +72,14 @@ begin
                   where s.root_id = p_root and s.account_id = p_account and s.app_id = p_app)
       -- Another charge under this key may be made while the row is waited for: the unique index sees it.
       and not exists (select from entry x where x.root_id = p_root and x.key_hash = p_key)
+      and not exists (select from capped_api_key k where k.key_id = p_api_key)
     returning a.*
+  ), counted as (
+    insert into api_key_use as k (key_id, day, slot, charges, spent, last_at)
+      select p_api_key, period_start('day', a.last_at), own_slot(), 1, p_cost, a.last_at
+      from moved a where p_api_key is not null
+      on conflict on constraint api_key_use_pkey do update
+        set charges = k.charges + 1, spent = k.spent + p_cost, last_at = greatest(k.last_at, excluded.last_at)
   )
   insert into entry (root_id, account_id, seq, kind, amount, available_after, held_after, debt_after, lot_no,
                      movement, total, app_id, key_hash, request_hash, operation_id, units, price_version, at, hash,
@@ -132,6 +140,9 @@ declare
   m_at timestamptz[]; m_hash bytea[]; m_cost bigint[]; m_operation integer[]; m_version integer[];
   u integer := 0; u_root bigint[]; u_account bigint[]; u_lot bigint[];
   v_later integer[] := '{}'; v_low bigint[] := '{}';
+  -- The families of API keys with caps, what these leave and when that ends; and the place of each charge's own.
+  f integer; f_family integer[]; f_left bigint[]; f_taken bigint[]; f_renews timestamptz[]; f_good_until timestamptz[];
+  f_of integer[]; v_cap record;
 begin
   perform refuse_null('p_route p_roots p_accounts p_apps p_keys p_requests p_operation_of p_units p_versions '
     'p_api_keys p_operations', array[p_route is null, lacks(p_roots, n), lacks(p_accounts, n), lacks(p_apps, n), lacks(p_keys, n),
@@ -157,6 +168,15 @@ begin
     end if;
   end if;
   perform lock_accounts(p_roots, p_accounts);
+  if exists (select from capped_api_key x where x.key_id = any (p_api_keys)) then
+    for l in select distinct x.family from capped_api_key x where x.key_id = any (p_api_keys) order by 1 loop
+      select x.* into v_cap from cap_left(l.family) x;
+      f_family := f_family || l.family; f_left := f_left || v_cap.available; f_taken := f_taken || 0::bigint;
+      f_renews := f_renews || v_cap.renews; f_good_until := f_good_until || v_cap.good_until;
+    end loop;
+    f_of := (select array_agg(array_position(f_family, x.family) order by t.no)
+             from unnest(p_api_keys) with ordinality t (key_id, no) left join capped_api_key x using (key_id));
+  end if;
   o_outcomes := array_fill(0::smallint, array[n]); o_payers := array_fill(0::bigint, array[n]);
   o_seqs := o_payers; o_amounts := o_payers; o_availables := o_payers; o_debts := o_payers;
   o_versions := array_fill(0, array[n]); o_times := array_fill('epoch'::timestamptz, array[n]);
@@ -215,6 +235,13 @@ begin
     end if;
     o_amounts[i.no] := v_cost;
     v_now := clock();  -- one moment for what may pay and for when it did
+    f := f_of[i.no];
+    if f is not null then
+      perform refuse_next_period(v_now, f_good_until[f]);
+      if v_cost > f_left[f] then
+        o_outcomes[i.no] := 11; o_availables[i.no] := f_left[f]; o_times[i.no] := f_renews[f]; continue;
+      end if;
+    end if;
     if v_careful or i.valid_until <= v_now or (v_available < v_cost and i.held > 0 and exists (
          select from reservation y where y.root_id = v_root and y.account_id = v_account and y.state = 'open'
            and y.expires_at <= v_now)) then
@@ -284,6 +311,7 @@ begin
       end if;
     end loop;
     o_availables[i.no] := v_available;
+    if f is not null then f_left[f] := f_left[f] - v_cost; f_taken[f] := f_taken[f] + v_cost; end if;
   end loop;
 
   update account a set seq = w_seq[t.no], available = w_available[t.no], spent = w_spent[t.no],
@@ -307,6 +335,10 @@ begin
   end loop;
 
   foreach k in array v_later loop
+    f := f_of[k];
+    if o_amounts[k] > f_left[f] then  -- by now: a charge before it took what was left
+      o_outcomes[k] := 11; o_availables[k] := f_left[f]; o_times[k] := f_renews[f]; continue;
+    end if;
     if p_roots[k] = p_accounts[k] then
       c := charge_with_care(p_roots[k], p_accounts[k], p_apps[k], p_keys[k], p_requests[k], o_amounts[k],
                             v_operation[p_operation_of[k]], p_units[k], v_version[p_operation_of[k]],
@@ -319,5 +351,21 @@ begin
     o_outcomes[k] := outcome_number(c.outcome); o_payers[k] := coalesce(c.payer, 0);
     o_seqs[k] := coalesce(c.seq, 0); o_availables[k] := coalesce(c.available, 0);
     o_debts[k] := coalesce(c.debt, 0); o_times[k] := coalesce(c.at, 'epoch');
+    if f is not null and c.outcome = 'charged' then
+      perform refuse_next_period(c.at, f_good_until[f]);
+      f_left[f] := f_left[f] - o_amounts[k]; f_taken[f] := f_taken[f] + o_amounts[k];
+    end if;
   end loop;
+
+  for f in 1 .. coalesce(cardinality(f_family), 0) loop
+    perform cap_take(f_family[f], f_taken[f], f_good_until[f] - interval '1 microsecond');
+  end loop;
+  if 0 < any (p_api_keys) then
+    insert into api_key_use as k (key_id, day, slot, charges, spent, last_at)
+      select p_api_keys[t.no], period_start('day', o_times[t.no]), own_slot(), count(*), sum(o_amounts[t.no]),
+        max(o_times[t.no])
+      from generate_series(1, n) t (no) where o_outcomes[t.no] = 1 and p_api_keys[t.no] > 0 group by 1, 2 order by 1, 2
+      on conflict on constraint api_key_use_pkey do update set charges = k.charges + excluded.charges,
+        spent = k.spent + excluded.spent, last_at = greatest(k.last_at, excluded.last_at);
+  end if;
 end $$;

@@ -225,6 +225,9 @@ begin
     if v_charge.member_id is not null then
       perform budget_give_back(p_root, v_charge.member_id, e.amount, counted_at(v_leg));
     end if;
+    if v_charge.api_key_id is not null then
+      perform note_cap(v_charge.api_key_id, -e.amount, counted_at(v_leg));
+    end if;
     exit when v_left = 0;
     e.movement := seq;
     e := leg_after(a, e);
@@ -233,5 +236,8 @@ begin
   perform keep(a);
   select * into strict e from entry x where x.root_id = p_root and x.account_id = p_account and x.seq = refund.seq;
   select r.* into seq, amount, repaid, available, at from refund_as_made(e) r;
+  if v_charge.api_key_id is not null then
+    perform note_key_use(v_charge.api_key_id, own_slot(), 0, 0, amount, at);
+  end if;
   outcome := 'refunded';
 end $$;

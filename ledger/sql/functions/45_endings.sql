@@ -83,6 +83,18 @@ begin
       perform budget_take(r.root_id, r.member_id, p_taken - c_take, e.at);
     end if;
   end if;
+  if v_reserve.api_key_id is not null then
+    -- One that is ended in passing counts in a slot of its own: whoever does it has counted nothing else yet, and
+    -- two who count the same API keys in another order would wait for each other.
+    if p_taken > 0 then
+      perform note_key_use(v_reserve.api_key_id,
+        case p_state when 'expired' then -1 - (random() * 1000000000)::integer else own_slot() end, 1, p_taken, 0, a.last_at);
+    end if;
+    if p_taken <> r.amount then
+      perform note_cap(v_reserve.api_key_id, p_taken - r.amount,
+        case when p_taken > r.amount then a.last_at else v_reserve.at end);
+    end if;
+  end if;
   update reservation x set state = p_state, settled = p_taken, ended_by = c_first
     where x.root_id = r.root_id and x.account_id = r.account_id and x.reservation_no = r.reservation_no;
   return finish(a, c_first, r.reservation_no);

@@ -24,6 +24,8 @@ declare
   v_payer record;
   v_seq bigint;
   v_now timestamptz;
+  v_family integer;
+  v_cap record;
 begin
   perform refuse_null('p_root p_account p_app p_key p_request p_operation p_units p_version p_expires_in '
     'p_minimum p_over_max p_api_key',
@@ -56,6 +58,13 @@ begin
   amount := v_price.base + v_price.per_unit * p_units;
   if amount > c_most or amount > 5000000000000000000 - a.spent then outcome := 'too_expensive'; return; end if;
 
+  select k.family into v_family from capped_api_key k where k.key_id = p_api_key;
+  if v_family is not null then
+    select c.* into v_cap from cap_left(v_family) c;
+    if amount > v_cap.available then
+      outcome := 'over_key_cap'; available := v_cap.available; expires_at := v_cap.renews; return;
+    end if;
+  end if;
   payer := p_account;
   if p_root <> p_account then
     select p.* into v_payer from payer_for(p_root, p_account, v_price.operation_id, amount) p;
@@ -91,6 +100,10 @@ begin
   perform keep(a);
   select x.at into strict at from entry x where x.root_id = p_root and x.account_id = payer and x.seq = reserve.seq;
   if e.member_id is not null then perform budget_take(p_root, e.member_id, amount, at); end if;
+  if v_family is not null then
+    perform refuse_next_period(at, v_cap.good_until);
+    perform cap_take(v_family, amount, at);
+  end if;
   outcome := 'reserved'; available := a.available; held := a.held; debt := a.debt;
 end $$;
 

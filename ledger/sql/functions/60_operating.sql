@@ -1,28 +1,4 @@
--- What operators do: apps, API keys, prices.
-
-create or replace function creditd.create_api_key(
-  p_app text, p_scopes text[], p_digest bytea, p_hint text, p_expires_at timestamptz
-) returns integer
-language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare v_key integer;
-begin
-  perform refuse_null('p_app p_digest p_hint p_scopes',
-    array[p_app is null, p_digest is null, p_hint is null, lacks(p_scopes, cardinality(p_scopes))]);
-  insert into app (name) values (p_app) on conflict on constraint app_name_is_free do nothing;
-  insert into api_key (app_id, digest, hint, scopes, expires_at)
-    select a.app_id, p_digest, p_hint, p_scopes, p_expires_at from app a where a.name = p_app
-    returning key_id into v_key;
-  return v_key;
-end $$;
-
--- Ends an API key. Says whether it was good until now.
-create or replace function creditd.revoke_api_key(p_key integer) returns boolean
-language plpgsql security definer set search_path = creditd, pg_temp as $$
-begin
-  perform refuse_null('p_key', array[p_key is null]);
-  update api_key k set revoked_at = clock_timestamp() where k.key_id = p_key and k.revoked_at is null;
-  return found;
-end $$;
+-- What operators do: prices.
 
 -- Makes a new version of each price that differs from the one in force; the others stay.
 create or replace function creditd.apply_prices(
