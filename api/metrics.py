@@ -25,7 +25,7 @@ from prometheus_client.utils import floatToGoString
 
 from ledger.alarms import KINDS, Alarm
 from ledger.credits import MICRO_PER_CREDIT
-from ledger.outcomes import Charged, ChargeOutcome, Insufficient, OverBudget
+from ledger.outcomes import Charged, ChargeOutcome, Insufficient, OverBudget, OverKeyCap
 from ledger.reading import ChainRow
 
 # The version that `generate_latest` writes.
@@ -82,6 +82,8 @@ class Metrics:
                 counted = operation, "replayed"
             case Insufficient():
                 counted = operation, "insufficient"
+            case OverKeyCap():
+                counted = operation, "over_key_cap"
             case OverBudget():
                 counted = operation, "over_budget"
             case _:

@@ -28,6 +28,7 @@ from ledger.outcomes import (
     KeyReused,
     NoSuchAccount,
     OverBudget,
+    OverKeyCap,
     PriceChanged,
     TooExpensive,
     UnknownOperation,
@@ -50,6 +51,7 @@ CHARGE_BATCH_TYPES: Final = (
 # migration laid anew what the statement was running, and asking again runs the new.
 _ANOTHER_TRY_HELPS: Final = {"40001", "40P01", "23505", "XX000"}
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # Postgres counts microseconds from here
+_INFINITY: Final = 2**63 - 1  # how it sends a time that never comes
 
 
 class Waiting(msgspec.Struct, eq=False):
@@ -284,11 +286,15 @@ def _charge_outcome(waiting: Waiting, answer: tuple[int, ...]) -> ChargeOutcome:
         return PriceChanged(in_force=price_version)
     if outcome == _OVER_BUDGET:
         return OverBudget(required=amount, left=available, price_version=price_version)
+    if outcome == _OVER_KEY_CAP:
+        renews_at = None if at == _INFINITY else _EPOCH + timedelta(microseconds=at)
+        return OverKeyCap(amount, available, price_version, renews_at)
     return _REFUSALS[outcome]
 
 
 # As `creditd.outcome_number` numbers them.
 _CHARGED, _REPLAYED, _INSUFFICIENT, _PRICE_CHANGED, _OVER_BUDGET = 1, 2, 3, 7, 10
+_OVER_KEY_CAP: Final = 11
 _REFUSALS: Final[dict[int, ChargeOutcome]] = {
     4: KeyReused(),
     5: NoSuchAccount(),

@@ -3,12 +3,23 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import psycopg
 
-from ledger.errors import LedgerError
+from ledger.api_keys import (
+    OVERLAP_DEFAULT,
+    OVERLAP_MAX,
+    SELF_SERVICE_APP,
+    TERMS,
+    ApiKeyKind,
+    ApiKeyTerms,
+    RotateOutcome,
+    Secret,
+    rotate_outcome,
+)
+from ledger.errors import LedgerError, UnknownAccount
 from ledger.ids import AccountRef
 from ledger.outcomes import AccountClosed, NoSuchAccount, OverdraftSet, StatusSet
 from ledger.session import Session
@@ -84,14 +95,68 @@ class Operating:
         expires_at: datetime | None = None,
     ) -> int:
         """Enter an API key (only its digest) for an app, entering the app if it is new."""
+        terms = ApiKeyTerms(scopes, expires_at=expires_at)
+        return await self.create_api_key(terms, Secret(digest, hint), app=app)
+
+    async def create_api_key(
+        self,
+        terms: ApiKeyTerms,
+        secret: Secret,
+        *,
+        kind: ApiKeyKind = "app",
+        app: str = SELF_SERVICE_APP,
+        account: AccountRef | None = None,
+    ) -> int:
+        """Enter an API key of an app, of a person for one account, or of an operator.
+
+        An app that is new is entered too; SELF_SERVICE_APP is for the other kinds. Returns its
+        number. Raises LedgerError for another name or an account that is not there.
+        """
+        if (app == SELF_SERVICE_APP) == (kind == "app"):
+            raise LedgerError(
+                f"{SELF_SERVICE_APP} is the app of people's and operators' own API keys, and of"
+                " nothing else: give the app another name"
+            )
+        if (account is None) == (kind == "personal"):
+            raise LedgerError("a personal API key is for one account, and others are for none")
         try:
             rows = await self._session.rows(
-                "select creditd.create_api_key(%s, %s::text[], %s, %s, %s)",
-                (app, list(scopes), digest, hint, expires_at),
+                f"select creditd.create_api_key(%s, %s, %s::bigint, %s::bigint, {TERMS})",
+                (
+                    *(app, kind, *(account or (None, None))),
+                    *terms.parameters(secret.digest, secret.hint),
+                ),
             )
         except psycopg.errors.CheckViolation as error:
-            raise LedgerError("an app's name has 1 to 100 characters") from error
+            raise LedgerError(
+                "an app's name has 1 to 100 characters, a cap is from 0 to 4*10^18 micro-credits,"
+                " and a rate from 1 to 1,000,000 requests in up to a day"
+            ) from error
+        if rows[0][0] is None:
+            raise UnknownAccount("there is no such account in the books")
         return int(rows[0][0])
+
+    async def rotate_api_key(
+        self,
+        key_id: int,
+        secret: Secret,
+        *,
+        overlap: timedelta = OVERLAP_DEFAULT,
+        expires_at: datetime | None = None,
+    ) -> RotateOutcome:
+        """Give an API key a successor that may do the same; it is good for `overlap` more itself.
+
+        The successor expires at `expires_at`, or (None) when the old one would have. Raises
+        LedgerError for an overlap beyond OVERLAP_MAX.
+        """
+        if not timedelta(0) <= overlap <= OVERLAP_MAX:
+            raise LedgerError(f"an API key that is replaced stays good for at most {OVERLAP_MAX}")
+        rows = await self._session.rows(
+            "select * from creditd.rotate_api_key(%s::integer, %s, %s, %s::interval,"
+            " %s::timestamptz)",
+            (key_id, secret.digest, secret.hint, overlap, expires_at),
+        )
+        return rotate_outcome(*rows[0])
 
     async def revoke_api_key(self, key_id: int) -> bool:
         """End an API key. Returns whether it was in the books and good until now."""

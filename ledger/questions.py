@@ -1,11 +1,11 @@
-"""The statements of `ledger.reading` about prices, API keys and chains, each built once."""
+"""The statements of `ledger.reading` about prices and chains, each built once."""
 
 from typing import Final
 
-from sqlalchemy import LargeBinary, bindparam, column, func, select
+from sqlalchemy import column, func, select
 from sqlalchemy.dialects.postgresql import TIMESTAMP, distinct_on
 
-from ledger.schema import api_key, app, chain, operation, price
+from ledger.schema import chain, operation, price
 
 # The moment of the question, by the database's clock; stable, so that an index can look it up.
 _NOW: Final = func.statement_timestamp()
@@ -29,19 +29,6 @@ OPERATIONS: Final = (
     )
     .join_from(_in_force, operation, operation.c.operation_id == _in_force.c.operation_id)
     .order_by(operation.c.name)
-)
-
-API_KEY: Final = (
-    select(
-        api_key.c.key_id,
-        api_key.c.app_id,
-        app.c.name.label("app"),
-        api_key.c.scopes,
-        api_key.c.expires_at,
-        api_key.c.revoked_at,
-    )
-    .join_from(api_key, app, app.c.app_id == api_key.c.app_id)
-    .where(api_key.c.digest == bindparam("digest", type_=LargeBinary))
 )
 
 CHAINS: Final = select(

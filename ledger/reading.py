@@ -3,13 +3,13 @@
 Every answer is one statement, so all of it is of one moment. Nothing here writes.
 """
 
-from ledger import questions, sharing_questions
+from ledger import api_key_questions, questions, sharing_questions
 from ledger.account_reading import AccountReading
 from ledger.alarms import Alarm
+from ledger.api_key_rows import ApiKeyRecord, ApiKeyRow, CapUse
 from ledger.asking import PAGE_MAX, SESSIONS_MAX, bounded, of_account, page
 from ledger.ids import AccountRef
 from ledger.rows import (
-    ApiKeyRow,
     Balance,
     BudgetRow,
     ChainRow,
@@ -31,9 +31,11 @@ __all__ = [
     "PAGE_MAX",
     "SESSIONS_MAX",
     "Alarm",
+    "ApiKeyRecord",
     "ApiKeyRow",
     "Balance",
     "BudgetRow",
+    "CapUse",
     "ChainRow",
     "ChargeRow",
     "EarningCursor",
@@ -117,9 +119,35 @@ class Reading(AccountReading):
 
     async def api_key(self, digest: bytes) -> ApiKeyRow | None:
         """Return the API key whose SHA-256 is `digest`, good or not, None if there is none."""
-        for row in await self.ask(questions.API_KEY, {"digest": digest}):
-            return ApiKeyRow(**{**row._asdict(), "scopes": frozenset(row.scopes)})
+        for row in await self.ask(api_key_questions.API_KEY, {"digest": digest}):
+            return ApiKeyRow.of(row)
         return None
+
+    async def api_key_record(self, key_id: int) -> ApiKeyRecord | None:
+        """Return all that is known of the API key of a number, None if there is none."""
+        for row in await self.ask(api_key_questions.RECORD, {"key_id": key_id}):
+            return ApiKeyRecord.of(row)
+        return None
+
+    async def api_keys(
+        self, owner: int | str | AccountRef | None, *, before: int | None, limit: int
+    ) -> list[ApiKeyRecord]:
+        """Return at most `limit` (up to PAGE_MAX) API keys numbered below `before`, newest first.
+
+        Those of an app by its number or its name, of people by their account, or (None) all.
+        """
+        whose: dict[str, object] = {}
+        match owner:
+            case None:
+                question = api_key_questions.RECORDS
+            case int():
+                question, whose = api_key_questions.RECORDS_OF_APP, {"app": owner}
+            case str():
+                question, whose = api_key_questions.RECORDS_OF_APP_NAMED, {"name": owner}
+            case AccountRef():
+                question, whose = api_key_questions.RECORDS_OF_ACCOUNT, {**of_account(owner)}
+        rows = await self.ask(question, {**whose, **page(before, limit)})
+        return [ApiKeyRecord.of(row) for row in rows]
 
     async def chains(self) -> list[ChainRow]:
         """Return how far every chain has been followed, by chain id."""

@@ -26,6 +26,7 @@ from ledger.outcomes import (
     NotCoveredBeyond,
     OverBound,
     OverBudget,
+    OverKeyCap,
     PriceChanged,
     Released,
     ReleaseOutcome,
@@ -241,6 +242,8 @@ def _reserve_outcome(
             )
         case "over_budget":
             return OverBudget(required=amount, left=available, price_version=version)
+        case "over_key_cap":
+            return OverKeyCap(amount, available, version, expires_at)
         case "price_changed":
             return PriceChanged(in_force=version)
     return _REFUSALS[outcome]

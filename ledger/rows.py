@@ -184,18 +184,6 @@ class OperationRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKeyRow:
-    """An API key, whether it is still good or not, and the app it belongs to."""
-
-    key_id: int
-    app_id: int
-    app: str
-    scopes: frozenset[str]
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class ChainRow:
     """How far a chain has been followed.
 

@@ -84,6 +84,11 @@ IN_THE_ENTRIES = (
         "lots_add_up",
     ),
     planted(
+        "an API key is said to have spent more than it did",
+        "update api_key_use set spent = spent + 1",
+        "api_keys_spent_what_entries_say",
+    ),
+    planted(
         "a charge names a lot that is not there",
         _entry(28, "lot_no = 9999") + REHASHED,
         "every_entry_names_its_lot",

@@ -56,7 +56,24 @@ MAY_BE_NULL: Mapping[tuple[str, str], str] = {
     ("grant_credits", "p_cause_root"): "no charge caused it",
     ("grant_credits", "p_cause_account"): "no charge caused it",
     ("grant_credits", "p_cause_seq"): "no charge caused it",
-    ("create_api_key", "p_expires_at"): "it does not end",
+    **{
+        (function, argument): said
+        for function in ("create_api_key", "create_own_api_key")
+        for argument, said in {
+            "p_operations": "it is for all operations",
+            "p_expires_at": "it does not end",
+            "p_rate_requests": "its rate is not limited",
+            "p_rate_seconds": "its rate is not limited",
+        }.items()
+    },
+    ("create_api_key", "p_root"): "it is not a person's",
+    ("create_api_key", "p_account"): "it is not a person's",
+    ("rotate_api_key", "p_expires_at"): "when the old one would have",
+    **{
+        (function, argument): "it is an app's own"
+        for function in ("rotate_own_api_key", "revoke_own_api_key")
+        for argument in ("p_root", "p_account")
+    },
     ("enter_challenge", "p_app"): "to sign in",
     ("enter_challenge", "p_root"): "to sign in",
     ("enter_challenge", "p_account"): "to sign in",

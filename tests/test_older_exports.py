@@ -8,11 +8,13 @@ import pytest
 from bookkeeper import Bookkeeper
 from forged_exports import rows_of, sealed
 
+import ledger
 from ledger.audit import audit
 from ledger.export import export
 from ledger.migrate import migrate
 from ledger.verify_export import Wrong, verify
 
+MIGRATION = Path(ledger.__file__).parent / "sql" / "migrations" / "0012_charging_api_keys.sql"
 # Made by the release before.
 BEFORE_API_KEYS = Path(__file__).parent / "export_before_api_keys.jsonl"
 
@@ -40,7 +42,7 @@ def test_books_from_before_charges_said_their_api_key_keep_their_hashes(database
         books.charge(alice, 5)
         before = exported(database_url)
         books.connection.execute("alter table creditd.entry drop column api_key_id cascade")
-        books.connection.execute("update creditd.schema_version set version_num = '0011'")
+        books.connection.execute(MIGRATION.read_text())
         books.connection.commit()
         migrate(database_url)
         books.charge_in_passing(alice, 7)

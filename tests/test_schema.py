@@ -49,11 +49,13 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("sign_out_all", "link_by_signature"),
             *("pending_of", "expected_at"),
             *("give_consent", "withdraw_consent"),
+            *("create_own_api_key", "rotate_own_api_key", "revoke_own_api_key", "caps_of"),
         }
     ),
     "creditd_operator": frozenset(
         {
-            *("create_api_key", "revoke_api_key", "apply_prices", "release_digest"),
+            *("create_api_key", "rotate_api_key", "revoke_api_key", "caps_of"),
+            *("apply_prices", "release_digest"),
             *("grant_credits", "freeze", "unfreeze", "set_overdraft", "retry_dead", "set_alert"),
             *("accept_reorg", "note_audit", "alarms", "give_consent", "withdraw_consent"),
             *("first_hash", "entry_hash", "event_cause", "balance_as_of", "exposure", "lots_of"),

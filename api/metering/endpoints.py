@@ -31,6 +31,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         refusals=(
             Shortfall,
             outcomes.OverBudget,
+            outcomes.OverKeyCap,
             outcomes.Frozen,
             outcomes.NoSuchAccount,
             outcomes.PriceChanged,
@@ -60,8 +61,10 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         refusals=(
             Shortfall,
             outcomes.OverBudget,
+            outcomes.OverKeyCap,
             outcomes.Frozen,
             refusals.OperationNotAllowed,
+            refusals.ForAppsOnly,
             outcomes.NoSuchAccount,
             refusals.AuthorizationReplayed,
             refusals.NotPriced,
@@ -112,6 +115,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         refusals=(
             Shortfall,
             outcomes.OverBudget,
+            outcomes.OverKeyCap,
             outcomes.Frozen,
             outcomes.NoSuchAccount,
             outcomes.PriceChanged,

@@ -58,7 +58,12 @@ async def _charge(
     units = call.query.units
     began = time.perf_counter()
     outcome = await parts.spending.charge(
-        app_id=call.caller.app_id, account=account, key=key, operation=operation, units=units
+        app_id=call.caller.app_id,
+        account=account,
+        key=key,
+        operation=operation,
+        units=units,
+        api_key_id=call.caller.api_key_id,
     )
     parts.metrics.charge_decided(operation, outcome, time.perf_counter() - began)
     match outcome:
@@ -83,6 +88,7 @@ async def _charge(
 async def _reserve(
     parts: Parts, call: Asked, operation: str, account: AccountRef, key: str
 ) -> Answer:
+    call.caller.require_app()  # whoever else reserves could give itself back what it holds
     units, expires_in = call.query.units, call.query.expires_in
     outcome = await parts.reserving.reserve(
         app_id=call.caller.app_id,
@@ -92,6 +98,7 @@ async def _reserve(
         units=units,
         expires_in=timedelta(seconds=expires_in),
         minimum=credits_asked("minimum", call.query.minimum),
+        api_key_id=call.caller.api_key_id,
     )
     match outcome:
         case outcomes.Reserved(made, replayed):

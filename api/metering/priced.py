@@ -16,6 +16,7 @@ from ledger.outcomes import (
     KeyReused,
     NoSuchAccount,
     OverBudget,
+    OverKeyCap,
     PriceChanged,
     TooExpensive,
     UnknownOperation,
@@ -31,6 +32,7 @@ Unpaid = (
     Insufficient
     | UnknownOperation
     | OverBudget
+    | OverKeyCap
     | Frozen
     | KeyReused
     | NoSuchAccount

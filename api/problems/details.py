@@ -72,6 +72,15 @@ class OverBudget(Problem, frozen=True):
     left: Credits
 
 
+class ApiKeyCapReached(Problem, frozen=True):
+    """What the operation costs, what the API key's cap leaves, and when it begins anew if ever."""
+
+    price_version: int
+    required: Credits
+    left: Credits
+    renews_at: Utc | None
+
+
 class ReservationEnded(Problem, frozen=True):
     """The end that the reservation had come to."""
 

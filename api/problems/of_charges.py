@@ -1,5 +1,6 @@
 """Problems of charging, refunding and reserving: what it costs, and what stands in the way."""
 
+from datetime import datetime
 from typing import Final
 
 from api.problems import details, refusals
@@ -8,6 +9,11 @@ from api.problems.shortfall import Shortfall
 from ledger import outcomes
 from ledger.credits import format_credits
 from ledger.ids import format_movement
+
+
+def _until(renews_at: datetime | None) -> str:
+    return "" if renews_at is None else f" until {renews_at:%Y-%m-%d %H:%M} UTC"
+
 
 TYPES: Final = (
     ProblemType(
@@ -35,6 +41,25 @@ TYPES: Final = (
             "price_version": cause.price_version,
             "required": format_credits(cause.required),
             "left": format_credits(cause.left),
+        },
+        headers=lambda cause: (NO_STORE, ("Credits-Cost", format_credits(cause.required))),
+    ),
+    ProblemType(
+        cause=outcomes.OverKeyCap,
+        code="api-key-cap-reached",
+        status=403,
+        title="API key's cap reached",
+        detail=lambda cause: (
+            f"This costs {format_credits(cause.required)} credits and the cap of this API key"
+            f" leaves {format_credits(cause.left)}{_until(cause.renews_at)}: use another API key,"
+            " or ask whoever made this one. The key is still free."
+        ),
+        shape=details.ApiKeyCapReached,
+        members=lambda cause: {
+            "price_version": cause.price_version,
+            "required": format_credits(cause.required),
+            "left": format_credits(cause.left),
+            "renews_at": cause.renews_at,
         },
         headers=lambda cause: (NO_STORE, ("Credits-Cost", format_credits(cause.required))),
     ),

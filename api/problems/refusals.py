@@ -24,6 +24,7 @@ from ledger.outcomes import (
     NotCoveredBeyond,
     OverBound,
     OverBudget,
+    OverKeyCap,
     PriceChanged,
     TooExpensive,
 )
@@ -186,6 +187,7 @@ Cause = (
     | NoSuchApp
     | NoSuchConsent
     | NoConsentNeeded
+    | OverKeyCap
     | NotPriced
     | PriceChanged
     | TooExpensive

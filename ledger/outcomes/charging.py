@@ -88,6 +88,19 @@ class OverBudget:
     price_version: int
 
 
+@dataclass(frozen=True, slots=True)
+class OverKeyCap:
+    """A cap of the API key leaves less than the price; nothing was written, the key stays free.
+
+    `renews_at` is when that cap begins anew, None for one that never does.
+    """
+
+    required: int
+    left: int
+    price_version: int
+    renews_at: datetime | None
+
+
 ChargeOutcome = (
     Charged
     | Insufficient
@@ -98,6 +111,7 @@ ChargeOutcome = (
     | NoSuchAccount
     | Frozen
     | OverBudget
+    | OverKeyCap
 )
 
 

@@ -11,6 +11,7 @@ from ledger.outcomes.charging import (
     KeyReused,
     NoSuchAccount,
     OverBudget,
+    OverKeyCap,
     PriceChanged,
     TooExpensive,
     UnknownOperation,
@@ -60,6 +61,7 @@ ReserveOutcome = (
     | NoSuchAccount
     | Frozen
     | OverBudget
+    | OverKeyCap
     | DurationRefused
 )
 

@@ -16,36 +16,8 @@ from ledger.schema.described import (
     may,
     must,
     of_account,
-    one,
     table,
     totals,
-)
-
-# Apps and their API keys --------------------------------------------------------------------------
-
-app = table(
-    "app",
-    must("app_id", INT, sa.Identity(always=True)),
-    must("name", TEXT),
-    must("created_at", TIME, default=NOW),
-    key("app_pkey", "app_id"),
-    one("app_name_is_free", "name"),
-    check("app_name_is_short", "length(name) between 1 and 100"),
-)
-
-api_key = table(
-    "api_key",
-    must("key_id", INT, sa.Identity(always=True)),
-    must("app_id", INT, sa.ForeignKey("creditd.app.app_id", name="api_key_belongs_to_an_app")),
-    must("digest", BYTES),
-    must("hint", TEXT),
-    must("scopes", sa.ARRAY(TEXT)),
-    must("created_at", TIME, default=NOW),
-    may("expires_at", TIME),
-    may("revoked_at", TIME),
-    key("api_key_pkey", "key_id"),
-    one("api_key_digest_is_one_key", "digest"),
-    check("api_key_digest_is_sha256", "octet_length(digest) = 32"),
 )
 
 # Accounts -----------------------------------------------------------------------------------------

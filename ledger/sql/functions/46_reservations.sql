@@ -62,7 +62,7 @@ begin
   if v_family is not null then
     select c.* into v_cap from cap_left(v_family) c;
     if amount > v_cap.available then
-      outcome := 'over_key_cap'; available := v_cap.available; expires_at := v_cap.renews; return;
+      outcome := 'over_key_cap'; available := v_cap.available; expires_at := nullif(v_cap.renews, 'infinity'); return;
     end if;
   end if;
   payer := p_account;

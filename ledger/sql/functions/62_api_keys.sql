@@ -1,17 +1,5 @@
 -- API keys: made, replaced and ended. What one may do never changes; its successor may do the same.
 
--- The app of people: their own API keys and their sessions belong to it, and nobody else may have its name.
-create or replace function creditd.self_service_app() returns integer
-language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare v_app integer;
-begin
-  select a.app_id into v_app from app a where a.name = 'creditd';
-  if found then return v_app; end if;
-  insert into app (name) values ('creditd') on conflict on constraint app_name_is_free do nothing;
-  select a.app_id into strict v_app from app a where a.name = 'creditd';
-  return v_app;
-end $$;
-
 -- How many API keys an account may have in force: whoever needs more has lost count of them.
 create or replace function creditd.most_api_keys() returns integer
 language sql immutable

@@ -38,7 +38,10 @@ grant execute on function
 grant execute on function
   creditd.charge_batch, creditd.refund, creditd.open_account, creditd.open_wallet_account
   to creditd_api;
-grant execute on function creditd.create_api_key, creditd.revoke_api_key, creditd.apply_prices to creditd_operator;
+grant execute on function creditd.create_api_key, creditd.rotate_api_key, creditd.revoke_api_key to creditd_operator;
+grant execute on function creditd.create_own_api_key, creditd.rotate_own_api_key, creditd.revoke_own_api_key to creditd_api;
+grant execute on function creditd.caps_of to creditd_api, creditd_operator;
+grant execute on function creditd.apply_prices to creditd_operator;
 grant execute on function
   creditd.link_wallet, creditd.unlink_wallet, creditd.open_organisation, creditd.add_member, creditd.remove_member,
   creditd.move_member, creditd.set_budget, creditd.allocate

@@ -1,7 +1,8 @@
 -- API keys of apps, people and operators: what each may do, and what it did.
 
 -- People's own API keys and sessions belong to this app, which nobody else may be.
-update creditd.app set name = 'app of the name creditd' where name = 'creditd';
+update creditd.app a set name = 'app of the name creditd'
+  where a.name = 'creditd' and exists (select from creditd.api_key k where k.app_id = a.app_id);
 
 alter table creditd.api_key
   add column kind text not null default 'app',

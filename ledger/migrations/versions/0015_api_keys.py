@@ -6,10 +6,10 @@ from alembic import op
 
 from ledger.laying import run_script
 
-revision = "0013"
-down_revision = "0012"
+revision = "0015"
+down_revision = "0014"
 
-TABLES = Path(__file__).parents[2] / "sql" / "migrations" / "0013_api_keys.sql"
+TABLES = Path(__file__).parents[2] / "sql" / "migrations" / "0015_api_keys.sql"
 
 
 def upgrade() -> None:
