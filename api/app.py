@@ -10,6 +10,7 @@ import re
 import traceback
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,14 +19,27 @@ import structlog
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from api.calling.calls import Answer, AnyEndpoint, Call, Document, Endpoint, OpenEndpoint, Parts
+from api.calling.caller import Caller
+from api.calling.calls import (
+    Answer,
+    AnyEndpoint,
+    Call,
+    Document,
+    Endpoint,
+    OpenEndpoint,
+    Parts,
+    Visit,
+    VisitorEndpoint,
+)
 from api.calling.decoding import decode_body, decode_query, required_fields
 from api.calling.idempotency import parse_idempotency_key
 from api.endpoints import ENDPOINTS
 from api.identity.callers import Callers
+from api.identity.sessions import require_own_page, session_digest
 from api.openapi import openapi_endpoint
 from api.problems.denials import denial_headers
 from api.problems.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
+from api.problems.problem_type import NO_STORE
 from api.problems.refusals import (
     BodyTooLarge,
     Cause,
@@ -34,6 +48,7 @@ from api.problems.refusals import (
     MethodNotAllowed,
     NotFound,
     Refused,
+    SessionOver,
     Stopping,
     Unforeseen,
 )
@@ -162,11 +177,13 @@ class _Path:
     """
 
     def __init__(self, endpoints: Sequence[AnyEndpoint], parts: Parts, callers: Callers) -> None:
-        self._methods: dict[str, _Guarded | _Open] = {}
+        self._methods: dict[str, _Guarded | _Visited | _Open] = {}
         for endpoint in endpoints:
             if isinstance(endpoint, Endpoint):
                 guarded = _Guarded(endpoint, parts, callers)
                 self._methods |= dict.fromkeys(endpoint.methods, guarded)
+            elif isinstance(endpoint, VisitorEndpoint):
+                self._methods["POST"] = _Visited(endpoint, parts)
             else:
                 self._methods["GET"] = _Open(endpoint, parts)
         if "GET" in self._methods:
@@ -175,7 +192,7 @@ class _Path:
     async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         scope["creditd.path"] = self
 
-    def endpoint(self, method: str) -> "_Guarded | _Open":
+    def endpoint(self, method: str) -> "_Guarded | _Visited | _Open":
         """Return the endpoint of a method. Raises Refused if there is none."""
         found = self._methods.get(method)
         if found is None:
@@ -191,34 +208,72 @@ class _Guarded:
         self._endpoint = endpoint
         self._parts = parts
         self._callers = callers
-        self._decoder = msgspec.json.Decoder(endpoint.body)
+        self._body = _Body(endpoint.body)
         self._no_body = endpoint.body() if not endpoint.writes else None
         # None where a query is required: what is missing of an empty one is told as of any other.
         self._no_query = None if required_fields(endpoint.query) else endpoint.query()
 
     async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
         endpoint = self._endpoint
-        caller = await self._callers.identify(headers.get(b"authorization", ()))
+        caller = await self._caller(scope["method"], headers)
         caller.require_scope(endpoint.scopes)
         if endpoint.for_apps:
             caller.require_app()
+        if endpoint.for_sessions and caller.session is None:
+            raise Refused(SessionOver())
         query = scope["query_string"]
         call = Call(
             caller=caller,
             path=scope.get("path_params", {}),
             query=(not query and self._no_query) or decode_query(query, endpoint.query),
             key=_key(headers) if endpoint.needs_key else "",
-            body=self._no_body or await self._body(headers, receive),
+            body=self._no_body or await self._body.read(headers, receive),
             headers=scope["headers"],
         )
-        return await endpoint.run(self._parts, call)
+        answer = await endpoint.run(self._parts, call)
+        if caller.session is None or any(name == "Cache-Control" for name, _ in answer.headers):
+            return answer
+        # What comes by a cookie says nothing of itself to a cache that others share.
+        return replace(answer, headers=(*answer.headers, NO_STORE))
 
-    async def _body(self, headers: Headers, receive: Receive) -> msgspec.Struct:
+    async def _caller(self, method: str, headers: Headers) -> Caller:
+        """Return who calls: by the API key, or, where there is none, by the session's cookie."""
+        authorization = headers.get(b"authorization", ())
+        terms = self._parts.signing.terms
+        if authorization or terms is None:
+            return await self._callers.identify(authorization)
+        digest = session_digest(headers.get(b"cookie", ()))
+        if digest is None:
+            return await self._callers.identify(authorization)
+        caller = await self._parts.signing.sessions.identify(digest)
+        require_own_page(method, terms.public_url, headers)
+        return caller
+
+
+class _Visited:
+    """An endpoint that anyone who reaches the process may post to."""
+
+    def __init__(self, endpoint: VisitorEndpoint[Any], parts: Parts) -> None:
+        self.name = endpoint.name
+        self._run = endpoint.run
+        self._parts = parts
+        self._body = _Body(endpoint.body)
+
+    async def answer(self, _scope: Scope, headers: Headers, receive: Receive) -> Answer:
+        return await self._run(self._parts, Visit(await self._body.read(headers, receive), headers))
+
+
+class _Body:
+    """The bodies of one endpoint, read as JSON of its shape."""
+
+    def __init__(self, shape: type[msgspec.Struct]) -> None:
+        self._decoder = msgspec.json.Decoder(shape)
+
+    async def read(self, headers: Headers, receive: Receive) -> msgspec.Struct:
         body = await _read_body(headers, receive)
         if body and not _is_json(headers.get(b"content-type", ())):
             raise Refused(MediaTypeUnsupported())
-        decoder: msgspec.json.Decoder[msgspec.Struct] = self._decoder
-        return decode_body(decoder, body)
+        return decode_body(self._decoder, body)
 
 
 class _Open:

@@ -9,6 +9,7 @@ from api.accounts import consent_endpoints as of_consents
 from api.accounts import endpoints as of_accounts
 from api.accounts import sharing_endpoints as of_sharing
 from api.calling.calls import AnyEndpoint
+from api.identity import sign_in_endpoints as of_signing_in
 from api.metering import endpoints as of_metering
 from api.pricing import endpoints as of_pricing
 from api.standing import endpoints as of_standing
@@ -19,6 +20,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     *of_accounts.ENDPOINTS,
     *of_sharing.ENDPOINTS,
     *of_consents.ENDPOINTS,
+    *of_signing_in.ENDPOINTS,
     *of_pricing.ENDPOINTS,
     *of_standing.ENDPOINTS,
 )

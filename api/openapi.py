@@ -7,9 +7,17 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from api.calling.calls import AnyEndpoint, Document, Endpoint, OpenEndpoint, Parts
+from api.calling.calls import (
+    AnyEndpoint,
+    Document,
+    Endpoint,
+    OpenEndpoint,
+    Parts,
+    VisitorEndpoint,
+)
 from api.calling.decoding import required_fields
 from api.calling.idempotency import KEY_LENGTH_MAX
+from api.calling.sessions import COOKIE, PERSON_SCOPES
 from api.problems import refusals
 from api.problems.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from api.problems.problem_type import ProblemType
@@ -53,6 +61,10 @@ _HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     "Idempotent-Replayed": {
         "description": "Present on the answer to a request made earlier under the same key.",
         "schema": {"const": "true"},
+    },
+    "Set-Cookie": {
+        "description": "The session's cookie, or what takes it away.",
+        "schema": {"type": "string"},
     },
     "Location": {"description": "Where to read it.", "schema": {"type": "string"}},
 }
@@ -101,7 +113,6 @@ _HEADER_PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
 _DENIALS: Final = frozenset(range(400, 500)) - {401}
 # What any endpoint for apps may refuse, and what any write may.
 _REFUSED_BY_ALL: Final = (
-    refusals.Unauthenticated,
     refusals.Invalid,
     LedgerBusy,
     LedgerUnavailable,
@@ -145,6 +156,8 @@ def openapi_document(endpoints: Iterable[AnyEndpoint]) -> dict[str, Any]:
                 if len(endpoint.methods) > 1:
                     operation["operationId"] += f"-{method.lower()}"
                 paths[endpoint.path][method.lower()] = operation
+        elif isinstance(endpoint, VisitorEndpoint):
+            paths[endpoint.path]["post"] = _visitor_operation(endpoint, shapes)
         else:
             paths[endpoint.path]["get"] = _open_operation(endpoint, shapes)
     _, schemas = msgspec.json.schema_components(
@@ -160,7 +173,14 @@ def openapi_document(endpoints: Iterable[AnyEndpoint]) -> dict[str, Any]:
         "components": {
             "schemas": schemas,
             "securitySchemes": {
-                "apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "ck_…"}
+                "apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "ck_…"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": "Set by POST /v1/sign-in. What changes something must come from"
+                    " a page of the API's own origin.",
+                },
             },
         },
     }
@@ -168,6 +188,9 @@ def openapi_document(endpoints: Iterable[AnyEndpoint]) -> dict[str, Any]:
 
 def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str, Any]:
     refused = [*endpoint.refusals, *_REFUSED_BY_ALL]
+    refused += [refusals.Unauthenticated, refusals.SessionOver]
+    if not endpoint.only_reads:
+        refused.append(refusals.OriginRefused)
     if endpoint.scopes:
         refused.append(refusals.ScopeMissing)
     if "{" in endpoint.path:  # a part with a slash or a line feed leads elsewhere
@@ -181,24 +204,13 @@ def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str,
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "security": [{"apiKey": []}],
+        "security": _security(endpoint),
         "parameters": [
             *_path_parameters(endpoint.path),
             *_query_parameters(endpoint.query),
             *(_HEADER_PARAMETERS[name] for name in endpoint.takes),
         ],
-        "responses": {
-            str(status): {
-                "description": (shape.__doc__ or "").partition("\n")[0],
-                "headers": {name: _HEADERS[name] for name in endpoint.headers},
-                "content": {"application/json": {"schema": _schema(shape, shapes)}},
-                "links": {
-                    name: {"operationId": name, "parameters": {part: "$response.body#/id"}}
-                    for name, part in endpoint.leads_to.items()
-                },
-            }
-            for status, shape in endpoint.answers.items()
-        }
+        "responses": _answers(endpoint, shapes)
         | _problem_responses(refused, shapes, denied_as=endpoint.denied_as),
     }
     if endpoint.scopes:
@@ -206,11 +218,54 @@ def _app_operation(endpoint: Endpoint[Any, Any], shapes: set[type]) -> dict[str,
     if endpoint.needs_key:
         operation["parameters"].append(_KEY_PARAMETER)
     if endpoint.writes:
-        operation["requestBody"] = {
-            "required": bool(required_fields(endpoint.body)),
-            "content": {"application/json": {"schema": _schema(endpoint.body, shapes)}},
-        }
+        operation["requestBody"] = _request_body(endpoint.body, shapes)
     return operation
+
+
+def _visitor_operation(endpoint: VisitorEndpoint[Any], shapes: set[type]) -> dict[str, Any]:
+    refused = [*endpoint.refusals, *_REFUSED_BY_ALL, *_REFUSED_BY_WRITES]
+    return {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "security": [],
+        "parameters": [],
+        "requestBody": _request_body(endpoint.body, shapes),
+        "responses": _answers(endpoint, shapes) | _problem_responses(refused, shapes),
+    }
+
+
+def _security(endpoint: Endpoint[Any, Any]) -> list[dict[str, list[str]]]:
+    """Return what a request may come with: an API key, or a session that may do as much."""
+    if endpoint.for_sessions:
+        return [{"session": []}]
+    is_for_people = not endpoint.scopes or not PERSON_SCOPES.isdisjoint(endpoint.scopes)
+    if is_for_people and not endpoint.for_apps:
+        return [{"apiKey": []}, {"session": []}]
+    return [{"apiKey": []}]
+
+
+def _answers(
+    endpoint: Endpoint[Any, Any] | VisitorEndpoint[Any], shapes: set[type]
+) -> dict[str, Any]:
+    return {
+        str(status): {
+            "description": (shape.__doc__ or "").partition("\n")[0],
+            "headers": {name: _HEADERS[name] for name in endpoint.headers},
+            "content": {"application/json": {"schema": _schema(shape, shapes)}},
+            "links": {
+                name: {"operationId": name, "parameters": {part: "$response.body#/id"}}
+                for name, part in endpoint.leads_to.items()
+            },
+        }
+        for status, shape in endpoint.answers.items()
+    }
+
+
+def _request_body(body: type[msgspec.Struct], shapes: set[type]) -> dict[str, Any]:
+    return {
+        "required": bool(required_fields(body)),
+        "content": {"application/json": {"schema": _schema(body, shapes)}},
+    }
 
 
 def _open_operation(endpoint: OpenEndpoint, shapes: set[type]) -> dict[str, Any]:

@@ -11,15 +11,20 @@ import uvicorn
 
 from api.app import Api
 from api.calling.calls import AnyEndpoint, Parts
+from api.calling.sessions import Sessions
+from api.calling.sign_in_terms import SignInTerms
+from api.calling.signing import Signing
 from api.connections import BoundedConnection
 from api.endpoints import ENDPOINTS
 from api.metrics import Metrics
 from ledger.balances import Balances
 from ledger.changes import Changes
 from ledger.consents import Consents
+from ledger.linking import Linking
 from ledger.reading import Reading
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
+from ledger.sign_ins import SignIns
 from ledger.spending import LANES, QUEUE_MAX, Spending
 
 # Longer than the 60 s after which common proxies give an idle connection up: they close, not we.
@@ -43,9 +48,11 @@ async def listening(
     lanes: int = LANES,
     queue_max: int = QUEUE_MAX,
     endpoints: Sequence[AnyEndpoint] = ENDPOINTS,
+    sign_in: SignInTerms | None = None,
 ) -> AsyncIterator[str]:
     """Serve `endpoints` while the context lasts, and give the URL; port 0 takes any free one.
 
+    Wallets sign in by the terms of `sign_in`, or not at all.
     `lanes` database sessions take charges, with at most `queue_max` waiting for each. Raises
     CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger.
     """
@@ -60,8 +67,13 @@ async def listening(
             Sharing.open(database_url, changes=changes) as sharing,
             Consents.open(database_url, changes=changes) as consents,
             Balances.open(reading, changes) as balances,
+            SignIns.open(database_url) as sign_ins,
+            Linking.open(database_url, changes=changes) as linking,
         ):
-            parts = Parts(spending, reserving, sharing, consents, reading, balances, Metrics())
+            signing = Signing(sign_ins, linking, Sessions(sign_ins), sign_in)
+            parts = Parts(
+                spending, reserving, sharing, consents, reading, balances, signing, Metrics()
+            )
             async with _serving(Api(parts, endpoints), listener):
                 yield _url(listener)
 

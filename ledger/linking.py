@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from ledger.changes import Changes
 from ledger.ids import AccountRef
 from ledger.outcomes import (
     AccountClosed,
@@ -25,17 +26,23 @@ _ADDRESS_BYTES = 20
 class Linking:
     """The links that an API process makes. Made by `Linking.open`, or on a session it has."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, changes: Changes | None = None) -> None:
         self._session = session
+        self._changes = changes
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database_url: str) -> AsyncIterator["Linking"]:
-        """Open a session. Raises SchemaMismatch, LedgerUnavailable."""
+    async def open(
+        cls, database_url: str, *, changes: Changes | None = None
+    ) -> AsyncIterator["Linking"]:
+        """Open a session. Raises SchemaMismatch, LedgerUnavailable.
+
+        The books tell of its writes; `changes` tells this process before the write is answered.
+        """
         session = Session(database_url, "creditd_api")
         try:
             await session.require_release()
-            yield cls(session)
+            yield cls(session, changes)
         finally:
             await session.close()
 
@@ -54,6 +61,7 @@ class Linking:
             (app_id, chain_id, address, *account),
         )
         outcome, wallets, moved, debt = rows[0]
+        self._tell(account)
         if outcome in {"linked", "replayed"}:
             return Linked(account, wallets, moved, debt, replayed=outcome == "replayed")
         return _REFUSALS[outcome]
@@ -78,6 +86,7 @@ class Linking:
             (app_id, *account, message, signature, by_key),
         )
         outcome, wallets, moved, debt = rows[0]
+        self._tell(account)
         if outcome in {"linked", "replayed"}:
             return Linked(account, wallets, moved, debt, replayed=outcome == "replayed")
         return ChallengeSpent() if outcome == "spent" else _REFUSALS[outcome]
@@ -95,6 +104,7 @@ class Linking:
             "select creditd.unlink_wallet(%s, %s::bigint, %s, %s::bigint, %s::bigint)",
             (app_id, chain_id, address, *account),
         )
+        self._tell(account)
         match rows[0][0]:
             case "unlinked" | "replayed" as outcome:
                 return Unlinked(replayed=outcome == "replayed")
@@ -102,6 +112,10 @@ class Linking:
                 return LinkedElsewhere()
             case _:
                 return NoSuchAccount()
+
+    def _tell(self, account: AccountRef) -> None:
+        if self._changes is not None:
+            self._changes.tell([account])
 
 
 def _require_address(address: bytes) -> None:

@@ -25,6 +25,7 @@ from ledger.rows import (
     PendingPart,
     ReservationRow,
     StatusChangeRow,
+    WalletRow,
 )
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Reading",
     "ReservationRow",
     "StatusChangeRow",
+    "WalletRow",
 ]
 
 
@@ -98,6 +100,30 @@ class Reading(AccountReading):
                 row.linked_at,
             )
             for row in await self.ask(sharing_questions.LINKS, asked)
+        ]
+
+    async def wallets(
+        self, account: AccountRef, *, after: WalletRow | None, limit: int
+    ) -> list[WalletRow]:
+        """Return at most `limit` (up to PAGE_MAX) wallets that earn for it, by address, after one.
+
+        Those are the account's own and the linked ones.
+        """
+        after_chain = None if after is None else after.chain_id
+        asked = {
+            **of_account(account),
+            "after_address": b"" if after is None else after.address,
+            "after_chain": sharing_questions.EVERY_CHAIN if after_chain is None else after_chain,
+            "limit": bounded(limit),
+        }
+        return [
+            WalletRow(
+                row.address,
+                None if row.chain_id == sharing_questions.EVERY_CHAIN else row.chain_id,
+                row.own,
+                row.linked_at,
+            )
+            for row in await self.ask(sharing_questions.WALLETS, asked)
         ]
 
     async def status_changes(

@@ -268,6 +268,19 @@ class LinkRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WalletRow:
+    """A wallet that earns for the account: its `own`, without a link, or one that is linked.
+
+    Without `chain_id`: the address is linked on every chain, those to come too.
+    """
+
+    address: bytes
+    chain_id: int | None
+    own: bool
+    linked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class StatusChangeRow:
     """Who froze an account (`frozen`) or opened it (`open`), and why: the change_no-th time."""
 

@@ -10,6 +10,7 @@ SCOPES: Final = MappingProxyType(
         "accounts:write": "open the app's own accounts",
         "organisations:write": "open organisations, add members, set their budgets",
         "consents:write": "of a personal API key: let apps act for the account",
+        "wallets:write": "link wallets by their signature, and unlink them",
         "accounts:attest": "open the accounts of wallets that the app has checked",
     }
 )

@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Date,
     Integer,
@@ -78,6 +79,30 @@ LINKS: Final = (
         )
     )
     .order_by(_links.c.address, _links.c.chain_id)
+    .limit(_LIMIT)
+)
+
+_own: Final[ColumnElement[bool]] = literal_column("true", Boolean())
+_linked: Final[ColumnElement[bool]] = literal_column("false", Boolean())
+_wallets = union_all(
+    select(
+        wallet.c.address,
+        wallet.c.chain_id,
+        _own.label("own"),
+        literal_column("null::timestamptz", wallet.c.linked_at.type).label("linked_at"),
+    ).where(_of(wallet), wallet.c.linked_root.is_(None)),
+    select(_links.c.address, _links.c.chain_id, _linked.label("own"), _links.c.linked_at),
+).subquery("wallets")
+WALLETS: Final = (
+    select(_wallets)
+    .where(
+        tuple_(_wallets.c.address, _wallets.c.chain_id)
+        > tuple_(
+            bindparam("after_address", type_=LargeBinary),
+            bindparam("after_chain", type_=BigInteger),
+        )
+    )
+    .order_by(_wallets.c.address, _wallets.c.chain_id)
     .limit(_LIMIT)
 )
 

@@ -16,6 +16,7 @@ from conftest import CHAIN_ID
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
+from api.calling.sign_in_terms import SignInTerms
 from api.identity.keys import new_api_key
 from api.pricing.price_file import parse_prices
 from api.serve import listening
@@ -39,6 +40,15 @@ unit = "page"
 base = "0"
 """
 CREDIT = 1_000_000
+PUBLIC_URL = "https://credits.example"
+
+
+async def no_contract(_chain_id: int, _address: bytes, _hash: bytes, _signature: bytes) -> bool:
+    """No address is a contract that takes a signature."""
+    return False
+
+
+SIGN_IN = SignInTerms(PUBLIC_URL, frozenset({CHAIN_ID}), no_contract)
 
 
 class LiveApi:
@@ -108,9 +118,12 @@ class LiveApi:
         params: Mapping[str, str] | None = None,
         json: object = None,
         content: bytes | None = None,
+        anonymous: bool = False,
     ) -> httpx2.Response:
         """Send a request, and hold its answer against the OpenAPI document."""
         authorization = {"Authorization": f"Bearer {api_key or self.default_key}"}
+        if anonymous:
+            authorization = {}
         response = self.client.request(
             method,
             path,
@@ -164,7 +177,12 @@ class LiveApi:
 
 
 @contextmanager
-def live_api(database_url: str, *, queue_max: int = QUEUE_MAX) -> Iterator[LiveApi]:
+def live_api(
+    database_url: str,
+    *,
+    queue_max: int = QUEUE_MAX,
+    sign_in: SignInTerms | None = SIGN_IN,
+) -> Iterator[LiveApi]:
     """Serve the API on a free port, from a loop in a thread of its own."""
     asyncio.run(enter_prices(database_url))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -176,7 +194,7 @@ def live_api(database_url: str, *, queue_max: int = QUEUE_MAX) -> Iterator[LiveA
         async def serve() -> None:
             try:
                 async with listening(
-                    database_url, host="127.0.0.1", port=0, queue_max=queue_max
+                    database_url, host="127.0.0.1", port=0, queue_max=queue_max, sign_in=sign_in
                 ) as url:
                     urls.append(url)
                     started.set()

@@ -15,6 +15,8 @@ from standin import Line, lost_after, served
 
 from api.app import Api
 from api.calling.calls import Parts
+from api.calling.sessions import Sessions
+from api.calling.signing import Signing
 from api.identity.keys import new_api_key
 from api.metrics import Metrics
 from api.pricing.price_file import parse_prices
@@ -22,10 +24,12 @@ from api.serve import listening
 from ledger.balances import Balances
 from ledger.changes import Changes
 from ledger.consents import Consents
+from ledger.linking import Linking
 from ledger.operating import Operating
 from ledger.reading import Reading
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
+from ledger.sign_ins import SignIns
 from ledger.spending import Spending
 
 WALLET = bytes(range(20))
@@ -146,10 +150,14 @@ def test_a_charge_whose_answer_was_lost_is_taken_once_and_told(database_url: str
             Reading.open(database_url) as reading,
             Changes.open(database_url) as changes,
             Balances.open(reading, changes) as balances,
+            SignIns.open(database_url) as sign_ins,
+            Linking.open(database_url) as linking,
         ):
-            line = Line(
-                Api(Parts(spending, reserving, sharing, consents, reading, balances, Metrics()))
+            signing = Signing(sign_ins, linking, Sessions(sign_ins), None)
+            parts = Parts(
+                spending, reserving, sharing, consents, reading, balances, signing, Metrics()
             )
+            line = Line(Api(parts))
             async with served(line) as creditd, customer_of(creditd.url, api_key) as customer:
                 line.faults.append(lost_after)
                 told = await customer.get("/status/200", "k")

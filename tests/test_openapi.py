@@ -2,6 +2,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from conftest import earn, run
@@ -9,9 +10,11 @@ from jsonschema import Draft202012Validator
 from live_api import CREDIT, LiveApi, live_api
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from owning import owner
+from signing_person import ALICE_KEY, BOB_KEY, Person, sign
 
 import api as api_package
-from api.calling.calls import METHODS, Endpoint
+from api.calling.calls import METHODS, Endpoint, VisitorEndpoint
+from api.calling.sessions import COOKIE, PERSON_SCOPES
 from api.endpoints import ENDPOINTS
 from api.openapi import openapi_document, openapi_endpoint
 from api.problems.table import BY_CAUSE, TYPES
@@ -47,11 +50,13 @@ def test_every_endpoint_is_described_with_what_it_asks_for() -> None:
     for endpoint in ENDPOINTS:
         methods = DOCUMENT["paths"][endpoint.path]
         if not isinstance(endpoint, Endpoint):
-            assert methods["get"]["security"] == []
+            method = "post" if isinstance(endpoint, VisitorEndpoint) else "get"
+            assert methods[method]["security"] == []
+            assert ("requestBody" in methods[method]) == (method == "post")
             continue
         for method in endpoint.methods:
             operation = methods[method.lower()]
-            assert operation["security"] == [{"apiKey": []}]
+            assert operation["security"] == security_of(endpoint)
             parameters = {parameter["name"] for parameter in operation["parameters"]}
             assert ("Idempotency-Key" in parameters) == endpoint.needs_key
             assert parameters >= set(endpoint.takes)
@@ -59,6 +64,21 @@ def test_every_endpoint_is_described_with_what_it_asks_for() -> None:
             for scope in endpoint.scopes:
                 assert scope in operation["description"]
             assert "401" in operation["responses"]
+
+
+def security_of(endpoint: Endpoint[Any, Any]) -> list[dict[str, list[str]]]:
+    if endpoint.for_sessions:
+        return [{"session": []}]
+    is_for_people = not endpoint.scopes or not PERSON_SCOPES.isdisjoint(endpoint.scopes)
+    is_for_both = is_for_people and not endpoint.for_apps
+    return [{"apiKey": []}, {"session": []}] if is_for_both else [{"apiKey": []}]
+
+
+def test_the_document_says_where_the_session_is() -> None:
+    scheme = DOCUMENT["components"]["securitySchemes"]["session"]
+    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", COOKIE)
+    assert "403" in DOCUMENT["paths"]["/v1/sign-in"]["delete"]["responses"]
+    assert "403" not in DOCUMENT["paths"]["/v1/sign-in"]["get"]["responses"]
 
 
 def test_every_problem_of_an_endpoint_is_told_apart_by_its_type() -> None:
@@ -141,6 +161,7 @@ def test_live_answers_are_as_the_document_says(
     reserve(api, account)
     share(api)
     consent(api, account, owner(monkeypatch, api, account))
+    sign_in(api)
     for method in METHODS:
         headers = {"Credits-Account": account, "X-Request-Id": method}
         api.request(method, "/v1/authz/ping", params={"mode": "charge"}, headers=headers)
@@ -219,6 +240,19 @@ def consent(api: LiveApi, account: str, api_key: str) -> None:
 
 def ids(account: str) -> str:
     return ", ".join(str(number) for number in parse_account(account))
+
+
+def sign_in(api: LiveApi) -> None:
+    alice, bob = Person(api, ALICE_KEY), Person(api, BOB_KEY)
+    alice.sign_in()
+    text = alice.ask_to_link(bob)
+    assert alice.link(text, sign(text, bob.key)).status_code == 201
+    alice.send("GET", "/v1/wallets")
+    alice.send("GET", "/v1/sign-in")
+    alice.send("DELETE", f"/v1/wallets/{bob.address}")
+    alice.send("DELETE", "/v1/sign-in/all")
+    alice.sign_in()
+    alice.send("DELETE", "/v1/sign-in")
 
 
 def refuse_charges(api: LiveApi, account: str) -> None:

@@ -20,7 +20,8 @@ class Caller:
     """Whoever presents an API key, or a browser's session (then `api_key_id` is None).
 
     `account` is set for people, by their API key or session: they act for this account and no
-    other. `operations` are those that may be charged for, None for all.
+    other. `operations` are those that may be charged for, None for all. `session` is the SHA-256
+    of a session's secret.
     """
 
     app_id: int
@@ -29,6 +30,7 @@ class Caller:
     kind: CallerKind = "app"
     account: AccountRef | None = None
     operations: frozenset[str] | None = None
+    session: bytes | None = None
 
     def require_scope(self, scopes: tuple[str, ...]) -> None:
         """Raise Refused(ScopeMissing) if scopes are asked for and the caller has none of them."""

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from api.calling.caller import Caller
+from api.calling.signing import Signing
 from api.metrics import Metrics
 from api.problems.refusals import Cause
 from api.shapes import NoBody
@@ -18,6 +19,7 @@ from ledger.sharing import Sharing
 from ledger.spending import Spending
 
 ANY_METHOD: Final = "ANY"
+SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -34,6 +36,7 @@ class Parts:
     consents: Consents
     reading: Reading
     balances: Balances
+    signing: Signing
     metrics: Metrics
 
 
@@ -78,11 +81,11 @@ class Endpoint(Generic[Body, Query]):
     """An endpoint for apps: it needs an API key with one of `scopes` (any key if there are none).
 
     A `body` type makes it a write, which needs an idempotency key unless it is `repeatable`: then
-    doing it again changes nothing more. `answers` says which shape goes
-    with which status, `refusals` what it may refuse beside what all endpoints do. Where it is
-    `for_apps`, no personal API key and no session will do. `takes` are the headers it reads,
-    `leads_to` endpoints by name, and which part of their path the `id` of its answer is. With
-    `denied_as`, a refusal may come with that status instead of its own.
+    doing it again changes nothing more. `answers` says which shape goes with which status,
+    `refusals` what it may refuse beside what all endpoints do. Where it is `for_apps`, no personal
+    API key and no session will do; where it is `for_sessions`, nothing else will. `takes` are the
+    headers it reads, `leads_to` endpoints by name, and which part of their path the `id` of its
+    answer is. With `denied_as`, a refusal may come with that status instead of its own.
     """
 
     method: str
@@ -96,6 +99,7 @@ class Endpoint(Generic[Body, Query]):
     headers: tuple[str, ...] = ()
     refusals: tuple[type[Cause], ...] = ()
     for_apps: bool = False
+    for_sessions: bool = False
     repeatable: bool = False
     takes: tuple[str, ...] = ()
     leads_to: Mapping[str, str] = field(default_factory=dict)
@@ -113,9 +117,40 @@ class Endpoint(Generic[Body, Query]):
         return self.body is not NoBody
 
     @property
+    def only_reads(self) -> bool:
+        """Whether it is asked by methods alone that change nothing."""
+        return SAFE_METHODS.issuperset(self.methods)
+
+    @property
     def needs_key(self) -> bool:
         """Whether it needs an idempotency key."""
         return self.writes and not self.repeatable
+
+
+@dataclass(frozen=True, slots=True)
+class Visit(Generic[Body]):
+    """One request of anybody, decoded. `headers` are values by name (in lower case)."""
+
+    body: Body
+    headers: Mapping[bytes, Sequence[bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitorEndpoint(Generic[Body]):
+    """An endpoint that anyone who reaches the process may post to: its body is what proves it.
+
+    Its fields are as those of `Endpoint`.
+    """
+
+    path: str
+    name: str
+    summary: str
+    body: type[Body]
+    answers: Mapping[int, type[msgspec.Struct]]
+    headers: tuple[str, ...] = ()
+    refusals: tuple[type[Cause], ...] = ()
+    leads_to: Mapping[str, str] = field(default_factory=dict)
+    run: Callable[[Parts, Visit[Body]], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,4 +168,4 @@ class OpenEndpoint:
     run: Callable[[Parts, Mapping[str, str]], Awaitable[Answer | Document]]
 
 
-AnyEndpoint = Endpoint[Any, Any] | OpenEndpoint
+AnyEndpoint = Endpoint[Any, Any] | VisitorEndpoint[Any] | OpenEndpoint

@@ -12,6 +12,8 @@ from ledger.outcomes import (
     DurationRefused,
     Frozen,
     KeyReused,
+    LinkChained,
+    LinkedElsewhere,
     MoreThanTaken,
     NameTaken,
     NoConsentNeeded,
@@ -97,6 +99,55 @@ class ForOwnersOnly:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionOver:
+    """The cookie names no session, or none that goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class OriginRefused:
+    """A browser was made to send this by a page that is not of the origin `own`."""
+
+    own: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignInNotOffered:
+    """The operator has not said by which origin people know the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyChallenges:
+    """More texts were asked for than the process gives out at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainUnserved:
+    """No chain of this id is configured."""
+
+    chain_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainUnreachable:
+    """The signature may be a contract's, and the nodes of its chain do not answer."""
+
+    chain_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeUnknown:
+    """The signed text was not given out for this, was used, was tried too often or is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureRefused:
+    """The signature is not that of the wallet that the text names."""
+
+    address: str
+    chain_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class NotPriced:
     """No price is in force for the operation.
 
@@ -179,6 +230,16 @@ Cause = (
     | Unauthenticated
     | ScopeMissing
     | ForAppsOnly
+    | SessionOver
+    | OriginRefused
+    | SignInNotOffered
+    | TooManyChallenges
+    | ChainUnserved
+    | ChainUnreachable
+    | ChallengeUnknown
+    | SignatureRefused
+    | LinkedElsewhere
+    | LinkChained
     | OperationNotAllowed
     | Shortfall
     | OverBudget

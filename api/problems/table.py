@@ -13,6 +13,7 @@ from api.problems import (
     of_consents,
     of_identity,
     of_requests,
+    of_signing,
     of_the_process,
     refusals,
 )
@@ -21,6 +22,7 @@ from api.problems.problem_type import ProblemType
 TYPES: Final[tuple[ProblemType, ...]] = (
     *of_requests.TYPES,
     *of_identity.TYPES,
+    *of_signing.TYPES,
     *of_charges.TYPES,
     *of_accounts.TYPES,
     *of_consents.TYPES,
