@@ -62,7 +62,13 @@ def map_body(
     body: object,
 ) -> object:
     """Name what is there, and ask for what is affordable."""
-    if not isinstance(body, dict) or CHOICE.random() < MADE_UP:
-        return body
+    return body if CHOICE.random() < MADE_UP else _seeded(body)
+
+
+def _seeded(value: object) -> object:
+    if isinstance(value, list):
+        return [_seeded(each) for each in value]
+    if not isinstance(value, dict):
+        return value
     known = {**SEEDS["body"], "price_version": None}
-    return {name: known.get(name, value) for name, value in body.items()}
+    return {name: known[name] if name in known else _seeded(each) for name, each in value.items()}

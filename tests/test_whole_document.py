@@ -30,6 +30,15 @@ CHECKS = (
 # With so many for each operation the two take half a minute; `make soak` asks a hundred times more.
 EXAMPLES = 8
 EXAMPLES_OF_SOAK = 800
+# Where the seeds must lead to more than refusals. An endpoint that they do not know is tried all
+# the same, and held to what the document says.
+SEEDED = (
+    *("charge", "authorize", "get-charge", "refund", "reserve", "settle", "release", "extend"),
+    *("open-account", "get-balance", "list-entries", "list-earnings", "list-accounts", "set-alert"),
+    *("open-organisation", "list-organisations", "get-organisation", "add-member", "list-members"),
+    *("get-member", "remove-member", "move-member", "list-budgets", "set-budget", "end-budget"),
+    *("allocate", "take-back", "list-operations", "readyz", "status", "problem"),
+)
 ANSWERED = re.compile(r'creditd_http_requests_total\{endpoint="([^"]*)",status="(\d+)"\} (\S+)')
 
 
@@ -91,9 +100,8 @@ def insiders(api: LiveApi, folder: Path, examples: int, seed: int) -> None:
     schemathesis(api, folder, "--checks", ",".join(CHECKS), *options, seeds=seeds_of(api))
     found = answers(api)
     assert not [statuses for statuses in found.values() if max(statuses) >= 500]
-    of_the_table = {name for name in found if name}
-    without = {name for name in of_the_table if min(found[name]) >= 300}
-    assert not without, f"nothing was ever done at {sorted(without)}"
+    without = [name for name in SEEDED if min(found.get(name, {500})) >= 300]
+    assert not without, f"nothing was ever done at {without}"
 
 
 def seeds_of(api: LiveApi) -> dict[str, Any]:
