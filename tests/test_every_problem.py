@@ -1,6 +1,7 @@
 """Every problem there is, provoked over a real socket: here, or in the test that is named."""
 
 import ast
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,7 +16,10 @@ from test_api_edge import exchange
 
 from api.calling.caller import Caller
 from api.identity import callers
+from api.identity.keys import new_api_key
 from api.problems.table import BY_CODE
+from ledger.api_keys import ApiKeyTerms, Cap, Secret
+from ledger.operating import Operating
 from ledger.reading import ApiKeyRow
 
 WALLET = bytes.fromhex("11" * 20)
@@ -103,6 +107,19 @@ def narrowed(monkeypatch: pytest.MonkeyPatch, api: LiveApi) -> str:
     return api.api_key(app="narrow")
 
 
+def capped(stage: Stage) -> httpx2.Response:
+    key = new_api_key()
+
+    async def enter() -> None:
+        async with Operating.open(stage.api.database_url) as operating:
+            terms = ApiKeyTerms(["charge:write"], caps=[Cap("day", CREDIT)])
+            await operating.create_api_key(terms, Secret(key.digest, key.hint), app="shop")
+
+    asyncio.run(enter())
+    body = {"account": stage.account, "operation": RENDER}
+    return stage.api.post("/v1/charges", body, api_key=key.text)
+
+
 def asked_twice(stage: Stage) -> httpx2.Response:
     headers = {"Credits-Account": stage.account, "X-Request-Id": "call"}
     for _ in range(2):
@@ -165,6 +182,7 @@ HERE: dict[str, Provoke] = {
     "no-consent-needed": lambda s, _: s.api.request(
         "POST", f"/v1/accounts/{s.own}/consents", json={"app": "shop"}, api_key=s.personal
     ),
+    "api-key-cap-reached": lambda s, _: capped(s),
     "insufficient-credits": lambda s, _: s.ask(units=100),
     "reservation-exceeded": lambda s, _: s.api.post(
         f"/v1/reservations/{s.reserve(over_max='100').json()['id']}/settle", {"amount": "99"}
