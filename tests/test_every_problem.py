@@ -189,7 +189,7 @@ HERE: dict[str, Provoke] = {
 }
 
 
-def tests_over_a_socket() -> Iterator[Path]:
+def files_over_a_socket() -> Iterator[Path]:
     """The files of tests that ask a real API over HTTP, beside this one."""
     for path in sorted(Path(__file__).parent.glob("test_*.py")):
         if path != Path(__file__) and re.search(r"\blive_api\b", path.read_text(encoding="utf-8")):
@@ -198,7 +198,7 @@ def tests_over_a_socket() -> Iterator[Path]:
 
 def test_each_problem_is_provoked_here_or_where_it_takes_more_than_a_request() -> None:
     assert set(HERE) <= set(BY_CODE)
-    texts = [path.read_text(encoding="utf-8") for path in tests_over_a_socket()]
+    texts = [path.read_text(encoding="utf-8") for path in files_over_a_socket()]
     never = [
         code
         for code in sorted(set(BY_CODE) - set(HERE))
