@@ -6,10 +6,15 @@ things in one packet, or never read what it is answered.
 """
 
 import asyncio
+import re
 from typing import Final
 
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from api.problems.problem_type import MEDIA_TYPE
 from api.problems.refusals import BodyTimedOut, Cause, HeadMalformed, HeadTooLarge, TooManyRequests
@@ -32,12 +37,64 @@ _REASONS: Final = {
 }
 
 
+# What no header's value may hold: it would end the header, or the head.
+_CONTROL_CHARACTERS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_CLOSE: Final = (b"connection", b"close")
+
+
 class HeadOverflow(Exception):
     """Request line and headers are longer than HEAD_BYTES_MAX."""
 
 
 class PipelineOverflow(Exception):
     """More than PIPELINED_MAX requests wait for the answer to the one before."""
+
+
+class _InOneWrite(RequestResponseCycle):
+    """A request and its answer, whose head and body leave together.
+
+    One write is one packet to read for whoever asked, and half the system's calls here. The API
+    answers with two messages: a head that says how long the body is, and the whole body.
+    """
+
+    _head: HTTPResponseStartEvent | None = None
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Keep the head until the body is there, then write both."""
+        if message["type"] == "http.response.start":
+            self._head = message
+            return
+        if message["type"] != "http.response.body" or self._head is None or self.response_complete:
+            raise RuntimeError(f"an answer is a head and a body, and this is {message['type']}")
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        answer = self._text(self._head, message["body"])
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.transport.write(answer)
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+    def _text(self, head: HTTPResponseStartEvent, body: bytes) -> bytes:
+        headers = list(head["headers"])
+        if _CONTROL_CHARACTERS.search(b"".join([value for _, value in headers])):
+            raise RuntimeError("a header's value has control characters")
+        if _CLOSE in headers:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append(_CLOSE)
+        parts = [STATUS_LINE[head["status"]]]
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n")
+        if self.scope["method"] != "HEAD":
+            parts.append(body)
+        return b"".join(parts)
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -51,6 +108,7 @@ class BoundedConnection(HttpToolsProtocol):
     _body_open = False
     _head_bytes = 0
     _read_bytes = 0
+    _data_bytes = 0
     _timer: asyncio.TimerHandle | None = None
     _reader_timer: asyncio.TimerHandle | None = None
     _answering: RequestResponseCycle | None = None
@@ -94,7 +152,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and watch a request that has begun but not ended."""
-        self._read_bytes = len(data)
+        self._read_bytes = self._data_bytes = len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -118,7 +176,10 @@ class BoundedConnection(HttpToolsProtocol):
         self._head_open = False
         self._body_open = True
         self._stop_timer()
-        if len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > HEAD_BYTES_MAX:
+        # It lies within what came before this read and what came by it: nearly always little.
+        if self._head_bytes + self._data_bytes > HEAD_BYTES_MAX and (
+            len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > HEAD_BYTES_MAX
+        ):
             self._fault = HeadTooLarge()
             raise HeadOverflow
         if len(self.pipeline) >= PIPELINED_MAX:
@@ -138,6 +199,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        # Uvicorn makes its cycles itself, of its own class.
+        cycle.__class__ = _InOneWrite
         super()._start_asgi_task(cycle, app)
 
     def _cut_off(self, cause: Cause) -> None:

@@ -58,6 +58,7 @@ class Spending:
         self._lanes = lanes
         self._side = side
         self._changes = changes
+        self._new_answer = asyncio.get_running_loop().create_future
 
     @classmethod
     @asynccontextmanager
@@ -118,7 +119,7 @@ class Spending:
         """
         if not 1 <= units <= BIGINT_MAX:
             return TooExpensive()
-        answer: asyncio.Future[ChargeOutcome] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ChargeOutcome] = self._new_answer()
         waiting = Waiting(
             app_id=app_id,
             account=account,

@@ -17,6 +17,7 @@ CHECK_LENGTH: Final = 6  # six base-62 digits hold any CRC-32
 KEY_LENGTH: Final = len(PREFIX) + RANDOM_LENGTH + CHECK_LENGTH
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,6 @@ def digest_api_key(text: str) -> bytes | None:
 
 
 def _check(random: str) -> str:
-    number = zlib.crc32(random.encode())
-    digits = ""
-    for _ in range(CHECK_LENGTH):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits = _ALPHABET[digit] + digits
-    return digits
+    rest, last = divmod(zlib.crc32(random.encode()), len(_PAIRS))
+    first, middle = divmod(rest, len(_PAIRS))
+    return _PAIRS[first] + _PAIRS[middle] + _PAIRS[last]
