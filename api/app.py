@@ -7,15 +7,12 @@ comes back as a cause and leaves as the problem of `api.problems`.
 import asyncio
 import random
 import re
-import traceback
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-import structlog
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
@@ -37,23 +34,20 @@ from api.endpoints import ENDPOINTS
 from api.identity.callers import Callers
 from api.identity.sessions import require_own_page, session_digest
 from api.openapi import openapi_endpoint
+from api.problems.causes import cause_of
 from api.problems.denials import denial_headers
 from api.problems.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from api.problems.problem_type import NO_STORE
 from api.problems.refusals import (
     BodyTooLarge,
-    Cause,
     Denied,
     MediaTypeUnsupported,
     MethodNotAllowed,
     NotFound,
     Refused,
     SessionOver,
-    Stopping,
-    Unforeseen,
 )
 from api.problems.table import problem_type
-from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
 
 BODY_BYTES_MAX: Final = 65_536  # the largest body anyone needs to send is under 1 KiB
 # A sender that overshoots is read to its end, if that is near: closing on it would lose the answer.
@@ -74,7 +68,6 @@ Headers = dict[bytes, list[bytes]]
 """The headers of a request by name, in small letters, each with its values."""
 
 _encode = msgspec.json.Encoder().encode
-log = structlog.get_logger(__name__)
 
 
 class ClientGone(Exception):
@@ -123,7 +116,7 @@ class Api:
                 path = scope["creditd.path"]
             endpoint = path.endpoint(scope["method"])
             name = endpoint.name
-            reply = _reply(await endpoint.answer(scope, headers, receive))
+            reply = _reply(await endpoint.answer(scope, headers, receive, request_id))
         except ClientGone:
             return
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one error table
@@ -145,23 +138,8 @@ def _reply(answer: Answer | Document) -> _Reply:
 
 
 def _refusal(error: BaseException, request_id: str) -> _Reply:
-    """Return the problem that answers an error; what the caller cannot mend is logged."""
-    cause: Cause
-    match error:
-        case Refused():
-            cause = error.cause
-        case LedgerBusy() | LedgerUnavailable() | SchemaMismatch():
-            log.warning("ledger_failed", request_id=request_id, error=str(error))
-            cause = error
-        case asyncio.CancelledError():
-            # Only a stop that has run out of patience cancels a request, and its task ends here.
-            log.warning("stopped_before_answer", request_id=request_id)
-            cause = Stopping()
-        case _:
-            # As text: a renderer that shows local variables would show API keys.
-            trace = "".join(traceback.format_exception(error))
-            log.error("request_failed", request_id=request_id, traceback=trace)
-            cause = Unforeseen()
+    """Return the problem that answers an error."""
+    cause = cause_of(error, request_id)
     row = problem_type(cause)
     body, headers = row.render(cause, request_id)
     if isinstance(error, Denied):
@@ -213,7 +191,9 @@ class _Guarded:
         # None where a query is required: what is missing of an empty one is told as of any other.
         self._no_query = None if required_fields(endpoint.query) else endpoint.query()
 
-    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+    async def answer(
+        self, scope: Scope, headers: Headers, receive: Receive, request_id: str
+    ) -> Answer:
         endpoint = self._endpoint
         caller = await self._caller(scope["method"], headers)
         caller.require_scope(endpoint.scopes)
@@ -229,12 +209,13 @@ class _Guarded:
             key=_key(headers) if endpoint.needs_key else "",
             body=self._no_body or await self._body.read(headers, receive),
             headers=scope["headers"],
+            request_id=request_id,
         )
         answer = await endpoint.run(self._parts, call)
         if caller.session is None or any(name == "Cache-Control" for name, _ in answer.headers):
             return answer
         # What comes by a cookie says nothing of itself to a cache that others share.
-        return replace(answer, headers=(*answer.headers, NO_STORE))
+        return Answer(answer.status, answer.body, (*answer.headers, NO_STORE))
 
     async def _caller(self, method: str, headers: Headers) -> Caller:
         """Return who calls: by the API key, or, where there is none, by the session's cookie."""
@@ -259,7 +240,9 @@ class _Visited:
         self._parts = parts
         self._body = _Body(endpoint.body)
 
-    async def answer(self, _scope: Scope, headers: Headers, receive: Receive) -> Answer:
+    async def answer(
+        self, _scope: Scope, headers: Headers, receive: Receive, _request_id: str
+    ) -> Answer:
         return await self._run(self._parts, Visit(await self._body.read(headers, receive), headers))
 
 
@@ -284,7 +267,9 @@ class _Open:
         self._run = endpoint.run
         self._parts = parts
 
-    async def answer(self, scope: Scope, _headers: Headers, _receive: Receive) -> Answer | Document:
+    async def answer(
+        self, scope: Scope, _headers: Headers, _receive: Receive, _request_id: str
+    ) -> Answer | Document:
         return await self._run(self._parts, scope.get("path_params", {}))
 
 

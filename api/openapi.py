@@ -333,4 +333,5 @@ def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
 
 def _schema(shape: type[msgspec.Struct], shapes: set[type]) -> dict[str, Any]:
     shapes.add(shape)
+    shapes.update(getattr(shape, "decoded_later", ()))
     return {"$ref": REF_TEMPLATE.format(name=shape.__name__)}

@@ -90,16 +90,18 @@ class Lane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
-    def put(self, waiting: Waiting) -> None:
-        """Send a charge, or queue it behind those on their way.
+    def put(self, charges: Sequence[Waiting]) -> None:
+        """Send charges, or queue them behind those on their way.
 
-        Raises LedgerBusy if the queue is full, LedgerUnavailable if the lane is closed.
+        Whoever waits is told LedgerBusy if the queue is full, LedgerUnavailable if it is closed.
         """
-        if self._is_closed:
-            raise _closed()
-        if len(self._queue) >= self._queue_max:
-            raise LedgerBusy(f"{self._queue_max} charges are waiting: try again in a moment")
-        self._queue.append(waiting)
+        for waiting in charges:
+            if self._is_closed:
+                _tell(waiting, _closed())
+            elif len(self._queue) >= self._queue_max:
+                _tell(waiting, _full(self._queue_max))
+            else:
+                self._queue.append(waiting)
         self._hand_over()
 
     async def close(self) -> None:
@@ -226,6 +228,10 @@ def _another_try_helps(error: Exception) -> bool:
 
 def _explained(error: Exception) -> Exception:
     return (translated(error) or error) if isinstance(error, psycopg.Error) else error
+
+
+def _full(queue_max: int) -> LedgerBusy:
+    return LedgerBusy(f"{queue_max} charges are waiting: try again in a moment")
 
 
 def _closed() -> LedgerUnavailable:

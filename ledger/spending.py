@@ -1,11 +1,12 @@
 """Spending: what an API process asks of the books."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Literal
 from uuid import UUID
 
+import msgspec
 from psycopg.rows import TupleRow
 
 from ledger.changes import Changes
@@ -47,6 +48,16 @@ _REFUND: Final = (
     "select * from creditd.refund(%s::bigint, %s::bigint, %s::bigint, %s::integer,"
     " %s::uuid, %s::uuid, %s::bigint, %s::text)"
 )
+
+
+class ChargeAsked(msgspec.Struct, frozen=True):
+    """What a charge is asked for by: `units` of an operation, once per (app, account, key)."""
+
+    account: AccountRef
+    key: str
+    operation: str
+    units: int
+    price_version: int | None = None
 
 
 class Spending:
@@ -117,22 +128,45 @@ class Spending:
         Raises LedgerBusy if the queue is full (nothing was taken) and LedgerUnavailable if the
         database did not answer: the same key then tells what happened.
         """
-        if not 1 <= units <= BIGINT_MAX:
-            return TooExpensive()
-        answer: asyncio.Future[ChargeOutcome] = self._new_answer()
+        asked = ChargeAsked(account, key, operation, units, price_version)
+        waiting = self._waiting(app_id, api_key_id, asked)
+        if not waiting.answer.done():
+            self._lanes[account.root_id % len(self._lanes)].put((waiting,))
+        return await waiting.answer
+
+    def charge_together(
+        self, charges: Iterable[ChargeAsked], *, app_id: int, api_key_id: int | None = None
+    ) -> list[asyncio.Future[ChargeOutcome]]:
+        """Hand charges to the books together; each is taken, or refused, by itself.
+
+        Return what becomes of each, in their order: what `charge` would return or raise.
+        """
+        by_lane: list[list[Waiting]] = [[] for _ in self._lanes]
+        answers = []
+        for asked in charges:
+            waiting = self._waiting(app_id, api_key_id, asked)
+            answers.append(waiting.answer)
+            if not waiting.answer.done():
+                by_lane[asked.account.root_id % len(by_lane)].append(waiting)
+        for lane, some in zip(self._lanes, by_lane, strict=True):
+            lane.put(some)
+        return answers
+
+    def _waiting(self, app_id: int, api_key_id: int | None, asked: ChargeAsked) -> Waiting:
         waiting = Waiting(
             app_id=app_id,
-            account=account,
-            key=key_digest(app_id, account, key),
-            request=charge_digest(operation, units, price_version),
-            operation=operation,
-            units=units,
-            price_version=version_asked_for(price_version),
+            account=asked.account,
+            key=key_digest(app_id, asked.account, asked.key),
+            request=charge_digest(asked.operation, asked.units, asked.price_version),
+            operation=asked.operation,
+            units=asked.units,
+            price_version=version_asked_for(asked.price_version),
             api_key_id=api_key_id or 0,
-            answer=answer,
+            answer=self._new_answer(),
         )
-        self._lanes[account.root_id % len(self._lanes)].put(waiting)
-        return await answer
+        if not 1 <= asked.units <= BIGINT_MAX:
+            waiting.answer.set_result(TooExpensive())
+        return waiting
 
     async def refund(
         self,

@@ -58,8 +58,7 @@ class Party:
         """Charge a batch in one statement, in the order given."""
         (lane,) = self.spending._lanes
         batch = [self._waiting(charge) for charge in charges]
-        lane._queue.extend(batch[:-1])
-        lane.put(batch[-1])
+        lane.put(batch)
         outcomes = await asyncio.gather(*(each.answer for each in batch), return_exceptions=True)
         return [timeless(outcome) for outcome in outcomes]
 

@@ -148,6 +148,8 @@ def test_live_answers_are_as_the_document_says(
     for path in (f"/v1/charges/{charge}", f"/v1/charges/{charge}/refund"):
         api.request("GET" if path.endswith(charge) else "POST", path, headers={"Authorization": ""})
     api.post(f"/v1/charges/{charge}/refund", {"amount": "1"})
+    item = {"account": account, "operation": "report.render", "key": "k"}
+    api.post("/v1/charges/bulk", {"charges": [item, {**item, "units": 1_000}, {}]})
     api.post(f"/v1/charges/{charge}/refund", {"amount": "100"})
     api.post("/v1/charges/x/refund", {})
     api.post(f"/v1/charges/{charge}/refund", {"amount": "x"})

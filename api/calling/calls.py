@@ -65,7 +65,8 @@ class Call(msgspec.Struct, Generic[Body, Query], frozen=True):
     """One request of an app that may make it, decoded.
 
     `key` is the idempotency key, empty where none is needed; `path` holds the parts of the path
-    by name, `headers` names (in lower case) and values as they came.
+    by name, `headers` names (in lower case) and values as they came. `request_id` is for the log
+    and for problems.
     """
 
     caller: Caller
@@ -74,6 +75,7 @@ class Call(msgspec.Struct, Generic[Body, Query], frozen=True):
     query: Query
     key: str
     headers: Sequence[tuple[bytes, bytes]] = ()
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

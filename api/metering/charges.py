@@ -79,29 +79,29 @@ async def look_up(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
     )
 
 
+def charge_shown(made: outcomes.Charge) -> wire.Charge:
+    """Return a charge as it is shown."""
+    return wire.Charge(
+        format_movement("chg", made.movement),
+        format_account(made.movement.account),
+        made.operation,
+        made.units,
+        made.price_version,
+        format_credits(made.cost),
+        format_credits(made.available),
+        made.at,
+    )
+
+
 def _charged(made: outcomes.Charge, *, replayed: bool) -> Answer:
-    name = format_movement("chg", made.movement)
-    cost, available = format_credits(made.cost), format_credits(made.available)
+    shown = charge_shown(made)
     headers = (
-        ("Location", f"/v1/charges/{name}"),
-        ("Credits-Balance", available),
+        ("Location", f"/v1/charges/{shown.id}"),
+        ("Credits-Balance", shown.available),
         ("Credits-Version", str(made.movement.seq)),
-        ("Credits-Cost", cost),
+        ("Credits-Cost", shown.cost),
     )
-    return Answer(
-        201,
-        wire.Charge(
-            name,
-            format_account(made.movement.account),
-            made.operation,
-            made.units,
-            made.price_version,
-            cost,
-            available,
-            made.at,
-        ),
-        marked(headers, replayed=replayed),
-    )
+    return Answer(201, shown, marked(headers, replayed=replayed))
 
 
 def _refunded(made: outcomes.Refund, *, replayed: bool) -> Answer:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from api.calling.calls import ANY_METHOD, AnyEndpoint, Endpoint
-from api.metering import charges, forward_auth, reservations, wire
+from api.metering import bulk, charges, forward_auth, reservations, wire
 from api.problems import refusals
 from api.problems.shortfall import Shortfall
 from api.shapes import NoBody, NoQuery
@@ -41,6 +41,18 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
             outcomes.TooExpensive,
         ),
         run=charges.charge,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/charges/bulk",
+        name="charge-in-bulk",
+        summary="Take up to 100 prices, each by itself and once per idempotency key of its own",
+        scopes=("charge:write",),
+        body=wire.BulkChargeRequest,
+        query=NoQuery,
+        answers={200: wire.BulkCharges},
+        repeatable=True,
+        run=bulk.charge_in_bulk,
     ),
     Endpoint(
         method=ANY_METHOD,

@@ -1,9 +1,10 @@
 """What travels when an app charges, reserves and gives back."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
+from api.calling.idempotency import KEY_LENGTH_MAX
 from api.shapes import (
     PRICE_VERSION_MAX,
     RESERVATION_SECONDS_MAX,
@@ -19,6 +20,13 @@ from api.shapes import (
     Utc,
 )
 
+# With the longest names and keys so many take 50 KB: they fit the body's bound, and more than these
+# save next to nothing, as one request is shared by so many already.
+BULK_MAX: Final = 100
+
+_A_BULK_CHARGE: Final = {"$ref": "#/components/schemas/BulkCharge"}
+_ANY_PROBLEM: Final = Meta(extra_json_schema={"$ref": "#/components/schemas/Problem"})
+
 
 class ChargeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Charge an operation's price to an account.
@@ -30,6 +38,22 @@ class ChargeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     operation: OperationName
     units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
     price_version: Annotated[int, Meta(ge=1, le=PRICE_VERSION_MAX)] | None = None
+
+
+class BulkCharge(ChargeRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A charge among others. Its `key` is its idempotency key: it names this charge alone."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=KEY_LENGTH_MAX, pattern=r"^[ -~]+$(?!\n)")]
+
+
+class BulkChargeRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Charges that are each decided by itself. What is wrong with one is told in its place."""
+
+    charges: Annotated[
+        list[Raw],
+        Meta(min_length=1, max_length=BULK_MAX, extra_json_schema={"items": _A_BULK_CHARGE}),
+    ]
+    decoded_later: ClassVar[tuple[type[Struct], ...]] = (BulkCharge,)
 
 
 class ForwardAuthQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +137,20 @@ class Charge(Struct, frozen=True):
     cost: Credits
     available: Credits
     at: Utc
+
+
+class BulkItem(Struct, frozen=True, omit_defaults=True):
+    """What came of one charge: itself, or the problem that it would have been answered alone."""
+
+    charge: Charge | None = None
+    replayed: bool | None = None
+    problem: Annotated[Raw, _ANY_PROBLEM] | None = None
+
+
+class BulkCharges(Struct, frozen=True):
+    """What came of each charge, in the order in which they were asked for."""
+
+    charges: list[BulkItem]
 
 
 class Authorization(Struct, frozen=True):
