@@ -8,6 +8,7 @@ from creditd_client.answers import (
     Quote,
     Refunded,
     Reservation,
+    ReservationRecord,
 )
 from creditd_client.async_client import AsyncCredits
 from creditd_client.client import Credits
@@ -28,12 +29,14 @@ from creditd_client.metering.losses import LostRefund, LostSettlement
 from creditd_client.metering.middleware import Metering
 from creditd_client.passed import Passed, PassedFile, PassedFileFull, Replay, replay_passed
 from creditd_client.wire.breaker import Breaker
+from creditd_client.wire.requests import ChargeItem
 
 __all__ = [
     "AsyncCredits",
     "AsyncHeld",
     "Balance",
     "Breaker",
+    "ChargeItem",
     "ChargeRecord",
     "Charged",
     "Credits",
@@ -60,6 +63,7 @@ __all__ = [
     "Reservation",
     "ReservationEnded",
     "ReservationExceeded",
+    "ReservationRecord",
     "caller_key",
     "metered",
     "new_key",

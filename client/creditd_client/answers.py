@@ -3,10 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from creditd_client.errors import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +111,18 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class ChargeItem:
-    """One charge of many, each under a key of its own."""
+class ReservationRecord:
+    """A reservation looked up: `state` is open, settled, released or expired.
 
+    `taken` is None while it is open, or over and not ended yet; what was taken is `charge`.
+    """
+
+    id: str
     account: str
     operation: str
-    key: str
-    units: int = 1
-    model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ItemAnswer:
-    """What became of one charge of many: it was `charged`, or `refused`. The other one is None."""
-
-    key: str
-    charged: Charged | None
-    refused: "Refused | None"
+    units: int
+    amount: Decimal
+    expires_at: datetime
+    state: str
+    taken: Decimal | None
+    charge: str | None

@@ -1,6 +1,7 @@
 """The calls an app makes to creditd from a loop."""
 
 import asyncio
+from collections.abc import Sequence
 from copy import copy
 from datetime import datetime
 from decimal import Decimal
@@ -9,7 +10,16 @@ from typing import Self, TypeVar
 
 import httpx2
 
-from creditd_client.answers import Balance, Charged, ChargeRecord, Ended, Quote, Refunded
+from creditd_client.answers import (
+    Balance,
+    Charged,
+    ChargeRecord,
+    Ended,
+    Quote,
+    Refunded,
+    ReservationRecord,
+)
+from creditd_client.errors import CreditsError
 from creditd_client.holding import AsyncHeld, Reserving
 from creditd_client.wire import connections, requests
 from creditd_client.wire.attempts import (
@@ -23,7 +33,7 @@ from creditd_client.wire.attempts import (
 )
 from creditd_client.wire.breaker import Breaker
 from creditd_client.wire.reading import Answer
-from creditd_client.wire.requests import Request
+from creditd_client.wire.requests import ChargeItem, Request
 
 Meaning = TypeVar("Meaning")
 
@@ -106,6 +116,14 @@ class AsyncCredits:
             )
         )
 
+    async def charge_many(self, items: Sequence[ChargeItem]) -> list[Charged | CreditsError]:
+        """Take the price of each of up to 100 items, once per key of its own.
+
+        Returns for each in its place the charge, or the error that `charge` would have raised: ask
+        again with the same items where that is CreditsUnavailable.
+        """
+        return await self._call(requests.charge_many(items))
+
     async def refund(
         self, charge_id: str, *, key: str | None = None, amount: Decimal | None = None
     ) -> Refunded:
@@ -157,6 +175,10 @@ class AsyncCredits:
             return AsyncHeld(self, await self._call(request))
 
         return Reserving(hold)
+
+    async def find_reservation(self, reservation_id: str) -> ReservationRecord:
+        """Look a reservation up, and what was taken of it."""
+        return await self._call(requests.find_reservation(reservation_id))
 
     async def settle(
         self, reservation_id: str, amount: Decimal, *, key: str | None = None

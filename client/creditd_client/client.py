@@ -1,6 +1,7 @@
 """The calls an app makes to creditd without a loop."""
 
 import time
+from collections.abc import Sequence
 from copy import copy
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +11,16 @@ from typing import Self, TypeVar
 
 import httpx2
 
-from creditd_client.answers import Balance, Charged, ChargeRecord, Ended, Quote, Refunded
+from creditd_client.answers import (
+    Balance,
+    Charged,
+    ChargeRecord,
+    Ended,
+    Quote,
+    Refunded,
+    ReservationRecord,
+)
+from creditd_client.errors import CreditsError
 from creditd_client.holding import Held
 from creditd_client.wire import connections, requests
 from creditd_client.wire.attempts import (
@@ -24,7 +34,7 @@ from creditd_client.wire.attempts import (
 )
 from creditd_client.wire.breaker import Breaker
 from creditd_client.wire.reading import Answer
-from creditd_client.wire.requests import Request
+from creditd_client.wire.requests import ChargeItem, Request
 
 Meaning = TypeVar("Meaning")
 
@@ -107,6 +117,14 @@ class Credits:
             )
         )
 
+    def charge_many(self, items: Sequence[ChargeItem]) -> list[Charged | CreditsError]:
+        """Take the price of each of up to 100 items, once per key of its own.
+
+        Returns for each in its place the charge, or the error that `charge` would have raised: ask
+        again with the same items where that is CreditsUnavailable.
+        """
+        return self._call(requests.charge_many(items))
+
     def refund(
         self, charge_id: str, *, key: str | None = None, amount: Decimal | None = None
     ) -> Refunded:
@@ -155,6 +173,10 @@ class Credits:
         )
 
         return Held(self, self._call(request))
+
+    def find_reservation(self, reservation_id: str) -> ReservationRecord:
+        """Look a reservation up, and what was taken of it."""
+        return self._call(requests.find_reservation(reservation_id))
 
     def settle(self, reservation_id: str, amount: Decimal, *, key: str | None = None) -> Ended:
         """Take `amount` credits of what is held and give back the rest, once per key.

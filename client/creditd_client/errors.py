@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -43,7 +44,8 @@ class InsufficientCredits(Refused):
     """402: the balance does not cover the price. Nothing was taken and the key is still free.
 
     Amounts are credits: what the operation costs, what the account has, what it lacks, and what
-    it has earned but not yet got. `most_affordable_units` is None where creditd does not say.
+    it has earned but not yet got. `pending_ready_at` is when that is expected, and
+    `most_affordable_units` how many it can pay; None where creditd does not say.
     `retry_after_seconds` is given where what is pending covers what is missing.
     """
 
@@ -56,6 +58,7 @@ class InsufficientCredits(Refused):
         available: Decimal,
         missing: Decimal,
         pending: Decimal,
+        pending_ready_at: datetime | None = None,
         most_affordable_units: int | None = None,
     ) -> None:
         super().__init__(402, problem, headers)
@@ -63,6 +66,7 @@ class InsufficientCredits(Refused):
         self.available = available
         self.missing = missing
         self.pending = pending
+        self.pending_ready_at = pending_ready_at
         self.most_affordable_units = most_affordable_units
 
 

@@ -1,16 +1,19 @@
 """Credits held for work that is still to be done, in the hands of an app."""
 
 import logging
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from creditd_client.answers import Ended, Reservation
 from creditd_client.errors import CreditsError
 from creditd_client.finishing import finish
 from creditd_client.keys import release_key, settlement_key
+
+# What is ended although its task was cancelled holds that up: no longer than creditd restarts.
+ENDING_SECONDS_MAX: Final = 10
 
 _log = logging.getLogger("creditd_client")
 
@@ -18,9 +21,13 @@ _log = logging.getLogger("creditd_client")
 class _AsyncEnding(Protocol):
     """What an AsyncHeld asks of its client."""
 
-    async def settle(self, reservation_id: str, amount: Decimal, *, key: str | None) -> Ended: ...
+    def within(self, seconds: float) -> Self: ...
 
-    async def release(self, reservation_id: str, *, key: str | None) -> Ended: ...
+    def settle(
+        self, reservation_id: str, amount: Decimal, *, key: str | None
+    ) -> Coroutine[Any, Any, Ended]: ...
+
+    def release(self, reservation_id: str, *, key: str | None) -> Coroutine[Any, Any, Ended]: ...
 
     async def extend(self, reservation_id: str, until: datetime) -> datetime: ...
 
@@ -53,12 +60,14 @@ class AsyncHeld:
         """Take `amount` credits of what is held, and give back the rest."""
         self._to_release = False
         name = self.reservation.id
-        return await self._credits.settle(name, amount, key=settlement_key(name))
+        ending = self._credits.within(ENDING_SECONDS_MAX)
+        return await finish(ending.settle(name, amount, key=settlement_key(name)))
 
     async def release(self) -> Ended:
         """Give back all that is held."""
         name = self.reservation.id
-        ended = await self._credits.release(name, key=release_key(name))
+        ending = self._credits.within(ENDING_SECONDS_MAX)
+        ended = await finish(ending.release(name, key=release_key(name)))
         self._to_release = False
         return ended
 

@@ -71,6 +71,21 @@ class Answer:
         """Return an amount of credits, zero where it is left out."""
         return self.credits(name) if name in self.document else Decimal(0)
 
+    def credits_or_none(self, name: str) -> Decimal | None:
+        """Return an amount of credits, null or left out."""
+        return None if self.document.get(name) is None else self.credits(name)
+
+    def rows(self, name: str) -> list[Mapping[str, object]]:
+        """Return a member that is a list of objects."""
+        value = self.document.get(name)
+        if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+            raise self.nonsense(name)
+        return value
+
+    def time_or_none(self, name: str) -> datetime | None:
+        """Return a time, null or left out."""
+        return None if self.document.get(name) is None else self.time(name)
+
     def time(self, name: str) -> datetime:
         """Return a member that is a time of RFC 3339."""
         try:

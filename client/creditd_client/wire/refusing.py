@@ -38,6 +38,7 @@ def _insufficient(answer: Answer) -> Refused:
         available=answer.credits("available"),
         missing=answer.credits("missing"),
         pending=answer.credits("pending"),
+        pending_ready_at=answer.time_or_none("pending_ready_at"),
         most_affordable_units=answer.number_or_none("most_affordable_units"),
     )
 

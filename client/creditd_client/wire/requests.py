@@ -1,9 +1,9 @@
 """Every request that creditd is sent, and how its answer is read. No connection is needed here."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote as escaped
@@ -16,14 +16,28 @@ from creditd_client.answers import (
     Quote,
     Refunded,
     Reservation,
+    ReservationRecord,
 )
+from creditd_client.errors import CreditsError
 from creditd_client.keys import KEY_LENGTH_MAX, is_key, new_key, quote_key
+from creditd_client.wire import meanings
 from creditd_client.wire.reading import Answer
 
-# How far this host's clock and creditd's may differ: kept clocks agree within a second.
-CLOCKS_APART_MAX: Final = timedelta(seconds=5)
+ITEMS_MAX: Final = 100  # as many as creditd takes in one request
 
 Meaning = TypeVar("Meaning")
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeItem:
+    """One charge of many. Its `key` names it alone; one is made where none is given."""
+
+    account: str
+    operation: str
+    units: int = 1
+    key: str = field(default_factory=new_key)
+    model: str | None = None
+    price_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,45 +73,47 @@ def charge(
     price_version: int | None,
 ) -> Request[Charged]:
     """Take the price of units of an operation."""
-    body = {
-        "account": account,
-        "operation": operation,
-        "units": units,
-        "model": model,
-        "price_version": price_version,
-    }
+    item = ChargeItem(account, operation, units, sound(key), model, price_version)
+    body = _item(item)
+    del body["key"]
+    began = datetime.now(UTC)
+    return _post("/v1/charges", body, item.key, lambda answer: meanings.charged(answer, began))
+
+
+def charge_many(items: Sequence[ChargeItem]) -> Request[list[Charged | CreditsError]]:
+    """Take the price of each item, every one under a key of its own."""
+    if not 1 <= len(items) <= ITEMS_MAX:
+        raise ValueError(f"{len(items)} charges: give 1 to {ITEMS_MAX} at a time")
     began = datetime.now(UTC)
 
-    def read(answer: Answer) -> Charged:
-        at = answer.time("at")
-        made_since = at >= began - CLOCKS_APART_MAX
-        return Charged(
-            id=answer.text("id"),
-            cost=answer.credits("cost"),
-            available=answer.credits("available"),
-            at=at,
-            replayed=answer.replayed,
-            ours=not answer.replayed or (answer.retried and made_since),
-        )
+    def read(answer: Answer) -> list[Charged | CreditsError]:
+        rows = answer.rows("charges")
+        if len(rows) != len(items):
+            raise answer.nonsense("charges")
+        return [
+            meanings.of_many(answer, row, item.key, began)
+            for row, item in zip(rows, items, strict=True)
+        ]
 
-    return _post("/v1/charges", body, key, read)
+    content = json.dumps({"charges": [_item(item) for item in items]}).encode()
+    return Request("POST", "/v1/charges/bulk", None, content, read)
 
 
 def refund(charge_id: str, *, key: str | None, amount: Decimal | None) -> Request[Refunded]:
     """Give back an amount of a charge, or all that is left of it."""
     body = {"amount": _in_full(amount)}
-    return _post(f"/v1/charges/{_name(charge_id)}/refund", body, key, _refunded, ends=True)
+    return _post(f"/v1/charges/{_name(charge_id)}/refund", body, key, meanings.refunded, ends=True)
 
 
 def find_charge(charge_id: str) -> Request[ChargeRecord]:
     """Look a charge up."""
-    return _get(f"/v1/charges/{_name(charge_id)}", _charge_record)
+    return _get(f"/v1/charges/{_name(charge_id)}", meanings.charge_record)
 
 
 def quote(account: str, operation: str, units: int, *, model: str | None) -> Request[Quote]:
     """Ask what units of an operation cost an account."""
     body = {"account": account, "operation": operation, "units": units, "model": model}
-    return _post("/v1/quotes", body, None, _quote)
+    return _post("/v1/quotes", body, None, meanings.quote)
 
 
 def reserve(
@@ -123,18 +139,25 @@ def reserve(
         "over_max": _in_full(over_max),
         "price_version": price_version,
     }
-    return _post("/v1/reservations", body, key, _reservation)
+    return _post("/v1/reservations", body, key, meanings.reservation)
+
+
+def find_reservation(reservation_id: str) -> Request[ReservationRecord]:
+    """Look a reservation up."""
+    return _get(f"/v1/reservations/{_name(reservation_id)}", meanings.reservation_record)
 
 
 def settle(reservation_id: str, amount: Decimal, *, key: str | None) -> Request[Ended]:
     """Take an amount of what is held and give back the rest."""
     path = f"/v1/reservations/{_name(reservation_id)}/settle"
-    return _post(path, {"amount": _in_full(amount)}, key, _ended, ends=True)
+    return _post(path, {"amount": _in_full(amount)}, key, meanings.ended, ends=True)
 
 
 def release(reservation_id: str, *, key: str | None) -> Request[Ended]:
     """Give back all that is held."""
-    return _post(f"/v1/reservations/{_name(reservation_id)}/release", {}, key, _ended, ends=True)
+    return _post(
+        f"/v1/reservations/{_name(reservation_id)}/release", {}, key, meanings.ended, ends=True
+    )
 
 
 def extend(reservation_id: str, until: datetime, *, key: str | None) -> Request[datetime]:
@@ -148,7 +171,7 @@ def extend(reservation_id: str, until: datetime, *, key: str | None) -> Request[
 
 def balance(account: str) -> Request[Balance]:
     """Look up what an account can spend."""
-    return _get(f"/v1/accounts/{_name(account)}/balance", _balance)
+    return _get(f"/v1/accounts/{_name(account)}/balance", meanings.balance)
 
 
 def open_account(name: str, *, key: str | None) -> Request[str]:
@@ -202,69 +225,14 @@ def _in_full(amount: Decimal | None) -> str | None:
     return None if amount is None else f"{amount:f}"
 
 
-def _refunded(answer: Answer) -> Refunded:
-    return Refunded(
-        id=answer.text("id"),
-        charge=answer.text("charge"),
-        amount=answer.credits("amount"),
-        repaid=answer.credits("repaid"),
-        available=answer.credits("available"),
-        replayed=answer.replayed,
-    )
-
-
-def _charge_record(answer: Answer) -> ChargeRecord:
-    return ChargeRecord(
-        id=answer.text("id"),
-        account=answer.text("account"),
-        operation=answer.text("operation"),
-        units=answer.number("units"),
-        cost=answer.credits("cost"),
-        refunded=answer.credits("refunded"),
-    )
-
-
-def _quote(answer: Answer) -> Quote:
-    return Quote(
-        price_version=answer.number("price_version"),
-        cost=answer.credits("cost"),
-        available=answer.credits("available"),
-        affordable=answer.flag("affordable"),
-        most_affordable_units=answer.number_or_none("most_affordable_units"),
-        missing=answer.credits_or_zero("missing"),
-    )
-
-
-def _reservation(answer: Answer) -> Reservation:
-    return Reservation(
-        id=answer.text("id"),
-        account=answer.text("account"),
-        operation=answer.text("operation"),
-        units=answer.number("units"),
-        price_version=answer.number("price_version"),
-        amount=answer.credits("amount"),
-        available=answer.credits("available"),
-        expires_at=answer.time("expires_at"),
-        replayed=answer.replayed,
-    )
-
-
-def _ended(answer: Answer) -> Ended:
-    return Ended(
-        reservation=answer.text("reservation"),
-        how=answer.text("how"),
-        taken=answer.credits("taken"),
-        charge=answer.text_or_none("charge"),
-        available=answer.credits("available"),
-        replayed=answer.replayed,
-    )
-
-
-def _balance(answer: Answer) -> Balance:
-    return Balance(
-        account=answer.text("account"),
-        available=answer.credits("available"),
-        held=answer.credits_or_zero("held"),
-        pending=answer.credits("pending"),
-        debt=answer.credits("debt"),
-    )
+def _item(item: ChargeItem) -> dict[str, object]:
+    """Return one charge as it is asked for."""
+    asked = {
+        "key": sound(item.key),
+        "account": item.account,
+        "operation": item.operation,
+        "units": item.units,
+        "model": item.model,
+        "price_version": item.price_version,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
