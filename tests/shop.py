@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import httpx2
-from creditd_client import AsyncCredits, LostRefund, Metered, Metering, caller_key
+from creditd_client import AsyncCredits, LostRefund, Metered, Metering, Passed, caller_key
 from creditd_client.asgi import Receive, Scope, Send
 from standin import ACCOUNT, API_KEY, Fault, Line, Served, StandIn, reply, served
 
@@ -111,12 +111,20 @@ async def shop(
     *faults: Fault,
     available: int = 100,
     on_lost_refund: Callable[[LostRefund], None] | None = None,
+    passed: Callable[[Passed], None] | None = None,
 ) -> AsyncIterator[Shop]:
     app, books, lost = App(), StandIn(available=Decimal(available)), list[LostRefund]()
     line = Line(books)
     line.faults.extend(faults)
     async with served(line) as creditd, AsyncCredits(creditd.url, API_KEY) as purse:
         report = on_lost_refund or lost.append
-        metering = Metering(app, credits=purse, price=price, on_lost_refund=report)
+        metering = Metering(
+            app,
+            credits=purse,
+            price=price,
+            on_lost_refund=report,
+            on_unavailable="refuse" if passed is None else "pass",
+            passed=passed,
+        )
         async with served(metering) as web, httpx2.AsyncClient(base_url=web.url) as http:
             yield Shop(app, metering, books, line, web, http, lost)

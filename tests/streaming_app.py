@@ -36,6 +36,7 @@ USES: dict[str, Callable[[Meter], None]] = {
     "/uses-4": _use_4,
     "/uses-none": lambda meter: meter.used(0),
     "/costs-3": lambda meter: meter.settle(Decimal(3)),
+    "/costs-a-trifle": lambda meter: meter.settle(Decimal("1e-9")),
     "/costs-30": lambda meter: meter.settle(Decimal(30)),
     "/fails": lambda meter: meter.used(4),
     "/says-nothing": lambda _meter: None,

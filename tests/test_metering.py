@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import httpx2
 import pytest
-from creditd_client import AsyncCredits, LostRefund, Metering
+from creditd_client import AsyncCredits, LostRefund, Metering, Passed
 from creditd_client.asgi import Message, Receive, Scope, Send
 from creditd_client.metering import runs
 from creditd_client.wire import attempts
@@ -360,6 +360,17 @@ def test_a_callback_that_fails_does_not_take_the_answers_place() -> None:
         async with shop(*faults, on_lost_refund=fail) as s:
             answer = await s.get("/status/500")
             assert (answer.status_code, answer.text) == (500, "the app's own words")
+
+    asyncio.run(main())
+
+
+def test_who_asks_too_often_is_not_let_pass() -> None:
+    recorded: list[Passed] = []
+
+    async def main() -> None:
+        async with shop(answers(429, retry_after="60"), passed=recorded.append) as s:
+            assert (await s.get("/status/200")).status_code == 503
+            assert (s.app.runs, recorded) == (0, [])
 
     asyncio.run(main())
 

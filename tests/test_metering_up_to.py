@@ -53,6 +53,8 @@ def test_what_a_request_says_it_used_is_taken_and_no_more(database_url: str) -> 
         assert await s.has() == (EARNED - 5, NONE)
         await s.get("/says-nothing")
         assert await s.has() == (EARNED - 10, NONE)
+        await s.get("/costs-a-trifle")
+        assert await s.has() == (EARNED - 10 - Decimal("0.000001"), NONE)
         assert s.lost == []
 
     tell(database_url, story)

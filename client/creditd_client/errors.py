@@ -138,7 +138,8 @@ class CreditsUnavailable(CreditsError):
     """creditd could not be reached, or gave no answer that makes sense.
 
     `maybe_taken` says that a request may have arrived all the same: only the same `key` makes it
-    safe to ask again. `retry_after_seconds` is creditd's own wish, where it gave one.
+    safe to ask again. `busy` says that creditd is there and wants it later (429),
+    `retry_after_seconds` when, where it says so.
     """
 
     def __init__(
@@ -147,11 +148,13 @@ class CreditsUnavailable(CreditsError):
         *,
         maybe_taken: bool,
         key: str | None = None,
+        busy: bool = False,
         retry_after_seconds: int | None = None,
     ) -> None:
         super().__init__(reason)
         self.maybe_taken = maybe_taken
         self.key = key
+        self.busy = busy
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -71,6 +71,11 @@ class Meter:
         self.units: int | None = None
         self.amount: Decimal | None = None
 
+    @property
+    def has_run(self) -> bool:
+        """Whether anything is known to have been used."""
+        return bool(self.units or self.amount)
+
     def used(self, units: int) -> None:
         """Say how many units have been used so far, all in all."""
         if units < 0:

@@ -111,7 +111,8 @@ class Metering:
     async def _unpaid(
         self, asked: Metered | MeteredUpTo, key: str, failure: CreditsUnavailable
     ) -> Run | Refusal:
-        if self._passing is not None:
+        # Whoever sends more than creditd takes is not to run for nothing.
+        if self._passing is not None and not failure.busy:
             return await self._passing.begin(asked, key, failure)
         _log.warning("creditd cannot be asked to charge %s: %s", asked.operation, failure)
         if failure.maybe_taken and isinstance(asked, Metered):

@@ -54,11 +54,16 @@ class PassedRun:
 
     async def ended(self, ending: Ending) -> None:
         """Take note of what is due."""
-        used = self.meter.units is not None or self.meter.amount is not None
-        if ending is Ending.FAILED or (ending is Ending.ABANDONED and not used):
+        if ending is Ending.FAILED or (ending is Ending.ABANDONED and self._unused()):
             await self._end(self._failed())
         else:
             await self._end(self._due(whole=ending is Ending.ANSWERED))
+
+    def _unused(self) -> bool:
+        """Say whether what stopped without an answer is to be paid for nothing."""
+        if isinstance(self.asked, Metered):
+            return self.asked.hang_up_pays != "begun"
+        return not self.meter.has_run
 
     def _failed(self) -> Passed:
         return replace(self.passed, state="failed")

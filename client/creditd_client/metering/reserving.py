@@ -29,6 +29,7 @@ from creditd_client.metering.runs import SERVER_FAILURE, Headers
 
 # A reservation is held longer thrice within the time it has: two attempts may fail.
 EXTENSIONS_PER_EXPIRY: Final = 3
+PRICE_SECONDS_MAX: Final = 2  # most of the time to end a request is for settling it
 SMALLEST: Final = Decimal("0.000001")  # creditd's micro-credit
 
 _log = logging.getLogger("creditd_client")
@@ -83,8 +84,7 @@ class HeldRun:
         """Settle what was used; release what came to nothing."""
         if not self._open:
             return
-        used = self.meter.units is not None or self.meter.amount is not None
-        if ending is Ending.FAILED or (ending is Ending.ABANDONED and not used):
+        if ending is Ending.FAILED or (ending is Ending.ABANDONED and not self.meter.has_run):
             await self.undo()
         else:
             await self._settle(whole=ending is Ending.ANSWERED)
@@ -126,7 +126,7 @@ class HeldRun:
         if due > most:
             reason = ValueError(f"it cost {due:f} credits and at most {most:f} can be taken")
             self._lose(due, reason)
-        return min(due, most)
+        return min(due, most).quantize(SMALLEST, ROUND_CEILING)
 
     async def _price(self, units: int) -> Decimal:
         """Return what units cost at the price of the reservation.
@@ -137,7 +137,7 @@ class HeldRun:
         if units in {0, asked.max_units}:
             return reservation.amount if units else Decimal(0)
         try:
-            quote = await self.credits.quote(
+            quote = await self.credits.within(PRICE_SECONDS_MAX).quote(
                 asked.account, asked.operation, units, model=asked.model
             )
         except CreditsError as failure:

@@ -85,7 +85,9 @@ class Call(Generic[Meaning]):
         if self._request.ends and open_seconds < left:
             return Pause(open_seconds)
         reason = "creditd did not answer lately and is not asked now"
-        raise self._unavailable(reason, math.ceil(open_seconds))
+        raise self._unavailable(
+            Unanswered(reason, maybe_taken=False, retry_after_seconds=math.ceil(open_seconds))
+        )
 
     def after(self, outcome: Answer | Unanswered) -> Done[Meaning] | Pause:
         """Return what an attempt leads to. Raises Refused, and CreditsUnavailable at the end."""
@@ -103,15 +105,16 @@ class Call(Generic[Meaning]):
         seconds = self._pause_seconds(outcome)
         self._attempts += 1
         if seconds is None or time.monotonic() + seconds >= self._ends_at:
-            raise self._unavailable(outcome.reason, outcome.retry_after_seconds)
+            raise self._unavailable(outcome)
         return Pause(seconds)
 
-    def _unavailable(self, reason: str, retry_after: int | None) -> CreditsUnavailable:
+    def _unavailable(self, last: Unanswered) -> CreditsUnavailable:
         return CreditsUnavailable(
-            f"{self._request.method} {self._url}{self._request.path}: {reason}",
+            f"{self._request.method} {self._url}{self._request.path}: {last.reason}",
             maybe_taken=self._maybe_taken,
             key=self._request.key,
-            retry_after_seconds=retry_after,
+            busy=last.busy,
+            retry_after_seconds=last.retry_after_seconds,
         )
 
     def _pause_seconds(self, outcome: Unanswered) -> float | None:
