@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 # What befalls one request: it is lost, its answer is, or neither comes while the line stays up.
 Fault = Literal["passes", "lost before", "lost after", "silent"]
 
-_CHUNK = 65_536
+SEEN_SECONDS_MAX = 20  # requests that are waited for come within a second or two
 _REQUEST = re.compile(rb"(?:GET|POST) (\S+) HTTP/1\.1\r\n")
 
 
@@ -40,7 +40,7 @@ class BrokenLine:
 
     async def seen(self, ending: str, times: int) -> None:
         """Wait for requests of paths that end so."""
-        async with self._seen:
+        async with asyncio.timeout(SEEN_SECONDS_MAX), self._seen:
             await self._seen.wait_for(lambda: self.count(ending) >= times)
 
     async def carry(self, near: asyncio.StreamReader, caller: asyncio.StreamWriter) -> None:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import uvicorn
+from creditd_client import AsyncCredits
 from creditd_client.asgi import App, Message, Receive, Scope, Send
 
 ACCOUNT = "acct_0000000000001"
@@ -281,3 +282,16 @@ async def served(app: App) -> AsyncIterator[Served]:
         finally:
             server.stop.set()
             await serving
+
+
+@asynccontextmanager
+async def line_to(
+    books: StandIn, *faults: Fault, timeout_seconds: float = 3
+) -> AsyncIterator[tuple[AsyncCredits, Line]]:
+    line = Line(books)
+    line.faults.extend(faults)
+    async with (
+        served(line) as creditd,
+        AsyncCredits(creditd.url, API_KEY, timeout_seconds=timeout_seconds) as purse,
+    ):
+        yield purse, line
