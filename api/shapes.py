@@ -62,6 +62,14 @@ OperationName = Annotated[
         examples=["chat.completion"],
     ),
 ]
+ModelName = Annotated[
+    str,
+    Meta(
+        pattern=OPERATION_PATTERN,
+        max_length=OPERATION_LENGTH_MAX,
+        examples=["small", "vendor/model-2:latest"],
+    ),
+]
 Address = Annotated[str, Meta(pattern=r"^0[xX][0-9a-fA-F]{40}$")]
 Hash = Annotated[str, Meta(pattern=r"^0x[0-9a-f]{64}$")]
 Utc = Annotated[datetime, Meta(tz=True)]

@@ -24,9 +24,11 @@ insert into bare.account select * from creditd.account order by root_id, account
 -- is read for it.
 create function bare.charge_batch(
   p_route bigint, p_roots bigint[], p_accounts bigint[], p_apps integer[], p_keys uuid[], p_requests uuid[],
-  p_operations text[], p_operation_of integer[], p_units bigint[], p_versions integer[], p_api_keys integer[],
+  p_operations text[], p_models text[], p_operation_of integer[], p_units bigint[], p_versions integer[],
+  p_api_keys integer[],
   out o_outcomes smallint[], out o_payers bigint[], out o_seqs bigint[], out o_versions integer[],
-  out o_amounts bigint[], out o_availables bigint[], out o_debts bigint[], out o_times timestamptz[]
+  out o_amounts bigint[], out o_availables bigint[], out o_debts bigint[], out o_times timestamptz[],
+  out o_by_models smallint[]
 )
 language plpgsql as $$
 declare
@@ -50,5 +52,5 @@ begin
   o_outcomes := array_fill(1::smallint, v_size); o_payers := p_accounts; o_seqs := array_fill(v_seq, v_size);
   o_versions := array_fill(1, v_size); o_amounts := array_fill(1000::bigint, v_size);
   o_availables := array_fill(c_some, v_size); o_debts := array_fill(0::bigint, v_size);
-  o_times := array_fill(v_at, v_size);
+  o_times := array_fill(v_at, v_size); o_by_models := array_fill(0::smallint, v_size);
 end $$;

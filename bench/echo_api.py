@@ -32,7 +32,7 @@ async def _echo(_parts: Parts, call: Call[wire.ChargeRequest, NoQuery]) -> Answe
     return Answer(
         201,
         wire.Charge(
-            _CHARGE, asked.account, asked.operation, asked.units, 1, _COST, _AVAILABLE, _AT
+            _CHARGE, asked.account, asked.operation, None, asked.units, 1, _COST, _AVAILABLE, _AT
         ),
         _HEADERS,
     )

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    FromClause,
     Integer,
     Numeric,
     Table,
@@ -37,6 +38,7 @@ from ledger.schema import (
     linked_wallet,
     lot,
     operation,
+    price,
     reservation,
     rule,
     waiting_event,
@@ -207,17 +209,30 @@ _entries = (
     .subquery("page")
 )
 
+
+def _priced(asked: FromClause) -> ColumnElement[bool]:
+    """Say that a price is the one that an entry names."""
+    return and_(
+        price.c.operation_id == asked.c.operation_id, price.c.version == asked.c.price_version
+    )
+
+
+# Whose price it is; null: of any model.
+_model = func.nullif(price.c.model, literal_column("''")).label("model")
+
 ENTRIES: Final = (
     select(
         *(_entries.c[name] for name in ("seq", "kind", "amount", "available_after", "debt_after")),
         *(_entries.c[name] for name in ("movement", "refers_to", "units", "price_version", "at")),
         operation.c.name.label("operation"),
+        _model,
         rule.c.name.label("source"),
         lot.c.cause,
         lot.c.incarnation,
     )
     .select_from(
         _entries.outerjoin(operation, operation.c.operation_id == _entries.c.operation_id)
+        .outerjoin(price, _priced(_entries))
         .outerjoin(
             lot,
             and_(
@@ -328,6 +343,7 @@ CHARGE: Final = (
             "reservation_no"
         ),
         operation.c.name.label("operation"),
+        _model,
         _available_after.label("available"),
         _refunded.label("refunded"),
     )
@@ -344,7 +360,9 @@ CHARGE: Final = (
                     else_=entry.c.seq,
                 ),
             ),
-        ).join(operation, operation.c.operation_id == _asked_for.c.operation_id)
+        )
+        .join(operation, operation.c.operation_id == _asked_for.c.operation_id)
+        .join(price, _priced(_asked_for))
     )
     .where(
         _of(entry),
@@ -370,6 +388,7 @@ RESERVATION: Final = (
         ).label("state"),
         *(entry.c[name] for name in ("units", "price_version", "at")),
         operation.c.name.label("operation"),
+        _model,
     )
     .select_from(
         reservation.join(
@@ -379,7 +398,9 @@ RESERVATION: Final = (
                 entry.c.account_id == reservation.c.account_id,
                 entry.c.seq == reservation.c.reservation_no,
             ),
-        ).join(operation, operation.c.operation_id == entry.c.operation_id)
+        )
+        .join(operation, operation.c.operation_id == entry.c.operation_id)
+        .join(price, _priced(entry))
     )
     .where(_of(reservation), reservation.c.reservation_no == bindparam("seq", type_=BigInteger))
 )

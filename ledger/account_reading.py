@@ -102,6 +102,7 @@ class AccountReading(Asking):
             charge = Charge(
                 movement=movement,
                 operation=row.operation,
+                model=row.model,
                 units=row.units,
                 price_version=row.price_version,
                 cost=row.total,
@@ -124,6 +125,7 @@ class AccountReading(Asking):
                 member=None if member is None else AccountRef(account.root_id, member),
                 app_id=row.app_id,
                 operation=row.operation,
+                model=row.model,
                 units=row.units,
                 price_version=row.price_version,
                 amount=row.amount,
@@ -163,6 +165,7 @@ def _entry(row: Row[Any]) -> EntryRow:
         movement=row.movement,
         refers_to=row.refers_to,
         operation=row.operation,
+        model=row.model,
         units=row.units,
         price_version=row.price_version,
         # A charge may be a grant's cause too: what no rule made has no event.

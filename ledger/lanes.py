@@ -31,6 +31,7 @@ from ledger.outcomes import (
     OverKeyCap,
     PriceChanged,
     TooExpensive,
+    UnknownModel,
     UnknownOperation,
 )
 from ledger.session import TRIES_MAX
@@ -38,11 +39,11 @@ from ledger.wire import Answer, Wire
 
 BATCH_MAX: Final = 256  # a batch holds its accounts' locks until it commits: a few ms, not more
 
-CHARGE_BATCH: Final = "select * from creditd.charge_batch($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)"
+CHARGE_BATCH: Final = "select * from creditd.charge_batch($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)"
 CHARGE_BATCH_TYPES: Final = (
     arrays.INT8,
     *(arrays.INT8_ARRAY, arrays.INT8_ARRAY, arrays.INT4_ARRAY),
-    *(arrays.UUID_ARRAY, arrays.UUID_ARRAY, arrays.TEXT_ARRAY),
+    *(arrays.UUID_ARRAY, arrays.UUID_ARRAY, arrays.TEXT_ARRAY, arrays.TEXT_ARRAY),
     *(arrays.INT4_ARRAY, arrays.INT8_ARRAY, arrays.INT4_ARRAY, arrays.INT4_ARRAY),
 )
 
@@ -62,6 +63,7 @@ class Waiting(msgspec.Struct, eq=False):
     key: bytes
     request: bytes
     operation: str
+    model: str  # empty: none
     units: int
     price_version: int  # 0: any
     api_key_id: int  # 0: none
@@ -246,7 +248,7 @@ def _tell(waiting: Waiting, error: Exception) -> None:
 def _tell_outcomes(batch: Sequence[Waiting], answer: PGresult) -> None:
     decoded = [
         arrays.read(answer.get_value(0, column) or b"", code, len(batch))
-        for column, code in enumerate("hqqiqqqq")
+        for column, code in enumerate("hqqiqqqqh")
     ]
     for waiting, outcome in zip(batch, zip(*decoded, strict=True), strict=True):
         if not waiting.answer.done():  # its caller may have gone; the charge stands
@@ -254,8 +256,10 @@ def _tell_outcomes(batch: Sequence[Waiting], answer: PGresult) -> None:
 
 
 def _parameters(batch: Sequence[Waiting]) -> list[bytes]:
-    places: dict[str, int] = {}
-    operation_of = [places.setdefault(waiting.operation, len(places) + 1) for waiting in batch]
+    places: dict[tuple[str, str], int] = {}
+    operation_of = [
+        places.setdefault((waiting.operation, waiting.model), len(places) + 1) for waiting in batch
+    ]
     return [
         batch[0].account.root_id.to_bytes(8),
         arrays.int8s([waiting.account.root_id for waiting in batch]),
@@ -263,7 +267,8 @@ def _parameters(batch: Sequence[Waiting]) -> list[bytes]:
         arrays.int4s([waiting.app_id for waiting in batch]),
         arrays.uuids([waiting.key for waiting in batch]),
         arrays.uuids([waiting.request for waiting in batch]),
-        arrays.texts(list(places)),
+        arrays.texts([operation for operation, _ in places]),
+        arrays.texts([model for _, model in places]),
         arrays.int4s(operation_of),
         arrays.int8s([waiting.units for waiting in batch]),
         arrays.int4s([waiting.price_version for waiting in batch]),
@@ -272,11 +277,12 @@ def _parameters(batch: Sequence[Waiting]) -> list[bytes]:
 
 
 def _charge_outcome(waiting: Waiting, answer: tuple[int, ...]) -> ChargeOutcome:
-    outcome, payer, seq, price_version, amount, available, debt, at = answer
+    outcome, payer, seq, price_version, amount, available, debt, at, by_model = answer
     if outcome in {_CHARGED, _REPLAYED}:
         charge = Charge(
             movement=MovementRef(AccountRef(waiting.account.root_id, payer), seq),
             operation=waiting.operation,
+            model=waiting.model if by_model else None,
             units=waiting.units,
             price_version=price_version,
             cost=amount,
@@ -307,4 +313,5 @@ _REFUSALS: Final[dict[int, ChargeOutcome]] = {
     6: UnknownOperation(),
     8: TooExpensive(),
     9: Frozen(),
+    12: UnknownModel(),
 }

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import column, func, select
+from sqlalchemy import Integer, Text, and_, bindparam, column, func, literal_column, select
 from sqlalchemy.dialects.postgresql import TIMESTAMP, distinct_on
 
 from ledger.schema import chain, operation, price
@@ -10,11 +10,12 @@ from ledger.schema import chain, operation, price
 # The moment of the question, by the database's clock; stable, so that an index can look it up.
 _NOW: Final = func.statement_timestamp()
 
+_is_in_force = and_(price.c.effective_at <= _NOW, price.c.ends_at > _NOW)
 _in_force = (
     select(price)
     .ext(distinct_on(price.c.operation_id))
-    .where(price.c.effective_at <= _NOW)
-    .order_by(price.c.operation_id, price.c.version.desc())
+    .where(_is_in_force)
+    .order_by(price.c.operation_id, price.c.model)
     .subquery("in_force")
 )
 
@@ -29,6 +30,18 @@ OPERATIONS: Final = (
     )
     .join_from(_in_force, operation, operation.c.operation_id == _in_force.c.operation_id)
     .order_by(operation.c.name)
+)
+
+MODELS_OF: Final = (
+    select(price.c.model)
+    .join_from(price, operation, operation.c.operation_id == price.c.operation_id)
+    .where(
+        operation.c.name == bindparam("operation", type_=Text),
+        _is_in_force,
+        price.c.model != literal_column("''"),
+    )
+    .order_by(price.c.model)
+    .limit(bindparam("limit", type_=Integer))
 )
 
 CHAINS: Final = select(

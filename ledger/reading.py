@@ -143,6 +143,11 @@ class Reading(AccountReading):
         """Return the prices in force, by the name of their operation."""
         return [OperationRow(**row._asdict()) for row in await self.ask(questions.OPERATIONS, {})]
 
+    async def models_of(self, operation: str, limit: int) -> tuple[str, ...]:
+        """Return at most `limit` models that have a price in force of their own, by name."""
+        asked = {"operation": operation, "limit": bounded(limit)}
+        return tuple(row.model for row in await self.ask(questions.MODELS_OF, asked))
+
     async def api_key(self, digest: bytes) -> ApiKeyRow | None:
         """Return the API key whose SHA-256 is `digest`, good or not, None if there is none."""
         for row in await self.ask(api_key_questions.API_KEY, {"digest": digest}):

@@ -23,9 +23,17 @@ def digest128(*parts: str) -> bytes:
 
 
 @lru_cache(_CHARGES_REMEMBERED_MAX)
-def charge_digest(operation: str, units: int, price_version: int | None) -> bytes:
+def charge_digest(
+    operation: str, model: str | None, units: int, price_version: int | None
+) -> bytes:
     """Return `digest128` of what a charge asks for. Most charges ask for what another one did."""
-    return digest128("charge", operation, str(units), str(price_version))
+    asked = ("charge", operation, str(units), str(price_version))
+    return digest128(*asked, *also_asked(model))
+
+
+def also_asked(model: str | None) -> tuple[str, ...]:
+    """Return what a request's digest has for a model; for none nothing, as before models."""
+    return () if model is None else (model,)
 
 
 def within_bigint(amount: int) -> int:

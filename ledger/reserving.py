@@ -36,10 +36,12 @@ from ledger.outcomes import (
     Settled,
     SettleOutcome,
     TooExpensive,
+    UnknownModel,
     UnknownOperation,
 )
 from ledger.requests import (
     BIGINT_MAX,
+    also_asked,
     digest128,
     key_digest,
     version_asked_for,
@@ -56,7 +58,8 @@ RESERVATION_MAX: Final = timedelta(days=30)
 
 _RESERVE: Final = (
     "select * from creditd.reserve(%s::bigint, %s::bigint, %s::integer, %s::uuid, %s::uuid,"
-    " %s::text, %s::bigint, %s::integer, %s::interval, %s::bigint, %s::bigint, %s::integer)"
+    " %s::text, %s::text, %s::bigint, %s::integer, %s::interval, %s::bigint, %s::bigint,"
+    " %s::integer)"
 )
 _SETTLE: Final = (
     "select * from creditd.settle(%s::bigint, %s::bigint, %s::bigint, %s::integer, %s::uuid,"
@@ -107,6 +110,7 @@ class Reserving:
         account: AccountRef,
         key: str,
         operation: str,
+        model: str | None = None,
         units: int,
         expires_in: timedelta,
         minimum: int = 0,
@@ -128,13 +132,15 @@ class Reserving:
         if not 1 <= units <= BIGINT_MAX:
             return TooExpensive()
         terms = (expires_in, minimum, over_max)
-        asked = digest128("reserve", operation, *map(str, (units, price_version, *terms)))
+        asked = digest128(
+            "reserve", operation, *map(str, (units, price_version, *terms)), *also_asked(model)
+        )
         version = version_asked_for(price_version)
         row = await self._row(
             account,
             _RESERVE,
             *(*account, app_id, UUID(bytes=key_digest(app_id, account, key)), UUID(bytes=asked)),
-            *(operation, units, version, *terms, api_key_id or 0),
+            *(operation, model or "", units, version, *terms, api_key_id or 0),
         )
         return _reserve_outcome(account, operation, units, row)
 
@@ -221,12 +227,13 @@ def _named(reservation: MovementRef, app_id: int, key: str, asked: bytes) -> tup
 def _reserve_outcome(
     account: AccountRef, operation: str, units: int, row: TupleRow
 ) -> ReserveOutcome:
-    outcome, payer, seq, version, amount, available, held, debt, expires_at, at = row
+    outcome, payer, seq, version, model, amount, available, held, debt, expires_at, at = row
     match outcome:
         case "reserved" | "replayed":
             made = Reservation(
                 movement=MovementRef(AccountRef(account.root_id, payer), seq),
                 operation=operation,
+                model=model,
                 units=units,
                 price_version=version,
                 amount=amount,
@@ -253,6 +260,7 @@ _REFUSALS: Final[dict[str, ReserveOutcome]] = {
     "key_reused": KeyReused(),
     "no_account": NoSuchAccount(),
     "unknown_operation": UnknownOperation(),
+    "unknown_model": UnknownModel(),
     "too_expensive": TooExpensive(),
     "frozen": Frozen(),
 }

@@ -83,8 +83,8 @@ class EntryRow:
     """One row of the books.
 
     `movement` is the number of the first entry of what was done in one go, and only that entry
-    names `operation`, `units` and `price_version`. `refers_to` is a refund's charge. `grant` is set
-    for entries of kind `grant` alone.
+    names `operation`, `units` and `price_version`; `model` is whose price that is, None for that of
+    any. `refers_to` is a refund's charge. `grant` is set for entries of kind `grant` alone.
     """
 
     seq: int
@@ -95,6 +95,7 @@ class EntryRow:
     movement: int
     refers_to: int | None
     operation: str | None
+    model: str | None
     units: int | None
     price_version: int | None
     grant: GrantOrigin | None
@@ -161,6 +162,7 @@ class ReservationRow:
     member: AccountRef | None
     app_id: int
     operation: str
+    model: str | None
     units: int
     price_version: int
     amount: int

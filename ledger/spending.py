@@ -58,6 +58,7 @@ class ChargeAsked(msgspec.Struct, frozen=True):
     operation: str
     units: int
     price_version: int | None = None
+    model: str | None = None
 
 
 class Spending:
@@ -117,18 +118,19 @@ class Spending:
         account: AccountRef,
         key: str,
         operation: str,
+        model: str | None = None,
         units: int,
         price_version: int | None = None,
         api_key_id: int | None = None,
     ) -> ChargeOutcome:
         """Take the price of `units` of an operation from an account, once per (app, account, key).
 
-        The books say of the charge by which API key it was made; the same charge by another one is
-        a replay.
+        It is the price of `model` if that has one of its own, else the one for any model. The books
+        say of the charge by which API key it was made; the same charge by another one is a replay.
         Raises LedgerBusy if the queue is full (nothing was taken) and LedgerUnavailable if the
         database did not answer: the same key then tells what happened.
         """
-        asked = ChargeAsked(account, key, operation, units, price_version)
+        asked = ChargeAsked(account, key, operation, units, price_version, model)
         waiting = self._waiting(app_id, api_key_id, asked)
         if not waiting.answer.done():
             self._lanes[account.root_id % len(self._lanes)].put((waiting,))
@@ -157,8 +159,9 @@ class Spending:
             app_id=app_id,
             account=asked.account,
             key=key_digest(app_id, asked.account, asked.key),
-            request=charge_digest(asked.operation, asked.units, asked.price_version),
+            request=charge_digest(asked.operation, asked.model, asked.units, asked.price_version),
             operation=asked.operation,
+            model=asked.model or "",
             units=asked.units,
             price_version=version_asked_for(asked.price_version),
             api_key_id=api_key_id or 0,

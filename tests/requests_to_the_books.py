@@ -70,6 +70,7 @@ class Party:
             key=key_digest(self.stage.app_id, charge.account, charge.key),
             request=digest128(*asked),
             operation=charge.operation,
+            model="",
             units=charge.units,
             price_version=0,
             api_key_id=0,

@@ -49,6 +49,7 @@ def test_a_charge_takes_the_price_and_tells_what_is_left(api: LiveApi, account: 
         "id": charge["id"],
         "account": account,
         "operation": "report.render",
+        "model": None,
         "units": 4,
         "price_version": 1,
         "cost": "13",

@@ -58,6 +58,7 @@ def test_what_is_reserved_is_held_and_settled_for_what_it_cost(api: LiveApi, acc
         "id": made["id"],
         "account": account,
         "operation": "report.render",
+        "model": None,
         "units": 4,
         "price_version": 1,
         "amount": "13",

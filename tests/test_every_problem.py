@@ -100,6 +100,19 @@ def capped(stage: Stage) -> httpx2.Response:
     return stage.api.post("/v1/charges", body, api_key=key.text)
 
 
+def priced_by_model(stage: Stage) -> httpx2.Response:
+    run(
+        stage.api.database_url,
+        "insert into creditd.operation (name) values ('by.model');"
+        " insert into creditd.price (operation_id, version, base, per_unit, unit, model)"
+        " select operation_id, 1, 1, 1, 'unit', 'small' from creditd.operation"
+        " where name = 'by.model'",
+    )
+    answer = stage.ask(operation="by.model")
+    assert answer.json()["models"] == ["small"]
+    return answer
+
+
 def asked_twice(stage: Stage) -> httpx2.Response:
     headers = {"Credits-Account": stage.account, "X-Request-Id": "call"}
     for _ in range(2):
@@ -173,6 +186,7 @@ HERE: dict[str, Provoke] = {
     ),
     "authorization-replayed": lambda s, _: asked_twice(s),
     "unknown-operation": lambda s, _: s.ask(operation="no.such"),
+    "unknown-model": lambda s, _: priced_by_model(s),
     "more-than-taken": lambda s, _: s.api.post(f"/v1/charges/{s.charge}/refund", {"amount": "8"}),
     "over-bound": lambda s, _: s.api.post(
         f"/v1/reservations/{s.reservation}/settle", {"amount": "8"}

@@ -138,7 +138,7 @@ def irreplaceable_types(stage: Stage) -> None:
 def older_tables(stage: Stage) -> None:
     """The tables are those of many versions before, and so is what refunds do with them.
 
-    But entries keep their columns: what is charged meanwhile by this release writes them.
+    But entries and prices keep their columns: what is charged meanwhile by this release needs them.
     """
     Without("finish", "perform note_unbacked(a.root_id, a.account_id, p_refers)", "null")(stage)
     stage.rows("alter table creditd.charge_cause drop column unbacked")
@@ -166,6 +166,16 @@ def older_tables(stage: Stage) -> None:
         " drop column accrued_to cascade, drop column accruing_after cascade,"
         " drop column total_said cascade, drop column asked_after cascade,"
         " drop column is_left cascade"
+    )
+    stage.rows(
+        "drop table creditd.challenge, creditd.sign_in, creditd.wallet_proof,"
+        " creditd.consent cascade"
+    )
+    stage.rows("alter table creditd.account_name drop column is_organisation cascade")
+    stage.rows("drop index creditd.account_name_by_account")
+    stage.rows(
+        "alter table creditd.price drop constraint price_model_is_short,"
+        " drop constraint price_ends_after_it_begins, drop constraint price_tiers_are_whole"
     )
     stage.rows("update creditd.schema_version set version_num = '0002'")
 

@@ -91,6 +91,7 @@ def test_every_problem_of_an_endpoint_is_told_apart_by_its_type() -> None:
     assert types == [
         "/problems/idempotency-key-reused",
         "/problems/unknown-operation",
+        "/problems/unknown-model",
         "/problems/too-expensive",
     ]
 

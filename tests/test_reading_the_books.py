@@ -32,6 +32,8 @@ def test_operations_have_their_newest_price_that_is_in_force(database_url: str) 
             await operating.apply_prices([PriceRow("a", 9, 9, "page")])
             run(
                 database_url,
+                "update creditd.price set ends_at = clock_timestamp() + interval '1 hour'"
+                " where base = 3;"
                 "update creditd.price set effective_at = clock_timestamp() + interval '1 hour'"
                 " where base = 9",
             )

@@ -119,7 +119,7 @@ def test_the_books_themselves_refuse_bad_terms(database_url: str) -> None:
             with pytest.raises(psycopg.errors.InvalidParameterValue):
                 shop.town.rows(
                     "select creditd.reserve(%s::bigint, %s::bigint, 1, gen_random_uuid(),"
-                    " gen_random_uuid(), 'unit', 1::bigint, 0, %s::interval, %s::bigint,"
+                    " gen_random_uuid(), 'unit', '', 1::bigint, 0, %s::interval, %s::bigint,"
                     " %s::bigint, 0)",
                     *(*account, lasts, minimum, over_max),
                 )

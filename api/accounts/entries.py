@@ -38,6 +38,7 @@ def _entry(row: EntryRow) -> wire.Entry:
         movement=row.movement,
         refers_to=row.refers_to,
         operation=row.operation,
+        model=row.model,
         units=row.units,
         price_version=row.price_version,
         grant=None if row.grant is None else _origin(row.grant),

@@ -109,8 +109,8 @@ class Entry(Struct, frozen=True):
     """One row of the books.
 
     `movement` is the number (`seq`) of the first entry of what was done in one go, and only that
-    entry names the operation, its units and price. `refers_to` is the number of a refund's charge,
-    `grant` where a grant's credits come from.
+    entry names the operation, its units and price; `model` is whose price that is, null for that of
+    any. `refers_to` is the number of a refund's charge, `grant` where a grant's credits come from.
     """
 
     seq: int
@@ -121,6 +121,7 @@ class Entry(Struct, frozen=True):
     movement: int
     refers_to: int | None
     operation: str | None
+    model: str | None
     units: int | None
     price_version: int | None
     grant: Origin | None

@@ -66,7 +66,14 @@ async def _decided(
     found = await asyncio.gather(
         *parts.spending.charge_together(
             [
-                ChargeAsked(account, asked.key, asked.operation, asked.units, asked.price_version)
+                ChargeAsked(
+                    account=account,
+                    key=asked.key,
+                    operation=asked.operation,
+                    model=asked.model,
+                    units=asked.units,
+                    price_version=asked.price_version,
+                )
                 for asked, account in read
             ],
             app_id=call.caller.app_id,

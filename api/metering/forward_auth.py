@@ -55,13 +55,14 @@ async def authorize(parts: Parts, call: Asked) -> Answer:
 async def _charge(
     parts: Parts, call: Asked, operation: str, account: AccountRef, key: str
 ) -> Answer:
-    units = call.query.units
+    model, units = call.query.model, call.query.units
     began = time.perf_counter()
     outcome = await parts.spending.charge(
         app_id=call.caller.app_id,
         account=account,
         key=key,
         operation=operation,
+        model=model,
         units=units,
         api_key_id=call.caller.api_key_id,
     )
@@ -81,7 +82,7 @@ async def _charge(
         case outcomes.KeyReused():
             raise Refused(AuthorizationReplayed(None))
         case _:
-            asked = wire.ChargeRequest(format_account(account), operation, units)
+            asked = wire.ChargeRequest(format_account(account), operation, model, units)
             raise Refused(await why_not(parts, account, asked, outcome))
 
 
@@ -89,12 +90,13 @@ async def _reserve(
     parts: Parts, call: Asked, operation: str, account: AccountRef, key: str
 ) -> Answer:
     call.caller.require_app()  # whoever else reserves could give itself back what it holds
-    units, expires_in = call.query.units, call.query.expires_in
+    model, units, expires_in = call.query.model, call.query.units, call.query.expires_in
     outcome = await parts.reserving.reserve(
         app_id=call.caller.app_id,
         account=account,
         key=key,
         operation=operation,
+        model=model,
         units=units,
         expires_in=timedelta(seconds=expires_in),
         minimum=credits_asked("minimum", call.query.minimum),
@@ -118,7 +120,9 @@ async def _reserve(
         case outcomes.KeyReused():
             raise Refused(AuthorizationReplayed(None))
         case _:
-            asked = wire.ReservationRequest(format_account(account), operation, expires_in, units)
+            asked = wire.ReservationRequest(
+                format_account(account), operation, expires_in, model, units
+            )
             raise Refused(await why_not(parts, account, asked, outcome))
 
 

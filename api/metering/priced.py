@@ -6,7 +6,7 @@ from typing import Final
 
 from api.calling.calls import Parts
 from api.metering.wire import ChargeRequest, ReservationRequest
-from api.problems.refusals import Cause, NotPriced
+from api.problems.refusals import Cause, ModelNotPriced, NotPriced
 from api.problems.shortfall import Shortfall
 from ledger.ids import AccountRef
 from ledger.outcomes import (
@@ -19,6 +19,7 @@ from ledger.outcomes import (
     OverKeyCap,
     PriceChanged,
     TooExpensive,
+    UnknownModel,
     UnknownOperation,
 )
 from ledger.reading import PendingPart
@@ -31,6 +32,7 @@ PENDING_PARTS_MAX: Final = 1_000
 Unpaid = (
     Insufficient
     | UnknownOperation
+    | UnknownModel
     | OverBudget
     | OverKeyCap
     | Frozen
@@ -58,6 +60,9 @@ async def why_not(
             known = await parts.reading.operations()
             names = tuple(row.operation for row in known[:KNOWN_OPERATIONS_MAX])
             return NotPriced(asked.operation, names)
+        case UnknownModel():
+            models = await parts.reading.models_of(asked.operation, KNOWN_OPERATIONS_MAX)
+            return ModelNotPriced(asked.operation, asked.model, models)
         case _:
             return outcome
 

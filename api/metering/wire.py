@@ -14,6 +14,7 @@ from api.shapes import (
     ChargeName,
     Credits,
     CreditsAsked,
+    ModelName,
     OperationName,
     RefundName,
     ReservationName,
@@ -31,11 +32,13 @@ _ANY_PROBLEM: Final = Meta(extra_json_schema={"$ref": "#/components/schemas/Prob
 class ChargeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Charge an operation's price to an account.
 
-    `price_version` asks for the charge only at that price: another one in force is a conflict.
+    The price is that of `model` if it has one of its own, else that for any model. `price_version`
+    asks for the charge only at that price: another one in force is a conflict.
     """
 
     account: AccountAsked
     operation: OperationName
+    model: ModelName | None = None
     units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
     price_version: Annotated[int, Meta(ge=1, le=PRICE_VERSION_MAX)] | None = None
 
@@ -66,6 +69,7 @@ class ForwardAuthQuery(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["charge", "reserve"],
         Meta(description="Take the price at once, or hold it for the upstream to settle."),
     ]
+    model: ModelName | None = None
     units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
     key_header: Annotated[
         str,
@@ -95,8 +99,9 @@ class RefundRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class ReservationRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Hold the price of up to `units` of an operation, until it is settled or `expires_in` is over.
 
-    If nobody settles it, `minimum` credits are taken of what is held and the rest is given back. A
-    settlement may take up to `over_max` credits more than is held.
+    Which price `model` has is as for a charge. If nobody settles it, `minimum` credits are taken of
+    what is held and the rest is given back. A settlement may take up to `over_max` credits more
+    than is held.
     """
 
     account: AccountAsked
@@ -104,6 +109,7 @@ class ReservationRequest(Struct, frozen=True, forbid_unknown_fields=True):
     expires_in: Annotated[
         int, Meta(ge=1, le=RESERVATION_SECONDS_MAX, description="Seconds.", examples=[600])
     ]
+    model: ModelName | None = None
     units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
     minimum: CreditsAsked = "0"
     over_max: CreditsAsked = "0"
@@ -127,11 +133,15 @@ class ExtendRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Charge(Struct, frozen=True):
-    """A charge. `available` is the balance right after it."""
+    """A charge. `available` is the balance right after it.
+
+    `model` is whose price it was; null: the price for any model.
+    """
 
     id: ChargeName
     account: AccountName
     operation: OperationName
+    model: ModelName | None
     units: int
     price_version: int
     cost: Credits
@@ -188,11 +198,15 @@ class Refund(Struct, frozen=True):
 
 
 class Reservation(Struct, frozen=True):
-    """What is held. `available` and `held` are the balance right after."""
+    """What is held. `available` and `held` are the balance right after.
+
+    `model` is whose price is held; null: the price for any model.
+    """
 
     id: ReservationName
     account: AccountName
     operation: OperationName
+    model: ModelName | None
     units: int
     price_version: int
     amount: Credits
@@ -212,6 +226,7 @@ class ReservationRecord(Struct, frozen=True):
     id: ReservationName
     account: AccountName
     operation: OperationName
+    model: ModelName | None
     units: int
     price_version: int
     amount: Credits

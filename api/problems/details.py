@@ -134,6 +134,12 @@ class UnknownOperation(Problem, frozen=True):
     operations: list[str]
 
 
+class UnknownModel(Problem, frozen=True):
+    """Models that have a price for the operation; not all of them where there are many."""
+
+    models: list[str]
+
+
 class MoreThanTaken(Problem, frozen=True):
     """What can still be given back of the charge."""
 

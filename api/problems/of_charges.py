@@ -135,6 +135,19 @@ TYPES: Final = (
         members=lambda cause: {"operations": list(cause.known)},
     ),
     ProblemType(
+        cause=refusals.ModelNotPriced,
+        code="unknown-model",
+        status=422,
+        title="Unknown model",
+        detail=lambda cause: (
+            f"{cause.operation} has a price for some models, and"
+            f" {'none was named' if cause.model is None else f'{cause.model} is none of them'}:"
+            f" name one of those in `models`."
+        ),
+        shape=details.UnknownModel,
+        members=lambda cause: {"models": list(cause.known)},
+    ),
+    ProblemType(
         cause=outcomes.TooExpensive,
         code="too-expensive",
         status=422,

@@ -159,6 +159,18 @@ class NotPriced:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelNotPriced:
+    """The operation has prices by model, and none for this one.
+
+    `model` is None where none was named; `known` are some that have a price.
+    """
+
+    operation: str
+    model: str | None
+    known: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NotFound:
     """Nothing lives under the path."""
 
@@ -250,6 +262,7 @@ Cause = (
     | NoConsentNeeded
     | OverKeyCap
     | NotPriced
+    | ModelNotPriced
     | PriceChanged
     | TooExpensive
     | NoSuchAccount

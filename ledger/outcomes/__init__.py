@@ -45,6 +45,7 @@ from ledger.outcomes.charging import (
     Refunded,
     RefundOutcome,
     TooExpensive,
+    UnknownModel,
     UnknownOperation,
 )
 from ledger.outcomes.consenting import (
@@ -140,6 +141,7 @@ __all__ = [
     "Settled",
     "StatusSet",
     "TooExpensive",
+    "UnknownModel",
     "UnknownOperation",
     "UnlinkOutcome",
     "Unlinked",

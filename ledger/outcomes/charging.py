@@ -13,11 +13,13 @@ from ledger.ids import MovementRef
 class Charge(msgspec.Struct, frozen=True):
     """A charge that stands in the books.
 
-    `available` is the balance right after it was made, so a replay gives it unchanged.
+    `model` is whose price it was, None if that was the price for any model. `available` is the
+    balance right after it was made, so a replay gives it unchanged.
     """
 
     movement: MovementRef
     operation: str
+    model: str | None
     units: int
     price_version: int
     cost: int
@@ -55,6 +57,11 @@ class KeyReused:
 @dataclass(frozen=True, slots=True)
 class UnknownOperation:
     """No price is in force for the operation; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownModel:
+    """The operation has prices by model, and none for this one or for any; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,7 @@ ChargeOutcome = (
     | Insufficient
     | KeyReused
     | UnknownOperation
+    | UnknownModel
     | PriceChanged
     | TooExpensive
     | NoSuchAccount

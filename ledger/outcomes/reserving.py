@@ -14,6 +14,7 @@ from ledger.outcomes.charging import (
     OverKeyCap,
     PriceChanged,
     TooExpensive,
+    UnknownModel,
     UnknownOperation,
 )
 
@@ -22,11 +23,13 @@ from ledger.outcomes.charging import (
 class Reservation:
     """A reservation as it was made: `movement` names it, at the account whose credits it holds.
 
-    `available` and `held` are those of that account right after.
+    `model` is whose price is held, None if that is the price for any model. `available` and `held`
+    are those of that account right after.
     """
 
     movement: MovementRef
     operation: str
+    model: str | None
     units: int
     price_version: int
     amount: int
@@ -56,6 +59,7 @@ ReserveOutcome = (
     | Insufficient
     | KeyReused
     | UnknownOperation
+    | UnknownModel
     | PriceChanged
     | TooExpensive
     | NoSuchAccount

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from ledger.schema.described import (
     BIGINT,
+    BIGINTS,
     BYTES,
     INT,
     NOW,
@@ -205,8 +206,20 @@ price = table(
     must("per_unit", BIGINT),
     must("unit", TEXT),
     must("effective_at", TIME, default=NOW),
+    must("model", TEXT, default="''"),
+    must("tier_above", BIGINTS, default="'{}'"),
+    must("tier_per_unit", BIGINTS, default="'{}'"),
+    must("ends_at", TIME, default="'infinity'"),
     key("price_pkey", "operation_id, version"),
     check("price_is_never_negative", "base >= 0 and per_unit >= 0"),
+    check("price_model_is_short", "length(model) <= 100"),
+    check("price_ends_after_it_begins", "ends_at >= effective_at"),
+    check(
+        "price_tiers_are_whole",
+        "cardinality(tier_above) = cardinality(tier_per_unit) and 0 < all (tier_above)"
+        " and 0 <= all (tier_per_unit)",
+    ),
+    index("price_by_model", "operation_id, model, ends_at"),
 )
 
 release = table(

@@ -7,22 +7,13 @@ from typing import Final
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import Ending
 from specification.accounts import FOR_DEBT, OVERDRAFT, Account, Kind, Leg, Lot, LotRef, Taken
+from specification.pricing import OperationPrices
+from specification.pricing import Terms as PriceTerms
 
 COST_MAX: Final = 4 * 10**18  # of one charge
 SPENT_MAX: Final = 5 * 10**18  # of one account, ever
 
 Wallet = tuple[int, bytes]  # chain and address
-
-
-@dataclass(frozen=True)
-class Price:
-    version: int
-    base: int
-    per_unit: int
-    effective_at: int
-
-    def cost(self, units: int) -> int:
-        return self.base + self.per_unit * units
 
 
 @dataclass
@@ -51,7 +42,7 @@ class Reservation:
 @dataclass
 class Books:
     accounts: dict[AccountRef, Account] = field(default_factory=dict)
-    prices: dict[str, list[Price]] = field(default_factory=dict)
+    prices: dict[str, OperationPrices] = field(default_factory=dict)
     answers: dict[Hashable, Answer] = field(default_factory=dict)
     taken: dict[MovementRef, Taken] = field(default_factory=dict)
     wallets: dict[Wallet, AccountRef] = field(default_factory=dict)
@@ -74,16 +65,12 @@ class Books:
         account = None if ref is None else self.accounts.get(ref)
         return account if account is not None and app in account.apps else None
 
-    def set_price(self, operation: str, base: int, per_unit: int, now: int) -> int:
-        """Put a price in force from now on, if it differs, and return its version."""
-        versions = self.prices.setdefault(operation, [])
-        if not versions or (versions[-1].base, versions[-1].per_unit) != (base, per_unit):
-            versions.append(Price(len(versions) + 1, base, per_unit, now))
-        return versions[-1].version
+    def prices_of(self, operation: str) -> OperationPrices:
+        return self.prices.setdefault(operation, OperationPrices([]))
 
-    def price(self, operation: str, now: int) -> Price | None:
-        in_force = [p for p in self.prices.get(operation, []) if p.effective_at <= now]
-        return in_force[-1] if in_force else None
+    def set_price(self, operation: str, base: int, per_unit: int, now: int) -> int:
+        """Put a price for any model in force from now on, and return its version."""
+        return self.prices_of(operation).set(PriceTerms(base, per_unit), now)
 
     def home_of(self, account: Account) -> Account | None:
         """Where all goes on to that comes to an account; None if it stays there."""

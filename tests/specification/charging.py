@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import (
     Charge,
@@ -32,13 +34,14 @@ def charge(
     operation: str,
     units: int,
     version: int | None = None,
+    model: str | None = None,
 ) -> ChargeOutcome:
-    request = ("charge", operation, units, version)
-    ask = Ask(app, account, key, request, operation, units, version)
+    request = ("charge", operation, units, version, model)
+    ask = Ask(app, account, key, request, operation, units, version, model)
     purse = decide(books, ask, now)
     if isinstance(purse, Answer):
         assert isinstance(purse.outcome, Charged)
-        return replace(purse.outcome, replayed=True)
+        return structs.replace(purse.outcome, replayed=True)
     if not isinstance(purse, Purse):
         return purse
     payer = purse.payer
@@ -51,6 +54,7 @@ def charge(
     made = Charge(
         movement=ref,
         operation=operation,
+        model=purse.model,
         units=units,
         price_version=purse.version,
         cost=purse.cost,

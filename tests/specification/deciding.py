@@ -13,12 +13,14 @@ from ledger.outcomes import (
     OverBudget,
     PriceChanged,
     TooExpensive,
+    UnknownModel,
     UnknownOperation,
 )
 from specification.accounts import Account, Kind
 from specification.books import COST_MAX, SPENT_MAX, Answer, Books
 from specification.budgets import room_in_budget
 from specification.ending import sweep
+from specification.pricing import Price
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Ask:
     operation: str
     units: int
     version: int | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,21 @@ class Purse:
 
     payer: Account
     member: AccountRef | None
-    version: int
+    price: Price
     cost: int
+
+    @property
+    def version(self) -> int:
+        return self.price.version
+
+    @property
+    def model(self) -> str | None:
+        return self.price.model or None
 
 
 class Cost(NamedTuple):
     operation: str
-    version: int
+    price: Price
     amount: int
 
 
@@ -55,6 +66,7 @@ Refusal = (
     | KeyReused
     | Frozen
     | UnknownOperation
+    | UnknownModel
     | PriceChanged
     | TooExpensive
     | Insufficient
@@ -76,39 +88,40 @@ def decide(books: Books, ask: Ask, now: int) -> Purse | Answer | Refusal:
 
 
 def who_pays(books: Books, account: Account, ask: Ask, now: int) -> Purse | Refusal:
-    price = books.price(ask.operation, now)
+    prices = books.prices_of(ask.operation)
+    price = prices.at(ask.model, now)
     if price is None:
-        return UnknownOperation()
+        return UnknownModel() if prices.has_any(now) else UnknownOperation()
     if ask.version not in {None, price.version}:
         return PriceChanged(in_force=price.version)
-    cost = price.cost(ask.units)
+    cost = price.terms.cost(ask.units)
     spent = account.total(Kind.CHARGE, Kind.SETTLEMENT)
     if ask.units < 1 or cost > COST_MAX or spent + cost > SPENT_MAX:
         return TooExpensive()
-    return purse(books, account, Cost(ask.operation, price.version, cost), now)
+    return purse(books, account, Cost(ask.operation, price, cost), now)
 
 
 def purse(
-    books: Books, account: Account, price: Cost, now: int
+    books: Books, account: Account, asked: Cost, now: int
 ) -> Purse | Frozen | Insufficient | OverBudget:
     """Whoever is named pays; for a member who cannot, the organisation, within the budgets."""
-    operation, version, cost = price
+    operation, price, cost = asked
     if account.kind == "member":
         pool = books.pool_of(account)
         if not pool.is_open:
             return Frozen()
         if made_ready(books, account, operation, cost, now) >= cost:
-            return Purse(account, None, version, cost)
+            return Purse(account, None, price, cost)
         left = room_for(books, account, pool, cost, now)
         if left < cost:
-            return OverBudget(cost, left, version)
+            return OverBudget(cost, left, price.version)
         member, account = account.ref, pool
     else:
         member = None
     there = made_ready(books, account, operation, cost, now)
     if there >= cost:
-        return Purse(account, member, version, cost)
-    return Insufficient(cost, there, account.debt, version)
+        return Purse(account, member, price, cost)
+    return Insufficient(cost, there, account.debt, price.version)
 
 
 def room_for(books: Books, account: Account, pool: Account, cost: int, now: int) -> int:

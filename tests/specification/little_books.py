@@ -1,6 +1,6 @@
 """A few accounts and prices, and the shortest way to act on them."""
 
-from typing import Final
+from typing import Any, Final
 
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import Charged, Granted, Reserved
@@ -67,7 +67,7 @@ def pay(books: Books, units: int, now: int = 0, who: AccountRef = ALICE) -> Move
 
 def hold(books: Books, units: int, now: int = 0, **how: int) -> MovementRef:
     key = f"held {len(books.answers)}"
-    asked: dict[str, int] = {"expires_in": DAY} | how
+    asked: dict[str, Any] = {"expires_in": DAY} | how
     outcome = reserving.reserve(
         books, now, app=APP, account=ALICE, key=key, operation="chat", units=units, **asked
     )

@@ -40,10 +40,12 @@ def reserve(
     expires_in: int,
     minimum: int = 0,
     over_max: int = 0,
+    model: str | None = None,
 ) -> ReserveOutcome:
     """Hold the price of up to so many units. If nobody settles in time, only `minimum` is taken."""
-    request = ("reserve", operation, units, expires_in, minimum, over_max)
-    purse = decide(books, Ask(app, account, key, request, operation, units), now)
+    request = ("reserve", operation, units, expires_in, minimum, over_max, model)
+    ask = Ask(app, account, key, request, operation, units, model=model)
+    purse = decide(books, ask, now)
     if isinstance(purse, Answer):
         assert isinstance(purse.outcome, Reserved)
         return replace(purse.outcome, replayed=True)
@@ -69,6 +71,7 @@ def reserve(
     made = outcomes.Reservation(
         movement=ref,
         operation=operation,
+        model=purse.model,
         units=units,
         price_version=purse.version,
         amount=purse.cost,

@@ -150,7 +150,12 @@ from (values
   ('overdraft_amount_is_in_range', 'CHECK (((amount >= 0) AND (amount <= ''1000000000000000000''::bigint)))'),
   ('overdraft_pkey', 'PRIMARY KEY (root_id, account_id)'),
   ('price_is_never_negative', 'CHECK (((base >= 0) AND (per_unit >= 0)))'),
+  ('price_ends_after_it_begins', 'CHECK ((ends_at >= effective_at))'),
+  ('price_model_is_short', 'CHECK ((length(model) <= 100))'),
   ('price_pkey', 'PRIMARY KEY (operation_id, version)'),
+  ('price_tiers_are_whole',
+    'CHECK (((cardinality(tier_above) = cardinality(tier_per_unit)) AND (0 < ALL (tier_above)) AND (0 <= ALL'
+    ' (tier_per_unit))))'),
   ('receiver_name_is_one', 'UNIQUE (name)'),
   ('receiver_name_is_short', 'CHECK (((length(name) >= 1) AND (length(name) <= 64)))'),
   ('receiver_pkey', 'PRIMARY KEY (receiver_id)'),

@@ -3,21 +3,13 @@
 -- written in bulk. Single charges go the same way, as a batch of one.
 
 -- Outcomes as numbers, for arrays of a fixed width: 1 charged, 2 replayed, 3 insufficient, 4 key_reused,
--- 5 no_account, 6 unknown_operation, 7 price_changed, 8 too_expensive, 9 frozen, 10 over_budget, 11 over_key_cap.
+-- 5 no_account, 6 unknown_operation, 7 price_changed, 8 too_expensive, 9 frozen, 10 over_budget, 11 over_key_cap,
+-- 12 unknown_model.
 create or replace function creditd.outcome_number(p_outcome text) returns smallint
 language sql immutable
 return array_position(array['charged', 'replayed', 'insufficient', 'key_reused', 'no_account',
   'unknown_operation', 'price_changed', 'too_expensive', 'frozen', 'over_budget',
-  'over_key_cap'], p_outcome);
-
--- The price of an operation that is in force.
-create or replace function creditd.price_in_force(p_operation text) returns setof creditd.price
-language sql stable
-begin atomic
-  select p.* from creditd.operation x join creditd.price p using (operation_id)
-    where x.name = p_operation and p.effective_at <= clock_timestamp()
-    order by p.version desc limit 1;
-end;
+  'over_key_cap', 'unknown_model'], p_outcome);
 
 -- `entry_hash` of a charge's leg, from what is at hand: `p_account` is root and account, `p_said` and
 -- `p_asked` are what its first entry says or, for further legs, nulls.
@@ -108,21 +100,25 @@ begin
 end $$;
 
 -- Charges a batch. Its roots all live on `p_route`'s shard. `p_operation_of` says which of the names in
--- `p_operations` each charge is for, `p_versions` which price version it expects (0: any), and `p_api_keys` by
--- which API key it is made (0: none). The answers are in the order of the charges; where one has no number, it
--- is 0.
+-- `p_operations`, with the model beside it in `p_models` (empty: none), each charge is for, `p_versions` which
+-- price version it expects (0: any), and `p_api_keys` by which API key it is made (0: none). The answers are in
+-- the order of the charges; where one has no number, it is 0. `o_by_models` is 1 where the price is that of the
+-- charge's model alone.
 create or replace function creditd.charge_batch(
   p_route bigint, p_roots bigint[], p_accounts bigint[], p_apps integer[], p_keys uuid[], p_requests uuid[],
-  p_operations text[], p_operation_of integer[], p_units bigint[], p_versions integer[], p_api_keys integer[],
+  p_operations text[], p_models text[], p_operation_of integer[], p_units bigint[], p_versions integer[],
+  p_api_keys integer[],
   out o_outcomes smallint[], out o_payers bigint[], out o_seqs bigint[], out o_versions integer[],
-  out o_amounts bigint[], out o_availables bigint[], out o_debts bigint[], out o_times timestamptz[]
+  out o_amounts bigint[], out o_availables bigint[], out o_debts bigint[], out o_times timestamptz[],
+  out o_by_models smallint[]
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
   n constant integer := cardinality(p_roots);
   i record; l record; k integer; c charge_outcome; e entry; v_price price;
-  -- The prices in force, by the place of the operation's name.
+  -- The prices in force, by the place of the operation's name: `v_units_max` is null where the price has tiers.
   v_operation integer[]; v_base bigint[]; v_per_unit bigint[]; v_version integer[]; v_units_max bigint[];
+  v_tiered price[]; v_by_model smallint[];
   -- The account at hand.
   v_root bigint; v_account bigint; v_seq bigint; v_seq_before bigint; v_available bigint; v_spent bigint;
   v_alert bigint; v_available_before bigint;
@@ -145,25 +141,34 @@ declare
   f_of integer[]; v_cap record;
 begin
   perform refuse_null('p_route p_roots p_accounts p_apps p_keys p_requests p_operation_of p_units p_versions '
-    'p_api_keys p_operations', array[p_route is null, lacks(p_roots, n), lacks(p_accounts, n), lacks(p_apps, n), lacks(p_keys, n),
-    lacks(p_requests, n), lacks(p_operation_of, n), lacks(p_units, n), lacks(p_versions, n), lacks(p_api_keys, n),
-    lacks(p_operations, cardinality(p_operations))]);
+    'p_api_keys p_operations p_models', array[p_route is null, lacks(p_roots, n), lacks(p_accounts, n),
+    lacks(p_apps, n), lacks(p_keys, n), lacks(p_requests, n), lacks(p_operation_of, n), lacks(p_units, n),
+    lacks(p_versions, n), lacks(p_api_keys, n), lacks(p_operations, cardinality(p_operations)),
+    lacks(p_models, cardinality(p_operations))]);
+  v_now := clock();
   for k in 1 .. cardinality(p_operations) loop
-    select p.* into v_price from price_in_force(p_operations[k]) p;
+    select p.* into v_price from price_in_force(p_operations[k], p_models[k], v_now) p;
     v_operation[k] := v_price.operation_id; v_base[k] := v_price.base; v_per_unit[k] := v_price.per_unit;
-    v_version[k] := v_price.version;
-    -- A charge takes at most 4e18: with all that an account may be granted it stays within a bigint.
-    v_units_max[k] := (4000000000000000000 - v_price.base) / greatest(v_price.per_unit, 1);
+    v_version[k] := v_price.version; v_by_model[k] := (v_price.model <> '')::integer;
+    if v_price.tier_above <> '{}' then
+      v_tiered[k] := v_price; v_units_max[k] := null;
+    else
+      -- A charge takes at most 4e18: with all that an account may be granted it stays within a bigint.
+      v_units_max[k] := (4000000000000000000 - v_price.base) / greatest(v_price.per_unit, 1);
+    end if;
   end loop;
-  if n = 1 and p_roots[1] = p_accounts[1] and p_units[1] between 1 and v_units_max[1]
-     and p_versions[1] in (0, v_version[1]) then
-    v_cost := v_base[1] + v_per_unit[1] * p_units[1];
+  if n = 1 and p_roots[1] = p_accounts[1] and p_versions[1] in (0, v_version[1]) then
+    if p_units[1] between 1 and v_units_max[1] then
+      v_cost := v_base[1] + v_per_unit[1] * p_units[1];
+    else
+      v_cost := cost_of(v_tiered[1], p_units[1]);
+    end if;
     e := charge_at_once(p_roots[1], p_accounts[1], p_apps[1], p_keys[1], p_requests[1], v_cost,
                         v_operation[1], p_units[1], v_version[1], nullif(p_api_keys[1], 0));
     if e.seq is not null then
       o_outcomes := '{1}'; o_payers := p_accounts; o_seqs := array[e.seq]; o_versions := v_version;
       o_amounts := array[v_cost]; o_availables := array[e.available_after]; o_debts := array[e.debt_after];
-      o_times := array[e.at];
+      o_times := array[e.at]; o_by_models := v_by_model;
       return;
     end if;
   end if;
@@ -179,7 +184,7 @@ begin
   end if;
   o_outcomes := array_fill(0::smallint, array[n]); o_payers := array_fill(0::bigint, array[n]);
   o_seqs := o_payers; o_amounts := o_payers; o_availables := o_payers; o_debts := o_payers;
-  o_versions := array_fill(0, array[n]); o_times := array_fill('epoch'::timestamptz, array[n]);
+  o_versions := array_fill(0, array[n]); o_by_models := o_outcomes; o_times := array_fill('epoch'::timestamptz, array[n]);
 
   for i in
     -- A statement of its own: it sees what the locks were waited for. Past the last charge there is
@@ -220,20 +225,28 @@ begin
         o_payers[i.no] := c.payer; o_seqs[i.no] := c.seq; o_versions[i.no] := c.price_version;
         o_amounts[i.no] := c.amount; o_availables[i.no] := c.available; o_debts[i.no] := c.debt;
         o_times[i.no] := c.at;
+        o_by_models[i.no] := (
+          select count(*) from entry x join price p on p.operation_id = x.operation_id and p.version = x.price_version
+          where x.root_id = v_root and x.account_id = i.known_account and x.seq = i.known and p.model <> '');
       end if;
       continue;
     end if;
     if i.status <> 'open' then o_outcomes[i.no] := 9; continue; end if;
     v_op := i.op;
-    if v_operation[v_op] is null then o_outcomes[i.no] := 6; continue; end if;
+    if v_operation[v_op] is null then
+      o_outcomes[i.no] := outcome_number(why_unpriced(p_operations[v_op], v_now)); continue;
+    end if;
     o_versions[i.no] := v_version[v_op];
     if i.version <> 0 and i.version <> v_version[v_op] then o_outcomes[i.no] := 7; continue; end if;
-    if (i.units between 1 and v_units_max[v_op]) is not true then o_outcomes[i.no] := 8; continue; end if;
-    v_cost := v_base[v_op] + v_per_unit[v_op] * i.units;
-    if v_cost > 4000000000000000000 or v_cost > 5000000000000000000 - v_spent then
+    if i.units between 1 and v_units_max[v_op] then
+      v_cost := v_base[v_op] + v_per_unit[v_op] * i.units;
+    else
+      v_cost := cost_of(v_tiered[v_op], i.units);
+    end if;
+    if v_cost is null or v_cost > 4000000000000000000 or v_cost > 5000000000000000000 - v_spent then
       o_outcomes[i.no] := 8; continue;
     end if;
-    o_amounts[i.no] := v_cost;
+    o_amounts[i.no] := v_cost; o_by_models[i.no] := v_by_model[v_op];
     v_now := clock();  -- one moment for what may pay and for when it did
     f := f_of[i.no];
     if f is not null then

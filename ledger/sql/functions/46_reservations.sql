@@ -8,16 +8,15 @@ language sql immutable
 return interval '30 days';
 
 -- Holds the price of up to so many units, once per key. If nobody settles in time, `p_minimum` is taken.
--- `p_api_key` is by which API key (0: by none).
+-- `p_api_key` is by which API key (0: by none); `model` is whose price it is, null where that is the one for any.
 create or replace function creditd.reserve(
-  p_root bigint, p_account bigint, p_app integer, p_key uuid, p_request uuid, p_operation text, p_units bigint,
-  p_version integer, p_expires_in interval, p_minimum bigint, p_over_max bigint, p_api_key integer,
-  out outcome text, out payer bigint, out seq bigint, out price_version integer, out amount bigint,
+  p_root bigint, p_account bigint, p_app integer, p_key uuid, p_request uuid, p_operation text, p_model text,
+  p_units bigint, p_version integer, p_expires_in interval, p_minimum bigint, p_over_max bigint, p_api_key integer,
+  out outcome text, out payer bigint, out seq bigint, out price_version integer, out model text, out amount bigint,
   out available bigint, out held bigint, out debt bigint, out expires_at timestamptz, out at timestamptz
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
-  c_most constant bigint := 4000000000000000000;
   a account;
   e entry;
   v_price price;
@@ -27,13 +26,13 @@ declare
   v_family integer;
   v_cap record;
 begin
-  perform refuse_null('p_root p_account p_app p_key p_request p_operation p_units p_version p_expires_in '
-    'p_minimum p_over_max p_api_key',
+  perform refuse_null('p_root p_account p_app p_key p_request p_operation p_model p_units p_version '
+    'p_expires_in p_minimum p_over_max p_api_key',
     array[p_root is null, p_account is null, p_app is null, p_key is null, p_request is null, p_operation is null,
-    p_units is null, p_version is null, p_expires_in is null, p_minimum is null, p_over_max is null,
+    p_model is null, p_units is null, p_version is null, p_expires_in is null, p_minimum is null, p_over_max is null,
     p_api_key is null]);
   if p_expires_in <= interval '0' or p_expires_in > longest_reservation() or p_minimum < 0
-     or p_over_max not between 0 and c_most then
+     or p_over_max not between 0 and 4000000000000000000 then
     raise exception 'a reservation lasts at most %, and takes nothing below 0', longest_reservation() using errcode = '22023';
   end if;
   if not reaches(p_app, p_root, p_account) then outcome := 'no_account'; return; end if;
@@ -46,17 +45,18 @@ begin
       where x.root_id = p_root and x.account_id = e.account_id and x.reservation_no = e.seq;
     payer := e.account_id; seq := e.seq; price_version := e.price_version; amount := e.total; debt := e.debt_after; at := e.at;
     available := e.available_after + e.amount - e.total; held := e.held_after - e.amount + e.total;
+    select nullif(p.model, '') into strict model from price p
+      where p.operation_id = e.operation_id and p.version = e.price_version;
     return;
   end if;
   select * into strict a from account x where x.root_id = p_root and x.account_id = p_account;
   if a.status <> 'open' then outcome := 'frozen'; return; end if;
-  select p.* into v_price from price_in_force(p_operation) p;
-  if not found then outcome := 'unknown_operation'; return; end if;
-  price_version := v_price.version;
+  select p.* into v_price from price_in_force(p_operation, p_model, clock()) p;
+  if not found then outcome := why_unpriced(p_operation, clock()); return; end if;
+  price_version := v_price.version; model := nullif(v_price.model, '');
   if p_version not in (0, price_version) then outcome := 'price_changed'; return; end if;
-  if p_units < 1 or p_units > (c_most - v_price.base) / greatest(v_price.per_unit, 1) then outcome := 'too_expensive'; return; end if;
-  amount := v_price.base + v_price.per_unit * p_units;
-  if amount > c_most or amount > 5000000000000000000 - a.spent then outcome := 'too_expensive'; return; end if;
+  amount := cost_of(v_price, p_units);
+  if amount is null or amount > 5000000000000000000 - a.spent then outcome := 'too_expensive'; return; end if;
 
   select k.family into v_family from capped_api_key k where k.key_id = p_api_key;
   if v_family is not null then
