@@ -5,6 +5,7 @@ connections, the same look at the API key and the idempotency key, the same type
 """
 
 import asyncio
+import gc
 import sys
 from datetime import UTC, datetime
 from typing import Final
@@ -57,6 +58,8 @@ def main() -> None:
 
     async def serve() -> None:
         async with listening(database_url, host="127.0.0.1", port=port, endpoints=(ECHO,)):
+            gc.collect()
+            gc.freeze()  # as `creditd serve` does
             await asyncio.get_running_loop().create_future()
 
     uvloop.run(serve())

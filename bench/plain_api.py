@@ -6,6 +6,7 @@ accounts, the same entries, the same once-only keys, the same durability. API ke
 long as ours are.
 """
 
+import gc
 import hashlib
 import sys
 import time
@@ -158,8 +159,11 @@ def app_of(database_url: str) -> FastAPI:
 def main() -> None:
     """Serve on the port and for the database of the command line until the process is ended."""
     port, database_url = int(sys.argv[1]), sys.argv[2]
+    app = app_of(database_url)
+    gc.collect()
+    gc.freeze()  # as `creditd serve` does
     uvicorn.run(
-        app_of(database_url),
+        app,
         host="127.0.0.1",
         port=port,
         loop="uvloop",

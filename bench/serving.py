@@ -8,7 +8,6 @@ medians of each round's ratio. The books are audited at the end, and a breach en
 import argparse
 import asyncio
 import os
-import random
 import socket
 import tempfile
 import time
@@ -18,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import uvloop
-from filled_books import OPERATION, fill
+from asked_over_http import ITEMS, bulk, charges, reads
+from filled_books import fill
 from http_load import Request, drive
 from measuring import (
     RESULTS,
@@ -40,7 +39,9 @@ from placing import OTHERS_CORE, SERVER_CORE, Server, place, placed_here, servin
 from references import pgbench_n_alone, prepare_pgbench
 from serving_bars import (
     ALONE,
+    BALANCES,
     BARS,
+    BULK,
     CROWD,
     ECHO,
     HOT,
@@ -51,18 +52,19 @@ from serving_bars import (
     RANDOM,
 )
 from wanted import judge, tell
+from writer import writing
 
 from api.identity.keys import new_api_key
 from ledger.audit import audit
-from ledger.ids import AccountRef, format_account
+from ledger.ids import AccountRef
 from ledger.operating import Operating
 
 HERE: Final = Path(__file__).parent
 ACCOUNTS: Final = 10_000
 MANY: Final = 64  # connections of an app that keeps a process busy
 CROWDED: Final = 500
-ITEMS: Final = 100  # of a bulk call
 BULK_CONNECTIONS: Final = 8
+SEEN: Final = 1_000  # accounts whose balances are read
 CONFIG: Final = """
 [api]
 port = {port}
@@ -153,6 +155,10 @@ def works_of(  # noqa: PLR0917 - what there is to measure, and with what
         with placed_here(SERVER_CORE):
             return pgbench_n_alone(url, seconds)
 
+    def balances_beside_a_writer() -> Sample:
+        with writing(books, accounts):
+            return measured(books, ours, reads(accounts[:SEEN], api_key), MANY, seconds=seconds)
+
     return [
         load(ECHO, echo, many, MANY),
         load(RANDOM, ours, many, MANY),
@@ -162,6 +168,8 @@ def works_of(  # noqa: PLR0917 - what there is to measure, and with what
         Work(LONE, "ms", lone),
         Work(ALONE, "ms", alone),
         load(CROWD, ours, many, CROWDED),
+        load(BULK, ours, bulk(accounts, api_key), BULK_CONNECTIONS, ITEMS),
+        Work(BALANCES, "reads/s", balances_beside_a_writer),
         Work(MEMORY, "MB", lambda: Sample(ours.resident_mb(), 0)),
     ]
 
@@ -276,33 +284,9 @@ async def enter_key(url: str) -> str:
     key = new_api_key()
     async with Operating.open(url) as operating:
         await operating.create_app_key(
-            app="bench", scopes=["charge:write"], digest=key.digest, hint=key.hint
+            app="bench", scopes=["charge:write", "balance:read"], digest=key.digest, hint=key.hint
         )
     return key.text
-
-
-def charges(accounts: Sequence[AccountRef], api_key: str) -> list[Request]:
-    """Return a request for each account, shuffled."""
-    return [
-        post(
-            "/v1/charges",
-            {"account": format_account(account), "operation": OPERATION},
-            api_key,
-            b"Idempotency-Key: " + Request.KEY + b"\r\n",
-        )
-        for account in random.sample(list(accounts), len(accounts))
-    ]
-
-
-def post(path: str, body: object, api_key: str, header: bytes = b"") -> Request:
-    """Return a request as common clients write it."""
-    content = msgspec.json.encode(body)
-    return Request(
-        b"POST %s HTTP/1.1\r\nHost: 127.0.0.1:8402\r\nUser-Agent: creditd-bench\r\nAccept: */*\r\n"
-        b"Content-Type: application/json\r\nAuthorization: Bearer %s\r\n%s"
-        b"Content-Length: %d\r\n\r\n%s"
-        % (path.encode(), api_key.encode(), header, len(content), content)
-    )
 
 
 def _arguments() -> argparse.Namespace:

@@ -13,6 +13,7 @@ LONE: Final = "a charge, one connection"
 ALONE: Final = "pgbench -N, one client"
 CROWD: Final = "charges, 500 connections, random accounts"
 BULK: Final = "bulk charges, 100 a call, random accounts"
+BALANCES: Final = "balances, 64 connections, beside a writer"
 MEMORY: Final = "memory of the process"
 
 BARS: Final = (
@@ -28,5 +29,6 @@ BARS: Final = (
     Wanted("500 connections: p99 / p50", CROWD, at_most=3, of="p99_of_p50"),
     Wanted("bulk, charges/s", BULK, at_least=15_000),
     Wanted("CPU µs of the API, a charge in bulk", BULK, of="client_us"),
+    Wanted("balances/s from memory / echo", BALANCES, ECHO, at_least=0.8),
     Wanted("MB of a process after all this", MEMORY, at_most=100),
 )
