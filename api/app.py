@@ -16,7 +16,7 @@ import msgspec
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from api.calling.caller import Caller
+from api.calling.caller import Caller, CallerKind
 from api.calling.calls import (
     Answer,
     AnyEndpoint,
@@ -24,14 +24,14 @@ from api.calling.calls import (
     Document,
     Endpoint,
     OpenEndpoint,
-    Parts,
+    Process,
     Visit,
     VisitorEndpoint,
 )
 from api.calling.decoding import decode_body, decode_query, required_fields
 from api.calling.idempotency import parse_idempotency_key
 from api.endpoints import ENDPOINTS
-from api.identity.callers import Callers
+from api.identity.callers import CALLERS, Callers
 from api.identity.sessions import require_own_page, session_digest
 from api.openapi import openapi_endpoint
 from api.problems.causes import cause_of
@@ -85,9 +85,16 @@ class _Reply(msgspec.Struct, frozen=True):
 class Api:
     """The ASGI application of one process."""
 
-    def __init__(self, parts: Parts, endpoints: Sequence[AnyEndpoint] = ENDPOINTS) -> None:
+    def __init__(
+        self,
+        parts: Process,
+        endpoints: Sequence[AnyEndpoint] = ENDPOINTS,
+        *,
+        kinds: frozenset[CallerKind] = CALLERS,
+    ) -> None:
+        """Serve `endpoints`, which work with `parts`, to callers of these kinds alone."""
         self._metrics = parts.metrics
-        callers = Callers(parts.reading)
+        callers = Callers(parts.reading, kinds)
         by_path: dict[str, list[AnyEndpoint]] = defaultdict(list)
         for endpoint in (*endpoints, openapi_endpoint(endpoints)):
             by_path[endpoint.path].append(endpoint)
@@ -154,7 +161,7 @@ class _Path:
     To the router it is an application, which leaves itself in the scope: only `Api` answers.
     """
 
-    def __init__(self, endpoints: Sequence[AnyEndpoint], parts: Parts, callers: Callers) -> None:
+    def __init__(self, endpoints: Sequence[AnyEndpoint], parts: Process, callers: Callers) -> None:
         self._methods: dict[str, _Guarded | _Visited | _Open] = {}
         for endpoint in endpoints:
             if isinstance(endpoint, Endpoint):
@@ -181,7 +188,7 @@ class _Path:
 class _Guarded:
     """An endpoint for apps, and what is asked before it runs: 401, then 403, then the rest."""
 
-    def __init__(self, endpoint: Endpoint[Any, Any], parts: Parts, callers: Callers) -> None:
+    def __init__(self, endpoint: Endpoint[Any, Any], parts: Process, callers: Callers) -> None:
         self.name = endpoint.name
         self._endpoint = endpoint
         self._parts = parts
@@ -220,13 +227,14 @@ class _Guarded:
     async def _caller(self, method: str, headers: Headers) -> Caller:
         """Return who calls: by the API key, or, where there is none, by the session's cookie."""
         authorization = headers.get(b"authorization", ())
-        terms = self._parts.signing.terms
-        if authorization or terms is None:
+        signing = self._parts.signing
+        terms = None if signing is None else signing.terms
+        if authorization or signing is None or terms is None:
             return await self._callers.identify(authorization)
         digest = session_digest(headers.get(b"cookie", ()))
         if digest is None:
             return await self._callers.identify(authorization)
-        caller = await self._parts.signing.sessions.identify(digest)
+        caller = await signing.sessions.identify(digest)
         require_own_page(method, terms.public_url, headers)
         return caller
 
@@ -234,7 +242,7 @@ class _Guarded:
 class _Visited:
     """An endpoint that anyone who reaches the process may post to."""
 
-    def __init__(self, endpoint: VisitorEndpoint[Any], parts: Parts) -> None:
+    def __init__(self, endpoint: VisitorEndpoint[Any], parts: Process) -> None:
         self.name = endpoint.name
         self._run = endpoint.run
         self._parts = parts
@@ -262,7 +270,7 @@ class _Body:
 class _Open:
     """An endpoint for anyone who reaches the process."""
 
-    def __init__(self, endpoint: OpenEndpoint, parts: Parts) -> None:
+    def __init__(self, endpoint: OpenEndpoint, parts: Process) -> None:
         self.name = endpoint.name
         self._run = endpoint.run
         self._parts = parts

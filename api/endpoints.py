@@ -11,6 +11,7 @@ from api.accounts import sharing_endpoints as of_sharing
 from api.calling.calls import AnyEndpoint
 from api.identity import sign_in_endpoints as of_signing_in
 from api.metering import endpoints as of_metering
+from api.operating import endpoints as of_operating
 from api.pricing import endpoints as of_pricing
 from api.standing import endpoints as of_standing
 
@@ -22,5 +23,15 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     *of_consents.ENDPOINTS,
     *of_signing_in.ENDPOINTS,
     *of_pricing.ENDPOINTS,
+    *of_standing.ENDPOINTS,
+)
+
+# Where an operator's port is configured, how the process and the chains are is told there alone.
+PUBLIC_ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = tuple(
+    endpoint for endpoint in ENDPOINTS if endpoint.path not in {"/status", "/metrics"}
+)
+
+OPERATOR_ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
+    *of_operating.ENDPOINTS,
     *of_standing.ENDPOINTS,
 )

@@ -12,7 +12,7 @@ from api.calling.calls import (
     Document,
     Endpoint,
     OpenEndpoint,
-    Parts,
+    Process,
     VisitorEndpoint,
 )
 from api.calling.decoding import required_fields
@@ -131,7 +131,7 @@ def openapi_endpoint(endpoints: Sequence[AnyEndpoint]) -> OpenEndpoint:
     """Return the endpoint that gives the document of the other endpoints and itself."""
     content = b""
 
-    async def run(_parts: Parts, _path: Mapping[str, str]) -> Document:
+    async def run(_parts: Process, _path: Mapping[str, str]) -> Document:
         return Document("application/json", content)
 
     endpoint = OpenEndpoint(

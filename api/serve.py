@@ -15,12 +15,15 @@ from api.calling.sessions import Sessions
 from api.calling.sign_in_terms import SignInTerms
 from api.calling.signing import Signing
 from api.connections import BoundedConnection
-from api.endpoints import ENDPOINTS
+from api.endpoints import ENDPOINTS, OPERATOR_ENDPOINTS
+from api.identity.callers import OPERATORS
 from api.metrics import Metrics
+from api.operating.desk import Desk
 from ledger.balances import Balances
 from ledger.changes import Changes
 from ledger.consents import Consents
 from ledger.linking import Linking
+from ledger.operator_acts import OperatorActs
 from ledger.reading import Reading
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
@@ -49,6 +52,7 @@ async def listening(
     queue_max: int = QUEUE_MAX,
     endpoints: Sequence[AnyEndpoint] = ENDPOINTS,
     sign_in: SignInTerms | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[str]:
     """Serve `endpoints` while the context lasts, and give the URL; port 0 takes any free one.
 
@@ -72,9 +76,35 @@ async def listening(
         ):
             signing = Signing(sign_ins, linking, Sessions(sign_ins), sign_in)
             parts = Parts(
-                spending, reserving, sharing, consents, reading, balances, signing, Metrics()
+                spending=spending,
+                reserving=reserving,
+                sharing=sharing,
+                consents=consents,
+                reading=reading,
+                balances=balances,
+                signing=signing,
+                metrics=metrics or Metrics(),
             )
             async with _serving(Api(parts, endpoints), listener):
+                yield _url(listener)
+
+
+@asynccontextmanager
+async def operator_listening(
+    database_url: str, *, host: str, port: int, metrics: Metrics
+) -> AsyncIterator[str]:
+    """Serve the operator's endpoints while the context lasts, and give the URL.
+
+    By sessions of the operator's role, which serve nothing else. `metrics` are the process's.
+    Raises CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger.
+    """
+    with contextlib.closing(_bound(host, port)) as listener:
+        async with (
+            Reading.open(database_url, role="creditd_operator") as reading,
+            OperatorActs.open(database_url) as acts,
+        ):
+            desk = Desk(reading=reading, metrics=metrics, acts=acts)
+            async with _serving(Api(desk, OPERATOR_ENDPOINTS, kinds=OPERATORS), listener):
                 yield _url(listener)
 
 

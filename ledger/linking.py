@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from psycopg.rows import TupleRow
+
 from ledger.changes import Changes
 from ledger.ids import AccountRef
 from ledger.outcomes import (
@@ -60,11 +62,8 @@ class Linking:
             "select * from creditd.link_wallet(%s, %s::bigint, %s, %s::bigint, %s::bigint)",
             (app_id, chain_id, address, *account),
         )
-        outcome, wallets, moved, debt = rows[0]
         self._tell(account)
-        if outcome in {"linked", "replayed"}:
-            return Linked(account, wallets, moved, debt, replayed=outcome == "replayed")
-        return _REFUSALS[outcome]
+        return link_outcome(account, rows[0])
 
     async def link_by_signature(
         self,
@@ -105,17 +104,30 @@ class Linking:
             (app_id, chain_id, address, *account),
         )
         self._tell(account)
-        match rows[0][0]:
-            case "unlinked" | "replayed" as outcome:
-                return Unlinked(replayed=outcome == "replayed")
-            case "linked_elsewhere":
-                return LinkedElsewhere()
-            case _:
-                return NoSuchAccount()
+        return unlink_outcome(rows[0][0])
 
     def _tell(self, account: AccountRef) -> None:
         if self._changes is not None:
             self._changes.tell([account])
+
+
+def link_outcome(account: AccountRef, row: TupleRow) -> LinkOutcome:
+    """Return what came of linking a wallet to an account, by the row that a function answered."""
+    outcome, wallets, moved, debt = row
+    if outcome in {"linked", "replayed"}:
+        return Linked(account, wallets, moved, debt, replayed=outcome == "replayed")
+    return _REFUSALS[outcome]
+
+
+def unlink_outcome(outcome: str) -> UnlinkOutcome:
+    """Return what came of ending a link, by the word that a function answered."""
+    match outcome:
+        case "unlinked" | "replayed":
+            return Unlinked(replayed=outcome == "replayed")
+        case "linked_elsewhere":
+            return LinkedElsewhere()
+        case _:
+            return NoSuchAccount()
 
 
 def _require_address(address: bytes) -> None:

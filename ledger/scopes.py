@@ -14,3 +14,11 @@ SCOPES: Final = MappingProxyType(
         "accounts:attest": "open the accounts of wallets that the app has checked",
     }
 )
+
+OPERATOR_SCOPES: Final = MappingProxyType(
+    {
+        "operator:read": "look at sources, logs set aside, alarms, and what operators did",
+        "operator:write": "adjust, take back, link wallets, freeze and unfreeze",
+    }
+)
+"""What an operator's API key may do, on the operator's port alone."""

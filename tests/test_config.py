@@ -15,6 +15,7 @@ from daemon.configuration.config import (
     ConfigError,
     Depth,
     Finalized,
+    Operator,
     SecretUrl,
     Source,
     example_config,
@@ -243,8 +244,26 @@ def test_the_example_works_as_it_stands_and_with_everything_it_leaves_out(tmp_pa
     }
     config: Config = load_config(path, environ, events=events)
     assert config.database.url == SecretUrl("postgresql://db/creditd")
+    assert config.operator == Operator("127.0.0.1", 8403)
     assert [chain.confirmation for chain in config.chains] == [Depth(2), Finalized()]
     assert [len(receiver.secrets) for receiver in config.webhooks] == [2]
+
+
+@pytest.mark.parametrize(
+    ("table", "mistake"),
+    [
+        ('host = "127.0.0.1"', "operator.port: is missing: without a port nobody listens"),
+        ("port = 8402", "operator.port: 8402 is the port of [api]: choose another"),
+        ("port = 8403\nadmin = true", "operator.admin"),
+    ],
+)
+def test_operators_have_a_port_of_their_own(tmp_path: Path, table: str, mistake: str) -> None:
+    path = tmp_path / "creditd.toml"
+    path.write_text(f"{example_config()}\n[operator]\n{table}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(mistake)):
+        load_config(path, {}, events=catalogue.EVENTS)
+    path.write_text(example_config(), encoding="utf-8")
+    assert load_config(path, {}, events=catalogue.EVENTS).operator is None
 
 
 def test_the_example_is_at_hand_in_the_repository() -> None:

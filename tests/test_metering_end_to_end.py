@@ -155,7 +155,14 @@ def test_a_charge_whose_answer_was_lost_is_taken_once_and_told(database_url: str
         ):
             signing = Signing(sign_ins, linking, Sessions(sign_ins), None)
             parts = Parts(
-                spending, reserving, sharing, consents, reading, balances, signing, Metrics()
+                spending=spending,
+                reserving=reserving,
+                sharing=sharing,
+                consents=consents,
+                reading=reading,
+                balances=balances,
+                signing=signing,
+                metrics=Metrics(),
             )
             line = Line(Api(parts))
             async with served(line) as creditd, customer_of(creditd.url, api_key) as customer:

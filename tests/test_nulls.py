@@ -48,6 +48,8 @@ MAY_BE_NULL: Mapping[tuple[str, str], str] = {
     ("end_messages", "p_said"): "nothing was wrong",
     ("set_alert", "p_below"): "nobody is told",
     ("link_wallet", "p_chain"): "on every chain",
+    ("attest_link", "p_chain"): "on every chain",
+    ("end_link", "p_chain"): "on every chain",
     ("unlink_wallet", "p_chain"): "on every chain",
     ("refund", "p_amount"): "all that is left",
     ("set_budget", "p_amount"): "no budget by this period",

@@ -26,18 +26,26 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 Query = TypeVar("Query", bound=msgspec.Struct)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What endpoints work with."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """What endpoints of every port work with."""
+
+    reading: Reading
+    metrics: Metrics
+    # What sessions need, where there are any.
+    signing: Signing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Process):
+    """What the endpoints of the API work with."""
 
     spending: Spending
     reserving: Reserving
     sharing: Sharing
     consents: Consents
-    reading: Reading
     balances: Balances
     signing: Signing
-    metrics: Metrics
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -106,7 +114,8 @@ class Endpoint(Generic[Body, Query]):
     takes: tuple[str, ...] = ()
     leads_to: Mapping[str, str] = field(default_factory=dict)
     denied_as: int | None = None
-    run: Callable[[Parts, Call[Body, Query]], Awaitable[Answer]]
+    # What it works with is `Parts`, or what the port that it is served on has instead.
+    run: Callable[[Any, Call[Body, Query]], Awaitable[Answer]]
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -152,7 +161,7 @@ class VisitorEndpoint(Generic[Body]):
     headers: tuple[str, ...] = ()
     refusals: tuple[type[Cause], ...] = ()
     leads_to: Mapping[str, str] = field(default_factory=dict)
-    run: Callable[[Parts, Visit[Body]], Awaitable[Answer]]
+    run: Callable[[Any, Visit[Body]], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +176,7 @@ class OpenEndpoint:
     summary: str
     shape: type[msgspec.Struct] | str
     refusals: tuple[type[Cause], ...] = ()
-    run: Callable[[Parts, Mapping[str, str]], Awaitable[Answer | Document]]
+    run: Callable[[Any, Mapping[str, str]], Awaitable[Answer | Document]]
 
 
 AnyEndpoint = Endpoint[Any, Any] | VisitorEndpoint[Any] | OpenEndpoint

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from api.calling.caller import Caller
+from api.calling.caller import Caller, CallerKind
 from api.identity.keys import digest_api_key
 from api.problems.refusals import Refused, Unauthenticated
 from ledger.reading import ApiKeyRow, Reading
@@ -14,6 +14,9 @@ from ledger.reading import ApiKeyRow, Reading
 # A revoked key goes on working for at most this long; a look-up per request would double its cost.
 API_KEY_CACHE_SECONDS: Final = 5
 API_KEYS_REMEMBERED_MAX: Final = 4_096  # about 2 MB; more apps than that share no single process
+# Who calls the API, and who calls on the operator's port: nobody both.
+CALLERS: Final[frozenset[CallerKind]] = frozenset({"app", "personal", "session"})
+OPERATORS: Final[frozenset[CallerKind]] = frozenset({"operator"})
 
 
 class _Remembered(NamedTuple):
@@ -24,8 +27,9 @@ class _Remembered(NamedTuple):
 class Callers:
     """The API keys that were seen in the last API_KEY_CACHE_SECONDS."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, kinds: frozenset[CallerKind] = CALLERS) -> None:
         self._reading = reading
+        self._kinds = kinds
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._lookups: dict[bytes, asyncio.Task[ApiKeyRow | None]] = {}
 
@@ -43,7 +47,10 @@ class Callers:
         digest = digest_api_key(text.strip(" "))
         if digest is None:
             raise Refused(Unauthenticated("This is not an API key, or it lacks some letters"))
-        return _still_good(await self._look_up(digest))
+        caller = _still_good(await self._look_up(digest))
+        if caller.kind not in self._kinds:
+            raise Refused(Unauthenticated("This API key is for another port"))
+        return caller
 
     async def _look_up(self, digest: bytes) -> ApiKeyRow | None:
         remembered = self._remembered.get(digest)
@@ -76,4 +83,10 @@ def _still_good(api_key: ApiKeyRow | None) -> Caller:
         raise Refused(Unauthenticated("This API key was revoked"))
     if api_key.expires_at is not None and api_key.expires_at.timestamp() <= time.time():
         raise Refused(Unauthenticated("This API key has expired"))
-    return Caller(app_id=api_key.app_id, scopes=api_key.scopes, api_key_id=api_key.key_id)
+    return Caller(
+        app_id=api_key.app_id,
+        scopes=api_key.scopes,
+        api_key_id=api_key.key_id,
+        kind=api_key.kind,
+        account=api_key.account,
+    )

@@ -24,6 +24,14 @@ TYPES: Final = (
         " member again, or name another account.",
     ),
     ProblemType(
+        cause=outcomes.NoSuchGrant,
+        code="no-such-grant",
+        status=404,
+        title="No such grant",
+        detail="The account has no grant of this number that an operator made: take the number of"
+        " its entry. What a chain's event earned nobody takes back: freeze the account instead.",
+    ),
+    ProblemType(
         cause=outcomes.NameTaken,
         code="name-taken",
         status=409,

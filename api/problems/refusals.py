@@ -21,6 +21,7 @@ from ledger.outcomes import (
     NoSuchApp,
     NoSuchCharge,
     NoSuchConsent,
+    NoSuchGrant,
     NoSuchReservation,
     NotCovered,
     NotCoveredBeyond,
@@ -250,8 +251,6 @@ Cause = (
     | ChainUnreachable
     | ChallengeUnknown
     | SignatureRefused
-    | LinkedElsewhere
-    | LinkChained
     | OperationNotAllowed
     | Shortfall
     | OverBudget
@@ -260,6 +259,9 @@ Cause = (
     | NoSuchApp
     | NoSuchConsent
     | NoConsentNeeded
+    | LinkChained
+    | LinkedElsewhere
+    | NoSuchGrant
     | OverKeyCap
     | NotPriced
     | ModelNotPriced

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from api.calling.calls import AnyEndpoint, Document, OpenEndpoint, Parts
+from api.calling.calls import AnyEndpoint, Document, OpenEndpoint, Process
 from api.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from api.problems import pages, refusals
 from api.problems.table import BY_CODE
@@ -11,7 +11,7 @@ from api.standing import status, wire
 from ledger import errors
 
 
-async def _problem(_parts: Parts, path: Mapping[str, str]) -> Document:
+async def _problem(_parts: Process, path: Mapping[str, str]) -> Document:
     row = BY_CODE.get(path["code"])
     if row is None:
         raise refusals.Refused(refusals.NotFound())

@@ -2,25 +2,25 @@
 
 from collections.abc import Mapping
 
-from api.calling.calls import Answer, Document, Parts
+from api.calling.calls import Answer, Document, Process
 from api.metrics import MEDIA_TYPE
 from api.standing import wire
 from ledger.errors import LedgerError
 from ledger.reading import ChainRow
 
 
-async def healthz(_parts: Parts, _path: Mapping[str, str]) -> Answer:
+async def healthz(_parts: Process, _path: Mapping[str, str]) -> Answer:
     """Answer: the process runs. Says nothing of the database, whose outage no restart mends."""
     return Answer(200, wire.Health())
 
 
-async def readyz(parts: Parts, _path: Mapping[str, str]) -> Answer:
+async def readyz(parts: Process, _path: Mapping[str, str]) -> Answer:
     """Answer if the ledger does. A chain that lags stops no charge, so it does not count here."""
     await parts.reading.ready()
     return Answer(200, wire.Ready())
 
 
-async def status(parts: Parts, _path: Mapping[str, str]) -> Answer:
+async def status(parts: Process, _path: Mapping[str, str]) -> Answer:
     """Return how far every chain has been followed, and the alarms."""
     chains = [_chain(row) for row in await parts.reading.chains()]
     alarms = [
@@ -30,7 +30,7 @@ async def status(parts: Parts, _path: Mapping[str, str]) -> Answer:
     return Answer(200, wire.Status(chains, alarms), (("Cache-Control", "no-store"),))
 
 
-async def metrics(parts: Parts, _path: Mapping[str, str]) -> Document:
+async def metrics(parts: Process, _path: Mapping[str, str]) -> Document:
     """Return the process's counters, and the chains as the books have them now."""
     try:
         chains = await parts.reading.chains()

@@ -14,7 +14,7 @@ from daemon.command_line.command_parts import (
     add_json,
     options_of_all,
 )
-from ledger.scopes import SCOPES
+from ledger.scopes import OPERATOR_SCOPES, SCOPES
 
 APP_LENGTH_MAX: Final = 100  # the books allow no more
 # A key for longer than a decade is one that was meant never to expire.
@@ -113,8 +113,12 @@ app may have several; they reach the same accounts.
 scopes:
 {chr(10).join(f"  {scope:<19} {meaning}" for scope, meaning in SCOPES.items())}
 
+An operator's API key is good on the port under [operator] alone, and has the
+scopes operator:read and operator:write unless it is given one.
+
 examples:
   creditd key create --app shop
+  creditd key create --operator
   creditd key create --app dashboard --scope balance:read --expires-days 90
 """
 _KEY_REVOKE: Final = """\
@@ -220,17 +224,20 @@ def _add_config(commands: "Commands[argparse.ArgumentParser]") -> None:
 def _add_key(commands: "Commands[argparse.ArgumentParser]") -> None:
     key = add_group(commands, "key", "make API keys for apps, and end them", _KEY)
     create = add(key, "create", "make an API key, show it once", _KEY_CREATE, group="key")
-    create.add_argument(
+    whose = create.add_mutually_exclusive_group(required=True)
+    whose.add_argument(
         "--app",
         type=_app,
         metavar="NAME",
-        required=True,
         help="whose key it is; an app with a new name is entered in the books",
+    )
+    whose.add_argument(
+        "--operator", action="store_true", help="for operators, on the port under [operator]"
     )
     create.add_argument(
         "--scope",
         action="append",
-        choices=sorted(SCOPES),
+        choices=sorted([*SCOPES, *OPERATOR_SCOPES]),
         metavar="SCOPE",
         help="what the key may do, once for each (default: all of the above)",
     )

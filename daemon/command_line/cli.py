@@ -7,6 +7,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from io import TextIOWrapper
@@ -16,8 +17,10 @@ from typing import Final
 import structlog
 import uvloop
 
+from api.endpoints import ENDPOINTS, PUBLIC_ENDPOINTS
 from api.identity.keys import new_api_key
-from api.serve import CannotListen, listening
+from api.metrics import Metrics
+from api.serve import CannotListen, listening, operator_listening
 from daemon.chain.known_chains import chains_as_json, chains_as_text
 from daemon.chain.unfit import Unfit
 from daemon.command_line.arguments import parser
@@ -35,13 +38,14 @@ from daemon.processes.log_lines import configure_logs
 from daemon.processes.postgres import EmbeddedFailed, database
 from daemon.processes.stopping import stop_event, stop_on_signals
 from ledger.alarms import note_audit
+from ledger.api_keys import ApiKeyTerms, Secret
 from ledger.audit import as_json, audit, render
 from ledger.errors import LedgerError, LedgerUnavailable, RuleConflict
 from ledger.export import verifier
 from ledger.exposure import exposure
 from ledger.operating import Operating, PriceChange, PriceRow
 from ledger.outbox import receiver_rows, retry_dead
-from ledger.scopes import SCOPES
+from ledger.scopes import OPERATOR_SCOPES, SCOPES
 
 EXPLAINED: Final = (
     ConfigError,
@@ -136,17 +140,27 @@ def _watch(options: Namespace) -> int:
 def _serve(options: Namespace) -> int:
     config = config_of(options)
 
+    operator = config.operator
+
     async def run(url: str) -> None:
-        async with (
-            stop_event(os.environ) as stop,
-            listening(
-                url,
-                host=config.api.host,
-                port=config.api.port,
-                lanes=config.api.lanes,
-                queue_max=config.api.queue_max,
-            ) as api_url,
-        ):
+        metrics = Metrics()
+        async with stop_event(os.environ) as stop, AsyncExitStack() as stack:
+            api_url = await stack.enter_async_context(
+                listening(
+                    url,
+                    host=config.api.host,
+                    port=config.api.port,
+                    lanes=config.api.lanes,
+                    queue_max=config.api.queue_max,
+                    endpoints=ENDPOINTS if operator is None else PUBLIC_ENDPOINTS,
+                    metrics=metrics,
+                )
+            )
+            if operator is not None:
+                operator_url = await stack.enter_async_context(
+                    operator_listening(url, host=operator.host, port=operator.port, metrics=metrics)
+                )
+                log.info("listening for operators", url=operator_url)
             log.info("listening", url=api_url)
             # What is here now stays: no collection looks at all of it again, on charges' time.
             gc.collect()
@@ -220,25 +234,36 @@ def _config_example(options: Namespace) -> int:
 
 def _key_create(options: Namespace) -> int:
     key = new_api_key()
+    all_scopes = OPERATOR_SCOPES if options.operator else SCOPES
+    scopes = sorted(set(options.scope or all_scopes))
+    if not set(scopes) <= set(all_scopes):
+        raise LedgerError(f"an API key of this kind has scopes of {', '.join(sorted(all_scopes))}")
     days = options.expires_days
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
 
     async def run(url: str) -> int:
+        terms, secret = ApiKeyTerms(scopes, expires_at=expires_at), Secret(key.digest, key.hint)
         async with Operating.open(url) as operating:
-            return await operating.create_app_key(
-                app=options.app,
-                scopes=sorted(set(options.scope or SCOPES)),
-                digest=key.digest,
-                hint=key.hint,
-                expires_at=expires_at,
-            )
+            if options.operator:
+                return await operating.create_api_key(terms, secret, kind="operator")
+            return await operating.create_api_key(terms, secret, app=options.app)
 
     with database(config_of(options).database, os.environ) as url:
         key_id = asyncio.run(run(url))
     if options.json:
-        print(json.dumps({"key_id": key_id, "app": options.app, "key": key.text}))
+        print(
+            json.dumps(
+                {
+                    "key_id": key_id,
+                    "app": options.app,
+                    "operator": options.operator,
+                    "key": key.text,
+                }
+            )
+        )
     else:
-        print(f"API key {key_id} of {options.app}, shown this once:\n\n  {key.text}\n")
+        of = "for operators" if options.operator else f"of {options.app}"
+        print(f"API key {key_id} {of}, shown this once:\n\n  {key.text}\n")
     return 0
 
 

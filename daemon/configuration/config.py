@@ -67,13 +67,22 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """`[operator]`: where `creditd serve` listens for operators."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """Everything `creditd.toml` says."""
+    """Everything `creditd.toml` says. Without `operator` nobody listens for operators."""
 
     database: Database
     api: Api
     chains: tuple[Chain, ...]
     webhooks: tuple[Receiver, ...] = ()
+    operator: Operator | None = None
 
 
 def load_config(
@@ -92,6 +101,7 @@ def load_config(
     sources: list[tuple[Table, Source]] = []
     database = _read_database(root.table("database", wanted="a table, [database]"), path, environ)
     api = _read_api(root.table("api", wanted="a table, [api]"), path)
+    operator = _read_operator(root.table("operator", wanted="a table, [operator]"), api)
     for table in root.tables("chains", wanted="one or more tables headed [[chains]]"):
         chain, followed = read_chain(table, environ, events)
         chains.append((table, chain))
@@ -108,6 +118,7 @@ def load_config(
         api,
         tuple(chain for _, chain in chains),
         tuple(receiver for _, receiver in webhooks),
+        operator,
     )
 
 
@@ -140,6 +151,20 @@ def _read_api(table: Table, path: Path) -> Api:
     )
     table.refuse_unknown()
     return api
+
+
+def _read_operator(table: Table, api: Api) -> Operator | None:
+    host = _read_host(table)
+    if table.value("port") is None:
+        if table.value("host") is not None:
+            table.mistake("port", "is missing: without a port nobody listens for operators")
+        table.refuse_unknown()
+        return None
+    operator = Operator(host, table.integer("port", at_least=0, at_most=PORT_MAX, default=8403))
+    if operator.port == api.port != 0:
+        table.mistake("port", f"{operator.port} is the port of [api]: choose another")
+    table.refuse_unknown()
+    return operator
 
 
 def _read_host(table: Table) -> str:

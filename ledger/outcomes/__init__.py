@@ -58,7 +58,14 @@ from ledger.outcomes.consenting import (
     NoSuchApp,
     NoSuchConsent,
 )
-from ledger.outcomes.granting import BeyondBreaker, Grant, Granted, GrantOutcome
+from ledger.outcomes.granting import (
+    BeyondBreaker,
+    Grant,
+    Granted,
+    GrantOutcome,
+    GrantTakenBack,
+    NoSuchGrant,
+)
 from ledger.outcomes.reserving import (
     AlreadyEnded,
     DurationRefused,
@@ -103,6 +110,7 @@ __all__ = [
     "Frozen",
     "Grant",
     "GrantOutcome",
+    "GrantTakenBack",
     "Granted",
     "Insufficient",
     "KeyReused",
@@ -120,6 +128,7 @@ __all__ = [
     "NoSuchApp",
     "NoSuchCharge",
     "NoSuchConsent",
+    "NoSuchGrant",
     "NoSuchReservation",
     "NotCovered",
     "NotCoveredBeyond",

@@ -37,4 +37,24 @@ class BeyondBreaker:
     left: int
 
 
+@dataclass(frozen=True, slots=True)
+class GrantTakenBack:
+    """What an operator granted is taken back: now, or (`replayed`) it was before.
+
+    Of `granted`, `taken` was left, wherever it had moved to; what was spent is owed. `available`
+    and `debt` are what the account has and owes now.
+    """
+
+    granted: int
+    taken: int
+    available: int
+    debt: int
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchGrant:
+    """The account has no such grant, or a chain's event made it: those nobody takes back."""
+
+
 GrantOutcome = Granted | KeyReused | NoSuchAccount | NoSuchCharge | BeyondBreaker | BeyondRange

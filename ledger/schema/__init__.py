@@ -45,6 +45,7 @@ from ledger.schema.operating import (
     alarm,
     audited,
     differing_stake,
+    operator_act,
     rereading,
     upstream_status,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "message",
     "metadata",
     "operation",
+    "operator_act",
     "overdraft",
     "price",
     "receiver",

@@ -2,7 +2,20 @@
 
 import sqlalchemy as sa
 
-from ledger.schema.described import BIGINT, BYTES, INT, TEXT, TIME, check, key, may, must, table
+from ledger.schema.described import (
+    BIGINT,
+    BYTES,
+    INT,
+    TEXT,
+    TIME,
+    check,
+    index,
+    key,
+    may,
+    must,
+    of_account,
+    table,
+)
 
 accepted_reorg = table(
     "accepted_reorg",
@@ -18,6 +31,29 @@ accepted_reorg = table(
     check("accepted_reorg_is_another_block", "left_hash <> new_hash"),
     check("accepted_reorg_is_signed", "length(accepted_by) between 1 and 100"),
     check("accepted_reorg_has_a_reason", "length(reason) between 1 and 500"),
+)
+
+operator_act = table(
+    "operator_act",
+    must("act_no", BIGINT, sa.Identity(always=True)),
+    must("kind", TEXT),
+    *of_account(),
+    may("entry", BIGINT),
+    may("amount", BIGINT),
+    may("chain_id", BIGINT),
+    may("address", BYTES),
+    may("api_key_id", INT),
+    must("signed_by", TEXT),
+    must("reason", TEXT),
+    must("at", TIME),
+    key("operator_act_pkey", "act_no"),
+    check(
+        "operator_act_is_known",
+        "kind in ('adjustment', 'take_back', 'link', 'unlink', 'freeze', 'unfreeze')",
+    ),
+    check("operator_act_is_signed", "length(signed_by) between 1 and 100"),
+    check("operator_act_has_a_reason", "length(reason) between 1 and 500"),
+    index("operator_act_by_account", "root_id, account_id, act_no"),
 )
 
 upstream_status = table(

@@ -24,7 +24,7 @@ with by_entries as (
 ), by_grants as (  -- by whoever granted without an event
   select l.root_id, l.account_id, sum(l.amount) as granted
   from lot l join entry e on e.root_id = l.root_id and e.account_id = l.account_id and e.seq = l.lot_no and e.kind = 1
-  where l.rule_id is null group by l.root_id, l.account_id
+  where l.rule_id is null and l.state = 'live' group by l.root_id, l.account_id
 ), by_reservations as (
   select r.root_id, r.account_id, sum(r.settled) as taken
   from reservation r where r.state <> 'open' group by r.root_id, r.account_id

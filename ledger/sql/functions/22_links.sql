@@ -44,11 +44,12 @@ end $$;
 
 -- Links the wallets of an address, on one chain or (p_chain null) on every chain, those to come too.
 -- What is left of their lots and what they owe moves to the account; what they earn later is its own.
-create or replace function creditd.link_wallet(
-  p_app integer, p_chain bigint, p_address bytea, p_root bigint, p_account bigint,
+-- Whoever calls has seen to it that this may be.
+create or replace function creditd.join_wallet(
+  p_chain bigint, p_address bytea, p_root bigint, p_account bigint,
   out outcome text, out wallets integer, out moved bigint, out debt bigint
 )
-language plpgsql security definer set search_path = creditd, pg_temp as $$
+language plpgsql set search_path = creditd, pg_temp as $$
 declare
   v_wallets wallet[];
   w wallet;
@@ -57,10 +58,7 @@ declare
   v_moved bigint;
   v_debt bigint;
 begin
-  perform refuse_null('p_app p_address p_root p_account',
-    array[p_app is null, p_address is null, p_root is null, p_account is null]);
   wallets := 0; moved := 0; debt := 0;
-  if not reaches(p_app, p_root, p_account) then outcome := 'no_account'; return; end if;
   -- Whoever ends this membership meanwhile waits, and finds the link.
   perform from member m where m.root_id = p_root and m.account_id = p_account for share;
   if p_chain is not null then perform wallet_account(p_chain, p_address); end if;
@@ -105,18 +103,15 @@ end $$;
 
 -- Ends the links of an address to an account, on one chain or on every one. What its wallets earn later
 -- is their own again; what has moved stays where it is.
-create or replace function creditd.unlink_wallet(
-  p_app integer, p_chain bigint, p_address bytea, p_root bigint, p_account bigint
+create or replace function creditd.part_wallet(
+  p_chain bigint, p_address bytea, p_root bigint, p_account bigint
 ) returns text
-language plpgsql security definer set search_path = creditd, pg_temp as $$
+language plpgsql set search_path = creditd, pg_temp as $$
 declare
   v_wallets wallet[];
   v_ended bigint;
   v_more bigint := 0;
 begin
-  perform refuse_null('p_app p_address p_root p_account',
-    array[p_app is null, p_address is null, p_root is null, p_account is null]);
-  if not reaches(p_app, p_root, p_account) then return 'no_account'; end if;
   v_wallets := locked_wallets(p_chain, p_address);
   update wallet x set linked_root = null, linked_account = null, linked_at = null
     from unnest(v_wallets) w
@@ -135,4 +130,30 @@ begin
     return 'linked_elsewhere';
   end if;
   return 'replayed';
+end $$;
+
+-- `join_wallet` for an app that reaches the account.
+create or replace function creditd.link_wallet(
+  p_app integer, p_chain bigint, p_address bytea, p_root bigint, p_account bigint,
+  out outcome text, out wallets integer, out moved bigint, out debt bigint
+)
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+begin
+  perform refuse_null('p_app p_address p_root p_account',
+    array[p_app is null, p_address is null, p_root is null, p_account is null]);
+  wallets := 0; moved := 0; debt := 0;
+  if not reaches(p_app, p_root, p_account) then outcome := 'no_account'; return; end if;
+  select l.* into outcome, wallets, moved, debt from join_wallet(p_chain, p_address, p_root, p_account) l;
+end $$;
+
+-- `part_wallet` for an app that reaches the account.
+create or replace function creditd.unlink_wallet(
+  p_app integer, p_chain bigint, p_address bytea, p_root bigint, p_account bigint
+) returns text
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+begin
+  perform refuse_null('p_app p_address p_root p_account',
+    array[p_app is null, p_address is null, p_root is null, p_account is null]);
+  if not reaches(p_app, p_root, p_account) then return 'no_account'; end if;
+  return part_wallet(p_chain, p_address, p_root, p_account);
 end $$;

@@ -46,6 +46,9 @@ grant execute on function
   creditd.link_wallet, creditd.unlink_wallet, creditd.open_organisation, creditd.add_member, creditd.remove_member,
   creditd.move_member, creditd.set_budget, creditd.allocate
   to creditd_api;
+grant execute on function
+  creditd.adjust, creditd.take_back_grant, creditd.attest_link, creditd.end_link, creditd.set_frozen
+  to creditd_operator;
 grant execute on function creditd.give_consent, creditd.withdraw_consent to creditd_api, creditd_operator;
 grant execute on function creditd.freeze, creditd.unfreeze, creditd.set_overdraft to creditd_operator;
 grant execute on function
