@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import psycopg
+from psycopg import AsyncConnection
 from psycopg import errors as postgres
 from sqlalchemy import Executable, Row, text
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from ledger.connecting import (
     CONNECT_TIMEOUT_SECONDS,
     Role,
+    hanging_up_on_silence,
     session_options,
     sqlalchemy_url,
     translated,
@@ -27,9 +29,9 @@ from ledger.session import RELEASE, require_same_release
 SESSIONS_MAX: Final = 4  # a read takes about a millisecond: more sessions only load the database
 # A caller that waits longer for a session had better be told to come back.
 SESSION_WAIT_SECONDS: Final = 2
-READ_TIMEOUT_SECONDS: Final = (
-    5  # every question is an index look-up: one that takes longer is stuck
-)
+# Every question is an index look-up: one that takes longer is stuck. Below ANSWER_SECONDS, so that
+# a server that is there says so itself.
+READ_TIMEOUT_SECONDS: Final = 4
 PAGE_MAX: Final = 1_000  # rows that are held in memory at once for one caller
 
 # What Postgres says when our tables or functions are not there, or not for this role.
@@ -98,7 +100,10 @@ class Asking:
     ) -> Sequence[Row[Any]]:
         try:
             async with self._engine.connect() as connection:
-                return (await connection.execute(question, asked)).all()
+                raw = await connection.get_raw_connection()
+                session = cast("AsyncConnection[Any]", raw.driver_connection)
+                with hanging_up_on_silence(session):
+                    return (await connection.execute(question, asked)).all()
         except PoolTimeoutError as error:
             raise LedgerBusy(
                 f"none of {SESSIONS_MAX} sessions came free in {SESSION_WAIT_SECONDS} seconds"

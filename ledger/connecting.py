@@ -1,7 +1,10 @@
 """How a program reaches the database: which role it takes, and what an error of Postgres means."""
 
+import asyncio
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Literal, get_args
 
 import psycopg
@@ -21,6 +24,9 @@ IDLE_IN_TRANSACTION_SECONDS: Final = 30
 # A charge waits for its account while others move it. Whoever holds it longer than this holds up
 # every charge of the lane: they are told to come back.
 LOCK_WAIT_SECONDS: Final = 3
+# A request waits at most LOCK_WAIT_SECONDS for an account: a database silent for longer than this
+# is gone, whatever its socket says.
+ANSWER_SECONDS: Final = 5
 # A database that went without a word is given up after about ten seconds, not when TCP does.
 _SILENCE: Final = {
     "keepalives_idle": 5,
@@ -96,6 +102,25 @@ async def connect(
     connection.prepare_threshold = 2
     array_parameters.register(connection)
     return connection
+
+
+@contextmanager
+def hanging_up_on_silence(connection: AsyncConnection[TupleRow]) -> Iterator[None]:
+    """Hang up if what is asked within has no answer in ANSWER_SECONDS: the session is lost then.
+
+    Cancelling would wait for the server to agree. The socket is shut down and not closed, because
+    the event loop may still watch it, and its number would be another's at once.
+    """
+
+    def hang_up() -> None:
+        with socket.socket(fileno=os.dup(connection.fileno())) as shared, suppress(OSError):
+            shared.shutdown(socket.SHUT_RDWR)
+
+    timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, hang_up)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def unreachable(error: psycopg.Error) -> errors.LedgerError:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from ledger.connecting import Role, connect, translated
+from ledger.connecting import Role, connect, hanging_up_on_silence, translated
 from ledger.errors import SchemaMismatch
 from ledger.versions import functions_digest, newest_version
 
@@ -37,15 +38,17 @@ class Session:
     async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[TupleRow]:
         """Run one statement in a transaction of its own and return its rows.
 
-        Raises LedgerUnavailable if it is not known to have happened: its key tells later.
+        Raises LedgerUnavailable if it is not known to have happened: its key tells later. Of the
+        API's sessions that is told after ANSWER_SECONDS; what others ask may take its time.
         """
         tries_left = TRIES_MAX
         while True:
             tries_left -= 1
             try:
                 connection = await self.connection()
-                cursor = await connection.execute(statement, parameters)
-                return await cursor.fetchall()
+                with self._patience(connection):
+                    cursor = await connection.execute(statement, parameters)
+                    return await cursor.fetchall()
             except psycopg.Error as error:
                 if error.sqlstate in _ANOTHER_TRY_HELPS and tries_left > 0:
                     continue
@@ -53,6 +56,10 @@ class Session:
                 if ours is None:
                     raise
                 raise ours from error
+
+    def _patience(self, connection: AsyncConnection[TupleRow]) -> AbstractContextManager[None]:
+        is_awaited = self._role == "creditd_api"
+        return hanging_up_on_silence(connection) if is_awaited else nullcontext()
 
     async def connection(self) -> AsyncConnection[TupleRow]:
         """Return the open connection, opening it if there is none."""

@@ -15,12 +15,8 @@ from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow
 
-from ledger.connecting import Role, connect, translated
+from ledger.connecting import ANSWER_SECONDS, Role, connect, translated
 from ledger.errors import LedgerUnavailable
-
-# A batch waits at most LOCK_WAIT_SECONDS for an account: a database silent for longer than this is
-# gone, whatever its socket says.
-ANSWER_SECONDS: Final = 10
 
 Answer = PGresult | Exception
 _NAME: Final = b"wire"
