@@ -11,6 +11,8 @@ from conftest import CHAIN_ID
 from creditd_client import (
     AsyncCredits,
     Breaker,
+    Charged,
+    ChargeItem,
     Credits,
     CreditsUnavailable,
     InsufficientCredits,
@@ -93,6 +95,50 @@ def test_a_402_names_its_amounts(database_url: str, kind: Kind) -> None:
         assert unpaid.code == "insufficient-credits"
         assert len(t.line.requests) == 1
         assert (await purse.charge(t.account, "tokens", 2, key="k")).cost == 1
+
+    tell(database_url, kind, story)
+
+
+@both
+def test_many_charges_are_each_decided_by_itself_and_made_once(
+    database_url: str, kind: Kind
+) -> None:
+    async def story(t: Till, purse: AsyncCredits) -> None:
+        items = [
+            ChargeItem(t.account, "tokens", 4, key="a"),
+            ChargeItem(t.account, "tokens", 400, key="b"),
+            ChargeItem(t.account, "tokens", 2, key="a"),
+            ChargeItem(t.account, "nothing", key="c"),
+            ChargeItem("acct_nobody", "tokens", key="d"),
+            ChargeItem(t.account, "chat"),
+        ]
+        t.line.loses("lost after")
+        for replayed in (True, True):
+            made, unpaid, reused, unpriced, nobody, last = await purse.charge_many(items)
+            assert isinstance(made, Charged)
+            assert isinstance(last, Charged)
+            assert (made.cost, last.cost, made.replayed) == (Decimal(2), Decimal(12), replayed)
+            assert isinstance(unpaid, InsufficientCredits)
+            assert unpaid.required == 200
+            assert isinstance(reused, KeyReused)
+            assert isinstance(unpriced, Refused)
+            assert isinstance(nobody, Refused)
+            assert (unpriced.code, nobody.code) == ("unknown-operation", "invalid-request")
+            assert await t.has() == (EARNED - 14, NONE)
+
+    tell(database_url, kind, story)
+
+
+@both
+def test_a_reservation_is_looked_up(database_url: str, kind: Kind) -> None:
+    async def story(t: Till, purse: AsyncCredits) -> None:
+        held = await purse.reserve(t.account, "tokens", 10, expires_in=60)
+        name = held.reservation.id
+        found = await purse.find_reservation(name)
+        assert (found.state, found.amount, found.taken) == ("open", Decimal(5), None)
+        ended = await held.settle(Decimal(3))
+        found = await purse.find_reservation(name)
+        assert (found.state, found.taken, found.charge) == ("settled", Decimal(3), ended.charge)
 
     tell(database_url, kind, story)
 
