@@ -83,6 +83,18 @@ def test_a_charge_is_made_looked_up_and_given_back(database_url: str, kind: Kind
 
 
 @both
+def test_a_charge_and_a_reservation_name_their_model(database_url: str, kind: Kind) -> None:
+    async def story(t: Till, purse: AsyncCredits) -> None:
+        assert (await purse.charge(t.account, "chat", key="k", model="small")).cost == 12
+        with pytest.raises(KeyReused):
+            await purse.charge(t.account, "chat", key="k", model="large")
+        held = await purse.reserve(t.account, "tokens", 4, expires_in=60, model="small")
+        assert held.reservation.amount == 2
+
+    tell(database_url, kind, story)
+
+
+@both
 def test_a_402_names_its_amounts(database_url: str, kind: Kind) -> None:
     async def story(t: Till, purse: AsyncCredits) -> None:
         with pytest.raises(InsufficientCredits) as refused:
