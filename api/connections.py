@@ -27,6 +27,9 @@ BODY_SECONDS: Final = 10  # a body comes right after its head, or never
 CONNECTIONS_MAX: Final = 4_096
 # Requests sent before the answer to the one before; those who do it at all send a handful.
 PIPELINED_MAX: Final = 16
+# What is still coming of a body that nobody asked for is let pass, so that the connection can be
+# used again; where it is more than this, that is no longer worth it.
+UNREAD_BYTES_MAX: Final = 1_048_576
 READ_SECONDS: Final = 10  # an answer is read while it is sent, or its reader is gone
 
 _REASONS: Final = {
@@ -108,6 +111,7 @@ class BoundedConnection(HttpToolsProtocol):
     _body_open = False
     _head_bytes = 0
     _read_bytes = 0
+    _unread_bytes = 0
     _data_bytes = 0
     _timer: asyncio.TimerHandle | None = None
     _reader_timer: asyncio.TimerHandle | None = None
@@ -169,6 +173,7 @@ class BoundedConnection(HttpToolsProtocol):
         """Begin a request's head."""
         self._head_open = True
         self._head_bytes = 0
+        self._unread_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -185,6 +190,14 @@ class BoundedConnection(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED_MAX:
             raise PipelineOverflow
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body; cut it off where it goes on and on after the answer."""
+        super().on_body(body)
+        if self.cycle.response_complete:
+            self._unread_bytes += len(body)
+            if self._unread_bytes > UNREAD_BYTES_MAX:
+                self.transport.close()
 
     def on_message_complete(self) -> None:
         """End a request. What this read brought up to here is no part of the next one's head."""
