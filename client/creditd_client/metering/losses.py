@@ -31,7 +31,9 @@ class LostSettlement:
     """Credits that were to be taken of a reservation and were not, as far as is known.
 
     `credits.settle(reservation, amount, key=key)` puts that right, however often, as long as the
-    reservation is open. Once it has expired, its minimum was taken and this amount was not.
+    reservation is open. Once it has expired, its minimum was taken and this amount was not. Where
+    the reason is that it cost more than may be taken, what may be was taken: the rest is for people
+    to judge.
     """
 
     account: str
