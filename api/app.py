@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from starlette.routing import Route, Router
@@ -32,6 +32,7 @@ from api.calling.decoding import decode_body, decode_query, required_fields
 from api.calling.idempotency import parse_idempotency_key
 from api.endpoints import ENDPOINTS
 from api.identity.callers import CALLERS, Callers
+from api.identity.rate_limits import RateLimits
 from api.identity.sessions import require_own_page, session_digest
 from api.openapi import openapi_endpoint
 from api.problems.causes import cause_of
@@ -48,6 +49,7 @@ from api.problems.refusals import (
     SessionOver,
 )
 from api.problems.table import problem_type
+from ledger.api_keys import Rate
 
 BODY_BYTES_MAX: Final = 65_536  # the largest body anyone needs to send is under 1 KiB
 # A sender that overshoots is read to its end, if that is near: closing on it would lose the answer.
@@ -66,6 +68,8 @@ _DOCUMENT_HEADERS: Final = (
 
 Headers = dict[bytes, list[bytes]]
 """The headers of a request by name, in small letters, each with its values."""
+
+RATE: Final = "creditd.rate"  # where a request's scope has the headers that tell of its rate
 
 _encode = msgspec.json.Encoder().encode
 
@@ -91,14 +95,15 @@ class Api:
         endpoints: Sequence[AnyEndpoint] = ENDPOINTS,
         *,
         kinds: frozenset[CallerKind] = CALLERS,
+        rate_limit: Rate | None = None,
     ) -> None:
         """Serve `endpoints`, which work with `parts`, to callers of these kinds alone."""
         self._metrics = parts.metrics
-        callers = Callers(parts.reading, kinds)
+        guard = _Guard(Callers(parts.reading, kinds), RateLimits(rate_limit))
         by_path: dict[str, list[AnyEndpoint]] = defaultdict(list)
         for endpoint in (*endpoints, openapi_endpoint(endpoints)):
             by_path[endpoint.path].append(endpoint)
-        paths = {path: _Path(found, parts, callers) for path, found in by_path.items()}
+        paths = {path: _Path(found, parts, guard) for path, found in by_path.items()}
         # Most requests charge, and name a path without parts: it is looked up, not tried in turn.
         self._fixed = {path: found for path, found in paths.items() if "{" not in path}
         self._router = Router(
@@ -134,6 +139,8 @@ class Api:
             (b"x-request-id", request_id.encode()),
         ]
         sent += [(_header_name(name), value.encode("latin-1")) for name, value in reply.headers]
+        if RATE in scope:
+            sent += [(_header_name(name), value.encode("ascii")) for name, value in scope[RATE]]
         await send({"type": "http.response.start", "status": reply.status, "headers": sent})
         await send({"type": "http.response.body", "body": reply.content})
 
@@ -161,11 +168,11 @@ class _Path:
     To the router it is an application, which leaves itself in the scope: only `Api` answers.
     """
 
-    def __init__(self, endpoints: Sequence[AnyEndpoint], parts: Process, callers: Callers) -> None:
+    def __init__(self, endpoints: Sequence[AnyEndpoint], parts: Process, guard: "_Guard") -> None:
         self._methods: dict[str, _Guarded | _Visited | _Open] = {}
         for endpoint in endpoints:
             if isinstance(endpoint, Endpoint):
-                guarded = _Guarded(endpoint, parts, callers)
+                guarded = _Guarded(endpoint, parts, guard)
                 self._methods |= dict.fromkeys(endpoint.methods, guarded)
             elif isinstance(endpoint, VisitorEndpoint):
                 self._methods["POST"] = _Visited(endpoint, parts)
@@ -185,14 +192,21 @@ class _Path:
         return found
 
 
+class _Guard(NamedTuple):
+    """Who is let in, and how often."""
+
+    callers: Callers
+    rates: RateLimits
+
+
 class _Guarded:
     """An endpoint for apps, and what is asked before it runs: 401, then 403, then the rest."""
 
-    def __init__(self, endpoint: Endpoint[Any, Any], parts: Process, callers: Callers) -> None:
+    def __init__(self, endpoint: Endpoint[Any, Any], parts: Process, guard: _Guard) -> None:
         self.name = endpoint.name
         self._endpoint = endpoint
         self._parts = parts
-        self._callers = callers
+        self._callers, self._rates = guard
         self._body = _Body(endpoint.body)
         self._no_body = endpoint.body() if not endpoint.writes else None
         # None where a query is required: what is missing of an empty one is told as of any other.
@@ -203,6 +217,8 @@ class _Guarded:
     ) -> Answer:
         endpoint = self._endpoint
         caller = await self._caller(scope["method"], headers)
+        if self._rates.limits(caller):
+            scope[RATE] = self._rates.admit(caller)
         caller.require_scope(endpoint.scopes)
         if endpoint.for_apps:
             caller.require_app()

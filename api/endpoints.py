@@ -9,6 +9,7 @@ from api.accounts import consent_endpoints as of_consents
 from api.accounts import endpoints as of_accounts
 from api.accounts import sharing_endpoints as of_sharing
 from api.calling.calls import AnyEndpoint
+from api.identity import key_endpoints as of_keys
 from api.identity import sign_in_endpoints as of_signing_in
 from api.metering import endpoints as of_metering
 from api.operating import endpoints as of_operating
@@ -21,6 +22,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     *of_accounts.ENDPOINTS,
     *of_sharing.ENDPOINTS,
     *of_consents.ENDPOINTS,
+    *of_keys.ENDPOINTS,
     *of_signing_in.ENDPOINTS,
     *of_pricing.ENDPOINTS,
     *of_standing.ENDPOINTS,

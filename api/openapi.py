@@ -113,6 +113,8 @@ _HEADER_PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
 _DENIALS: Final = frozenset(range(400, 500)) - {401}
 # What any endpoint for apps may refuse, and what any write may.
 _REFUSED_BY_ALL: Final = (
+    refusals.QuotaExceeded,
+    refusals.TooManyRequests,
     refusals.Invalid,
     LedgerBusy,
     LedgerUnavailable,

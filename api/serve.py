@@ -19,6 +19,7 @@ from api.endpoints import ENDPOINTS, OPERATOR_ENDPOINTS
 from api.identity.callers import OPERATORS
 from api.metrics import Metrics
 from api.operating.desk import Desk
+from ledger.api_keys import OwnApiKeys, Rate
 from ledger.balances import Balances
 from ledger.changes import Changes
 from ledger.consents import Consents
@@ -53,10 +54,12 @@ async def listening(
     endpoints: Sequence[AnyEndpoint] = ENDPOINTS,
     sign_in: SignInTerms | None = None,
     metrics: Metrics | None = None,
+    rate_limit: Rate | None = None,
 ) -> AsyncIterator[str]:
     """Serve `endpoints` while the context lasts, and give the URL; port 0 takes any free one.
 
-    Wallets sign in by the terms of `sign_in`, or not at all.
+    Wallets sign in by the terms of `sign_in`, or not at all. `rate_limit` is that of API keys
+    without one of their own.
     `lanes` database sessions take charges, with at most `queue_max` waiting for each. Raises
     CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger.
     """
@@ -70,6 +73,7 @@ async def listening(
             Reserving.open(database_url, changes=changes) as reserving,
             Sharing.open(database_url, changes=changes) as sharing,
             Consents.open(database_url, changes=changes) as consents,
+            OwnApiKeys.open(database_url) as api_keys,
             Balances.open(reading, changes) as balances,
             SignIns.open(database_url) as sign_ins,
             Linking.open(database_url, changes=changes) as linking,
@@ -80,12 +84,13 @@ async def listening(
                 reserving=reserving,
                 sharing=sharing,
                 consents=consents,
+                api_keys=api_keys,
                 reading=reading,
                 balances=balances,
                 signing=signing,
                 metrics=metrics or Metrics(),
             )
-            async with _serving(Api(parts, endpoints), listener):
+            async with _serving(Api(parts, endpoints, rate_limit=rate_limit), listener):
                 yield _url(listener)
 
 

@@ -12,8 +12,15 @@ SCOPES: Final = MappingProxyType(
         "consents:write": "of a personal API key: let apps act for the account",
         "wallets:write": "link wallets by their signature, and unlink them",
         "accounts:attest": "open the accounts of wallets that the app has checked",
+        "keys:write": "make, replace and end API keys of one's own",
     }
 )
+# What a personal API key may have of them: it acts for one account, and gives nothing back to it.
+PERSONAL_SCOPES: Final = frozenset(
+    {"charge:write", "balance:read", "consents:write", "wallets:write", "keys:write"}
+) & frozenset(SCOPES)
+# What must be asked for by name: whoever has it can hand on what the API key may do.
+NEVER_BY_DEFAULT: Final = frozenset({"keys:write"})
 
 OPERATOR_SCOPES: Final = MappingProxyType(
     {

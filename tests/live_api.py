@@ -20,6 +20,7 @@ from api.calling.sign_in_terms import SignInTerms
 from api.identity.keys import new_api_key
 from api.pricing.price_file import parse_prices
 from api.serve import listening
+from ledger.api_keys import SELF_SERVICE_APP, ApiKeyKind, ApiKeyTerms, Cap, Rate
 from ledger.granting import Granting
 from ledger.ids import parse_account
 from ledger.operating import Operating
@@ -74,19 +75,25 @@ class LiveApi:
         scopes: Sequence[str] = tuple(SCOPES),
         *,
         app: str = "shop",
+        kind: ApiKeyKind = "app",
+        account: str | None = None,
+        operations: Sequence[str] | None = None,
+        caps: Sequence[Cap] = (),
+        rate: Rate | None = None,
         expires_at: datetime | None = None,
     ) -> str:
         """Enter a new API key in the books."""
-        key = new_api_key()
+        key = new_api_key(kind)
+        terms = ApiKeyTerms(scopes, operations, caps, rate, expires_at)
 
         async def enter() -> None:
             async with Operating.open(self.database_url) as operating:
-                await operating.create_app_key(
-                    app=app,
-                    scopes=scopes,
-                    digest=key.digest,
-                    hint=key.hint,
-                    expires_at=expires_at,
+                await operating.create_api_key(
+                    terms,
+                    key.secret,
+                    kind=kind,
+                    app=app if kind == "app" else SELF_SERVICE_APP,
+                    account=None if account is None else parse_account(account),
                 )
 
         asyncio.run(enter())

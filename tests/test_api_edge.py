@@ -44,6 +44,7 @@ def path_of(endpoint: Endpoint[Any, Any]) -> str:
         member="acct_00000000000010000000000002",
         period="day",
         consent="1",
+        key="1",
     )
 
 

@@ -231,11 +231,9 @@ def test_what_needs_no_consent_has_none(api: LiveApi, printer: str) -> None:
     assert give(api, anna, app="printer", may="read") == AccountClosed()
 
 
-def test_the_owner_gives_lists_and_withdraws(
-    api: LiveApi, printer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_owner_gives_lists_and_withdraws(api: LiveApi, printer: str) -> None:
     account = api.open_wallet(WALLET)
-    mine = owner(monkeypatch, api, account)
+    mine = owner(api, account)
     path = f"/v1/accounts/{account}/consents"
     first = api.request("POST", path, json={"app": "printer"}, api_key=mine)
     again = api.request("POST", path, json={"app": "printer"}, api_key=mine)

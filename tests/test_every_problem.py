@@ -1,9 +1,8 @@
 """Every problem there is, provoked over a real socket."""
 
-import asyncio
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -13,13 +12,8 @@ from live_api import CREDIT, LiveApi, live_api
 from owning import owner
 from test_api_edge import exchange
 
-from api.calling.caller import Caller
-from api.identity import callers
-from api.identity.keys import new_api_key
 from api.problems.table import BY_CODE
-from ledger.api_keys import ApiKeyTerms, Cap, Secret
-from ledger.operating import Operating
-from ledger.reading import ApiKeyRow
+from ledger.api_keys import Cap
 
 WALLET = bytes.fromhex("11" * 20)
 NOBODY = "acct_0000000000007"
@@ -68,36 +62,15 @@ def stage(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]
         ended, open_one = (api.post("/v1/reservations", asked).json()["id"] for _ in range(2))
         api.post(f"/v1/reservations/{ended}/release", {})
         own = api.post("/v1/accounts", {"name": "the app's own"}).json()["id"]
-        personal = owner(monkeypatch, api, own)
-        narrow = narrowed(monkeypatch, api)
+        personal = owner(api, own)
+        narrow = api.api_key(operations=["ping"])
         yield Stage(api, account, own, charge, open_one, ended, personal, narrow)
 
 
-def narrowed(monkeypatch: pytest.MonkeyPatch, api: LiveApi) -> str:
-    """An app's API key for another operation than the ones that are tried."""
-    known = callers._still_good
-
-    def still_good(row: ApiKeyRow | None) -> Caller:
-        caller = known(row)
-        if row is not None and row.app == "narrow":
-            return replace(caller, operations=frozenset({"ping"}))
-        return caller
-
-    monkeypatch.setattr(callers, "_still_good", still_good)
-    return api.api_key(app="narrow")
-
-
 def capped(stage: Stage) -> httpx2.Response:
-    key = new_api_key()
-
-    async def enter() -> None:
-        async with Operating.open(stage.api.database_url) as operating:
-            terms = ApiKeyTerms(["charge:write"], caps=[Cap("day", CREDIT)])
-            await operating.create_api_key(terms, Secret(key.digest, key.hint), app="shop")
-
-    asyncio.run(enter())
     body = {"account": stage.account, "operation": RENDER}
-    return stage.api.post("/v1/charges", body, api_key=key.text)
+    api_key = stage.api.api_key(caps=[Cap("day", CREDIT)])
+    return stage.api.post("/v1/charges", body, api_key=api_key)
 
 
 def priced_by_model(stage: Stage) -> httpx2.Response:

@@ -21,6 +21,7 @@ from api.identity.keys import new_api_key
 from api.metrics import Metrics
 from api.pricing.price_file import parse_prices
 from api.serve import listening
+from ledger.api_keys import OwnApiKeys
 from ledger.balances import Balances
 from ledger.changes import Changes
 from ledger.consents import Consents
@@ -147,6 +148,7 @@ def test_a_charge_whose_answer_was_lost_is_taken_once_and_told(database_url: str
             Reserving.open(database_url) as reserving,
             Sharing.open(database_url) as sharing,
             Consents.open(database_url) as consents,
+            OwnApiKeys.open(database_url) as api_keys,
             Reading.open(database_url) as reading,
             Changes.open(database_url) as changes,
             Balances.open(reading, changes) as balances,
@@ -159,6 +161,7 @@ def test_a_charge_whose_answer_was_lost_is_taken_once_and_told(database_url: str
                 reserving=reserving,
                 sharing=sharing,
                 consents=consents,
+                api_keys=api_keys,
                 reading=reading,
                 balances=balances,
                 signing=signing,

@@ -10,6 +10,7 @@ from api.problems.refusals import (
     Refused,
     ScopeMissing,
 )
+from ledger.api_keys import Rate
 from ledger.ids import AccountRef
 
 CallerKind = Literal["app", "personal", "operator", "session"]
@@ -21,7 +22,8 @@ class Caller:
 
     `account` is set for people, by their API key or session: they act for this account and no
     other. `operations` are those that may be charged for, None for all. `session` is the SHA-256
-    of a session's secret.
+    of a session's secret. `rate` is that of its API key and those of the same `family`, which
+    replaced one another; None: as the process limits.
     """
 
     app_id: int
@@ -31,6 +33,8 @@ class Caller:
     account: AccountRef | None = None
     operations: frozenset[str] | None = None
     session: bytes | None = None
+    family: int = 0
+    rate: Rate | None = None
 
     def require_scope(self, scopes: tuple[str, ...]) -> None:
         """Raise Refused(ScopeMissing) if scopes are asked for and the caller has none of them."""

@@ -11,6 +11,7 @@ from api.calling.signing import Signing
 from api.metrics import Metrics
 from api.problems.refusals import Cause
 from api.shapes import NoBody
+from ledger.api_keys import OwnApiKeys
 from ledger.balances import Balances
 from ledger.consents import Consents
 from ledger.reading import Reading
@@ -44,6 +45,7 @@ class Parts(Process):
     reserving: Reserving
     sharing: Sharing
     consents: Consents
+    api_keys: OwnApiKeys
     balances: Balances
     signing: Signing
 

@@ -1,5 +1,6 @@
-"""API keys: `ck_`, thirty random letters and digits, and six more that check the ones before.
+"""API keys: what they begin with, thirty random letters and digits, and six more that check these.
 
+An app's begins with `ck_`, a person's own with `cp_`, an operator's with `co_`.
 The check lets a mistyped or truncated key be refused without asking the books, and a leak scanner
 recognise one. Thirty base-62 digits are 178 bits, so the books keep a plain SHA-256 of the key.
 """
@@ -8,14 +9,22 @@ import hashlib
 import secrets
 import string
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
-PREFIX: Final = "ck_"
+from ledger.api_keys import ApiKeyKind, Secret
+
+PREFIXES: Final[Mapping[ApiKeyKind, str]] = MappingProxyType(
+    {"app": "ck_", "personal": "cp_", "operator": "co_"}
+)
+PREFIX_LENGTH: Final = 3
 RANDOM_LENGTH: Final = 30
 CHECK_LENGTH: Final = 6  # six base-62 digits hold any CRC-32
-KEY_LENGTH: Final = len(PREFIX) + RANDOM_LENGTH + CHECK_LENGTH
+KEY_LENGTH: Final = PREFIX_LENGTH + RANDOM_LENGTH + CHECK_LENGTH
 
+_KNOWN_PREFIXES: Final = frozenset(PREFIXES.values())
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 
@@ -31,19 +40,25 @@ class NewApiKey:
     digest: bytes
     hint: str
 
+    @property
+    def secret(self) -> Secret:
+        """What of it the books keep."""
+        return Secret(self.digest, self.hint)
 
-def new_api_key() -> NewApiKey:
+
+def new_api_key(kind: ApiKeyKind = "app") -> NewApiKey:
     """Make an API key from the system's randomness."""
+    prefix = PREFIXES[kind]
     random = "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_LENGTH))
-    text = PREFIX + random + _check(random)
-    return NewApiKey(text, hashlib.sha256(text.encode()).digest(), f"{PREFIX}…{text[-4:]}")
+    text = prefix + random + _check(random)
+    return NewApiKey(text, hashlib.sha256(text.encode()).digest(), f"{prefix}…{text[-4:]}")
 
 
 def digest_api_key(text: str) -> bytes | None:
     """Return the SHA-256 of a well-formed API key, or None for a text that cannot be one."""
-    if len(text) != KEY_LENGTH or not text.startswith(PREFIX) or not text.isascii():
+    if len(text) != KEY_LENGTH or not text.isascii() or text[:PREFIX_LENGTH] not in _KNOWN_PREFIXES:
         return None
-    random, check = text[len(PREFIX) : -CHECK_LENGTH], text[-CHECK_LENGTH:]
+    random, check = text[PREFIX_LENGTH:-CHECK_LENGTH], text[-CHECK_LENGTH:]
     if _check(random) != check:
         return None
     return hashlib.sha256(text.encode()).digest()

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from api.shapes import AccountName, ChargeName, Credits, Utc
 
@@ -70,6 +70,12 @@ class OverBudget(Problem, frozen=True):
     price_version: int
     required: Credits
     left: Credits
+
+
+class QuotaExceeded(Problem, frozen=True):
+    """The policies of the `RateLimit-Policy` header that the request would have broken."""
+
+    violated_policies: list[str] = field(name="violated-policies")
 
 
 class ApiKeyCapReached(Problem, frozen=True):

@@ -48,7 +48,7 @@ TYPES: Final = (
         cause=outcomes.OverKeyCap,
         code="api-key-cap-reached",
         status=403,
-        title="API key's cap reached",
+        title="API key cap reached",
         detail=lambda cause: (
             f"This costs {format_credits(cause.required)} credits and the cap of this API key"
             f" leaves {format_credits(cause.left)}{_until(cause.renews_at)}: use another API key,"

@@ -11,7 +11,7 @@ TYPES: Final = (
         code="unauthenticated",
         status=401,
         title="Unauthenticated",
-        detail=lambda cause: f"{cause.reason}. Send `Authorization: Bearer ck_…`.",
+        detail=lambda cause: f"{cause.reason}. Send `Authorization: Bearer` and an API key.",
         headers=lambda _cause: (("WWW-Authenticate", 'Bearer realm="creditd"'), NO_STORE),
     ),
     ProblemType(
@@ -33,6 +33,24 @@ TYPES: Final = (
         title="For apps only",
         detail="This is for apps, and a personal API key or a session acts for one account alone:"
         " use the API key of an app.",
+    ),
+    ProblemType(
+        cause=refusals.QuotaExceeded,
+        code="quota-exceeded",
+        status=429,
+        title="Quota exceeded",
+        detail=lambda cause: (
+            f"This API key may make {cause.requests} requests in {cause.seconds} seconds: try"
+            " again after Retry-After seconds, with the same Idempotency-Key."
+        ),
+        shape=details.QuotaExceeded,
+        members=lambda _cause: {"violated_policies": ["api-key"]},
+        headers=lambda cause: (
+            ("Retry-After", str(cause.retry_after)),
+            ("RateLimit-Policy", f'"api-key";q={cause.requests};w={cause.seconds}'),
+            ("RateLimit", f'"api-key";r=0;t={cause.retry_after}'),
+            NO_STORE,
+        ),
     ),
     ProblemType(
         cause=refusals.OperationNotAllowed,

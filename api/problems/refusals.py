@@ -3,6 +3,14 @@
 from dataclasses import dataclass
 
 from api.problems.shortfall import Shortfall
+from ledger.api_keys import (
+    ApiKeyEnded,
+    ApiKeyReplaced,
+    BeyondOwnRights,
+    CappedAlready,
+    NoSuchApiKey,
+    TooManyApiKeys,
+)
 from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
 from ledger.outcomes import (
     AccountClosed,
@@ -149,6 +157,18 @@ class SignatureRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaExceeded:
+    """The API key has made as many requests as it may for now: `requests` in `seconds`.
+
+    The next one is let through in `retry_after` seconds.
+    """
+
+    requests: int
+    seconds: int
+    retry_after: int
+
+
+@dataclass(frozen=True, slots=True)
 class NotPriced:
     """No price is in force for the operation.
 
@@ -242,6 +262,7 @@ Cause = (
     | KeyReused
     | Unauthenticated
     | ScopeMissing
+    | QuotaExceeded
     | ForAppsOnly
     | SessionOver
     | OriginRefused
@@ -263,6 +284,12 @@ Cause = (
     | LinkedElsewhere
     | NoSuchGrant
     | OverKeyCap
+    | ApiKeyEnded
+    | ApiKeyReplaced
+    | BeyondOwnRights
+    | CappedAlready
+    | NoSuchApiKey
+    | TooManyApiKeys
     | NotPriced
     | ModelNotPriced
     | PriceChanged

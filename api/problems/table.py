@@ -9,6 +9,7 @@ from typing import Final
 
 from api.problems import (
     of_accounts,
+    of_api_keys,
     of_charges,
     of_consents,
     of_identity,
@@ -22,6 +23,7 @@ from api.problems.problem_type import ProblemType
 TYPES: Final[tuple[ProblemType, ...]] = (
     *of_requests.TYPES,
     *of_identity.TYPES,
+    *of_api_keys.TYPES,
     *of_signing.TYPES,
     *of_charges.TYPES,
     *of_accounts.TYPES,

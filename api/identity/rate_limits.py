@@ -1,0 +1,73 @@
+"""How many requests an API key may make: token buckets of this process.
+
+Of several processes each has its own: what a key may do in all is as many times more. The headers
+are those of draft-ietf-httpapi-ratelimit-headers; credits are not in them.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from api.calling.caller import Caller
+from api.problems.refusals import QuotaExceeded, Refused
+from ledger.api_keys import Rate
+
+POLICY: Final = "api-key"
+# As many as there are API keys remembered. One that is forgotten begins anew with a full bucket.
+BUCKETS_MAX: Final = 4_096
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    at: float  # of the monotonic clock
+
+
+class RateLimits:
+    """The buckets of API keys that have a rate, or of all if there is a `default`."""
+
+    def __init__(self, default: Rate | None) -> None:
+        self._default = default
+        self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
+
+    def limits(self, caller: Caller) -> bool:
+        """Return whether the caller has a rate at all."""
+        return caller.rate is not None or (self._default is not None and caller.family != 0)
+
+    def admit(self, caller: Caller) -> Headers:
+        """Take a request of a limited caller. Returns the headers that tell it what is left.
+
+        Raises Refused(QuotaExceeded).
+        """
+        rate = caller.rate or self._default
+        if rate is None:
+            return ()
+        now = time.monotonic()
+        bucket = self._buckets.get(caller.family)
+        if bucket is None:
+            bucket = self._buckets[caller.family] = _Bucket(rate.requests, now)
+            if len(self._buckets) > BUCKETS_MAX:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(caller.family)
+        per_second = rate.requests / rate.seconds
+        bucket.left = min(rate.requests, bucket.left + (now - bucket.at) * per_second)
+        bucket.at = now
+        if bucket.left < 1:
+            wait = math.ceil((1 - bucket.left) / per_second)
+            raise Refused(QuotaExceeded(rate.requests, rate.seconds, wait))
+        bucket.left -= 1
+        full_in = math.ceil((rate.requests - bucket.left) / per_second)
+        return rate_headers(rate.requests, rate.seconds, int(bucket.left), full_in)
+
+
+def rate_headers(requests: int, seconds: int, left: int, full_in: int) -> Headers:
+    """Return what is allowed, and that `left` are until it is all there again."""
+    return (
+        ("RateLimit-Policy", f'"{POLICY}";q={requests};w={seconds}'),
+        ("RateLimit", f'"{POLICY}";r={left};t={full_in}'),
+    )
