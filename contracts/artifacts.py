@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
-NAMES: Final = ("ManyStakes", "MineableToken", "OddEvents", "StakeToken", "StakingRewards")
+NAMES: Final = (
+    *("ManyStakes", "MineableToken", "OddEvents", "OwnedWallet"),
+    *("StakeToken", "StakingRewards"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from daemon.command_line.exporting import write_export
 from daemon.command_line.exposure_report import exposure_as_json, exposure_as_text
 from daemon.command_line.price_list import PriceListError, read_prices
 from daemon.command_line.receivers_status import receivers_as_json, receivers_as_text
+from daemon.command_line.signing_in import sign_in_terms
 from daemon.command_line.status import read_status
 from daemon.command_line.up import up
 from daemon.configuration.config import ConfigError, example_config, example_prices
@@ -145,6 +146,7 @@ def _serve(options: Namespace) -> int:
     async def run(url: str) -> None:
         metrics = Metrics()
         async with stop_event(os.environ) as stop, AsyncExitStack() as stack:
+            sign_in = await stack.enter_async_context(sign_in_terms(config))
             api_url = await stack.enter_async_context(
                 listening(
                     url,
@@ -153,6 +155,7 @@ def _serve(options: Namespace) -> int:
                     lanes=config.api.lanes,
                     queue_max=config.api.queue_max,
                     endpoints=ENDPOINTS if operator is None else PUBLIC_ENDPOINTS,
+                    sign_in=sign_in,
                     metrics=metrics,
                 )
             )

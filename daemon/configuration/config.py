@@ -12,6 +12,7 @@ from daemon.chain.known_chains import Confirmation, Depth, Finalized
 from daemon.configuration.addresses import read_url
 from daemon.configuration.chain_settings import Chain, read_chain
 from daemon.configuration.mistakes import ConfigError, Mistake, Mistakes, shown
+from daemon.configuration.public_url import read_public_url
 from daemon.configuration.receivers import Receiver, read_receivers
 from daemon.configuration.secret_url import SecretUrl
 from daemon.configuration.sources import Source
@@ -56,7 +57,8 @@ class Database:
 class Api:
     """How the API listens and how many charges it lets wait; `prices` is its price list's path.
 
-    Port 0 lets the system choose one.
+    Port 0 lets the system choose one. `public_url` is the origin by which people know it, which
+    signing in by a wallet needs.
     """
 
     host: str
@@ -64,6 +66,7 @@ class Api:
     lanes: int
     queue_max: int
     prices: Path
+    public_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ def _read_api(table: Table, path: Path) -> Api:
         lanes=table.integer("lanes", at_least=1, at_most=LANES_MAX, default=2),
         queue_max=table.integer("queue_max", at_least=1, at_most=QUEUE_MAX, default=4096),
         prices=_read_path(table, "prices", path, default="prices.toml"),
+        public_url=read_public_url(table, "public_url"),
     )
     table.refuse_unknown()
     return api
