@@ -70,6 +70,7 @@ Headers = dict[bytes, list[bytes]]
 """The headers of a request by name, in small letters, each with its values."""
 
 RATE: Final = "creditd.rate"  # where a request's scope has the headers that tell of its rate
+Headings = tuple[tuple[str, str], ...]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -121,13 +122,14 @@ class Api:
         headers = _by_name(scope)
         request_id = _request_id(headers)
         name = ""
+        notices: Headings = ()
         try:
             path = self._fixed.get(scope["path"])
             if path is None:
                 await self._router(scope, receive, send)
                 path = scope["creditd.path"]
             endpoint = path.endpoint(scope["method"])
-            name = endpoint.name
+            name, notices = endpoint.name, endpoint.notices
             reply = _reply(await endpoint.answer(scope, headers, receive, request_id))
         except ClientGone:
             return
@@ -138,7 +140,8 @@ class Api:
             (b"content-length", b"%d" % len(reply.content)),
             (b"x-request-id", request_id.encode()),
         ]
-        sent += [(_header_name(name), value.encode("latin-1")) for name, value in reply.headers]
+        said = (*reply.headers, *notices)
+        sent += [(_header_name(name), value.encode("latin-1")) for name, value in said]
         if RATE in scope:
             sent += [(_header_name(name), value.encode("ascii")) for name, value in scope[RATE]]
         await send({"type": "http.response.start", "status": reply.status, "headers": sent})
@@ -202,8 +205,11 @@ class _Guard(NamedTuple):
 class _Guarded:
     """An endpoint for apps, and what is asked before it runs: 401, then 403, then the rest."""
 
+    notices: Headings
+
     def __init__(self, endpoint: Endpoint[Any, Any], parts: Process, guard: _Guard) -> None:
         self.name = endpoint.name
+        self.notices = endpoint.deprecated.headers() if endpoint.deprecated else ()
         self._endpoint = endpoint
         self._parts = parts
         self._callers, self._rates = guard
@@ -258,6 +264,8 @@ class _Guarded:
 class _Visited:
     """An endpoint that anyone who reaches the process may post to."""
 
+    notices: Headings = ()
+
     def __init__(self, endpoint: VisitorEndpoint[Any], parts: Process) -> None:
         self.name = endpoint.name
         self._run = endpoint.run
@@ -285,6 +293,8 @@ class _Body:
 
 class _Open:
     """An endpoint for anyone who reaches the process."""
+
+    notices: Headings = ()
 
     def __init__(self, endpoint: OpenEndpoint, parts: Process) -> None:
         self.name = endpoint.name

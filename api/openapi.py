@@ -155,6 +155,8 @@ def openapi_document(endpoints: Iterable[AnyEndpoint]) -> dict[str, Any]:
         if isinstance(endpoint, Endpoint):
             for method in endpoint.methods:
                 operation = _app_operation(endpoint, shapes)
+                if endpoint.deprecated is not None:
+                    operation["deprecated"] = True
                 if len(endpoint.methods) > 1:
                     operation["operationId"] += f"-{method.lower()}"
                 paths[endpoint.path][method.lower()] = operation

@@ -103,8 +103,8 @@ def test_what_is_not_utf_8_is_refused_as_what_it_is(api: LiveApi, account: str) 
         assert answer.status_code == 400
     key = b"Authorization: Bearer " + api.default_key.encode() + b"\r\nConnection: close\r\n\r\n"
     for target in (b"/v1/charges/\xff\xfe", b"/v1/charges/%ff%fe", b"/v1/operations?\xff=%ff"):
-        answer = exchange(api, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + key)
-        assert answer[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 404"}
+        told = exchange(api, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + key)
+        assert told[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 404"}
     wrong = (
         b"POST /v1/charges HTTP/1.1\r\nHost: x\r\nIdempotency-Key: \xff\r\nContent-Length: 0\r\n"
     )

@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -89,6 +91,25 @@ class Call(msgspec.Struct, Generic[Body, Query], frozen=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deprecated:
+    """Since when an endpoint is deprecated, when it goes (if that is known), and what to use."""
+
+    since: datetime
+    instead: str
+    gone_at: datetime | None = None
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Return what its answers say of it (RFC 9745, RFC 8594)."""
+        told = (
+            ("Deprecation", f"@{int(self.since.timestamp())}"),
+            ("Link", f'<{self.instead}>; rel="successor-version"'),
+        )
+        if self.gone_at is None:
+            return told
+        return (*told, ("Sunset", format_datetime(self.gone_at, usegmt=True)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint(Generic[Body, Query]):
     """An endpoint for apps: it needs an API key with one of `scopes` (any key if there are none).
 
@@ -116,6 +137,7 @@ class Endpoint(Generic[Body, Query]):
     takes: tuple[str, ...] = ()
     leads_to: Mapping[str, str] = field(default_factory=dict)
     denied_as: int | None = None
+    deprecated: Deprecated | None = None
     # What it works with is `Parts`, or what the port that it is served on has instead.
     run: Callable[[Any, Call[Body, Query]], Awaitable[Answer]]
 
