@@ -11,9 +11,10 @@ from ledger.asking import bounded
 from ledger.ids import AccountRef
 from ledger.reading import MemberRow, Reading
 from ledger.rows import AccountKind, AccountStatus
-from ledger.schema import account, account_name, member
+from ledger.schema import account, account_name, app, member
 
 _APP: Final = account_name.c.app_id == bindparam("app", type_=Integer)
+_APP_NUMBER: Final = select(app.c.app_id).where(app.c.name == bindparam("name", type_=Text))
 _NAMED: Final = (
     select(
         account_name.c.name,
@@ -67,6 +68,13 @@ class NamedAccountRow:
     kind: AccountKind
     status: AccountStatus
     opened_at: datetime
+
+
+async def app_number(reading: Reading, name: str) -> int | None:
+    """Return the number of the app of a name, None if there is none."""
+    for row in await reading.ask(_APP_NUMBER, {"name": name}):
+        return int(row.app_id)
+    return None
 
 
 async def named_accounts(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from daemon.command_line.account_arguments import add_account_commands
 from daemon.command_line.chain_arguments import add_chain_commands
 from daemon.command_line.command_parts import (
     Commands,
@@ -205,6 +206,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_key(commands)
     _add_prices(commands)
     _add_webhooks(commands)
+    add_account_commands(commands)
     add_chain_commands(commands)
     return root
 

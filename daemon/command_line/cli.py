@@ -23,6 +23,7 @@ from api.metrics import Metrics
 from api.serve import CannotListen, listening, operator_listening
 from daemon.chain.known_chains import chains_as_json, chains_as_text
 from daemon.chain.unfit import Unfit
+from daemon.command_line.account_commands import ACCOUNT_COMMANDS
 from daemon.command_line.arguments import parser
 from daemon.command_line.chain_commands import CHAIN_COMMANDS
 from daemon.command_line.command_parts import config_of
@@ -361,6 +362,7 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
         "prices apply": _prices_apply,
         "webhooks status": _webhooks_status,
         "webhooks retry": _webhooks_retry,
+        **ACCOUNT_COMMANDS,
         **CHAIN_COMMANDS,
     }
 )
