@@ -32,7 +32,6 @@ from ledger.schema import (
     account,
     account_access,
     chain,
-    consent,
     entry,
     event,
     linked_wallet,
@@ -68,19 +67,6 @@ def _total(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 _PENDING: Final = event.c.state == literal_column("'pending'")
-ACCESS: Final = select(account_access.c.app_id).where(
-    _of(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
-)
-# Who may only read has a consent and no row of access.
-READING: Final = union_all(
-    ACCESS,
-    select(consent.c.app_id).where(
-        _of(consent),
-        consent.c.app_id == bindparam("app", type_=Integer),
-        consent.c.withdrawn_at.is_(None),
-    ),
-)
-
 # Each account is looked up by its whole key, however many a planner thinks there are.
 _asked = (
     func.unnest(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
+from ledger import access_questions
 from ledger import account_questions as questions
 from ledger.asking import Asking, bounded, of_account, page
 from ledger.causes import EventIdentity
@@ -40,11 +41,13 @@ class AccountReading(Asking):
 
     async def reaches(self, app_id: int, account: AccountRef) -> bool:
         """Return whether the app may act for the account: charge it and read it."""
-        return bool(await self.ask(questions.ACCESS, {**of_account(account), "app": app_id}))
+        return bool(await self.ask(access_questions.ACCESS, {**of_account(account), "app": app_id}))
 
     async def may_read(self, app_id: int, account: AccountRef) -> bool:
         """Return whether the app may act for the account, or its owner lets the app read it."""
-        return bool(await self.ask(questions.READING, {**of_account(account), "app": app_id}))
+        return bool(
+            await self.ask(access_questions.READING, {**of_account(account), "app": app_id})
+        )
 
     async def balance(self, account: AccountRef) -> Balance | None:
         """Return what the account has, None if there is no such account."""

@@ -1,0 +1,28 @@
+"""Which app may act for an account, and which may read it: statements built once."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, ColumnElement, Integer, Table, and_, bindparam, select, union_all
+
+from ledger.schema import account_access, consent
+
+
+def _of(owned: Table) -> ColumnElement[bool]:
+    return and_(
+        owned.c.root_id == bindparam("root", type_=BigInteger),
+        owned.c.account_id == bindparam("account", type_=BigInteger),
+    )
+
+
+ACCESS: Final = select(account_access.c.app_id).where(
+    _of(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
+)
+# Who may only read has a consent and no row of access.
+READING: Final = union_all(
+    ACCESS,
+    select(consent.c.app_id).where(
+        _of(consent),
+        consent.c.app_id == bindparam("app", type_=Integer),
+        consent.c.withdrawn_at.is_(None),
+    ),
+)
