@@ -31,7 +31,7 @@ _CHARGE: Final = text(
     "select o_outcomes[1], o_payers[1], o_seqs[1], o_versions[1], o_amounts[1], o_availables[1],"
     " o_times[1] from creditd.charge_batch(cast(:root as bigint), array[cast(:root as bigint)],"
     " array[cast(:account as bigint)], array[cast(:app as integer)], array[cast(:key as uuid)],"
-    " array[cast(:request as uuid)], array[cast(:operation as text)], array[1],"
+    " array[cast(:request as uuid)], array[cast(:operation as text)], array[''], array[1],"
     " array[cast(:units as bigint)], array[cast(:version as integer)],"
     " array[cast(:api_key as integer)])"
 )
