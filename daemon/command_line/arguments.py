@@ -15,11 +15,7 @@ from daemon.command_line.command_parts import (
     add_json,
     options_of_all,
 )
-from ledger.scopes import OPERATOR_SCOPES, SCOPES
-
-APP_LENGTH_MAX: Final = 100  # the books allow no more
-# A key for longer than a decade is one that was meant never to expire.
-EXPIRES_DAYS_MAX: Final = 3_650
+from daemon.command_line.key_arguments import add_key_commands
 
 _FIRST_STEPS: Final = """\
 first steps:
@@ -106,29 +102,6 @@ examples:
   creditd config example > creditd.toml
   creditd config example --prices > prices.toml
 """
-_KEY: Final = "Make and end API keys: apps show them as `Authorization: Bearer ck_…`."
-_KEY_CREATE: Final = f"""\
-Make an API key for an app and show it once: the books keep only its digest. An
-app may have several; they reach the same accounts.
-
-scopes:
-{chr(10).join(f"  {scope:<19} {meaning}" for scope, meaning in SCOPES.items())}
-
-An operator's API key is good on the port under [operator] alone, and has the
-scopes operator:read and operator:write unless it is given one.
-
-examples:
-  creditd key create --app shop
-  creditd key create --operator
-  creditd key create --app dashboard --scope balance:read --expires-days 90
-"""
-_KEY_REVOKE: Final = """\
-End an API key, for one that leaked or is not needed any more. Running API
-processes refuse it within a few seconds. The app's other keys stay good.
-
-example:
-  creditd key revoke 7
-"""
 _PRICES: Final = "Say what operations cost."
 _PRICES_APPLY: Final = """\
 Put a price list in force at once, without a restart. A price that differs from
@@ -203,7 +176,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     demo = add(commands, "demo", "the whole story, on a local chain", _DEMO)
     demo.add_argument("--check", action="store_true", help="tell it once, verify each step, end")
     _add_config(commands)
-    _add_key(commands)
+    add_key_commands(commands)
     _add_prices(commands)
     _add_webhooks(commands)
     add_account_commands(commands)
@@ -221,39 +194,6 @@ def _add_config(commands: "Commands[argparse.ArgumentParser]") -> None:
     add(config, "check", "report every mistake", _CHECK, group="config")
     example = add(config, "example", "print one that explains itself", _EXAMPLE, group="config")
     example.add_argument("--prices", action="store_true", help="print a price list instead")
-
-
-def _add_key(commands: "Commands[argparse.ArgumentParser]") -> None:
-    key = add_group(commands, "key", "make API keys for apps, and end them", _KEY)
-    create = add(key, "create", "make an API key, show it once", _KEY_CREATE, group="key")
-    whose = create.add_mutually_exclusive_group(required=True)
-    whose.add_argument(
-        "--app",
-        type=_app,
-        metavar="NAME",
-        help="whose key it is; an app with a new name is entered in the books",
-    )
-    whose.add_argument(
-        "--operator", action="store_true", help="for operators, on the port under [operator]"
-    )
-    create.add_argument(
-        "--scope",
-        action="append",
-        choices=sorted([*SCOPES, *OPERATOR_SCOPES]),
-        metavar="SCOPE",
-        help="what the key may do, once for each (default: all of the above)",
-    )
-    create.add_argument(
-        "--expires-days",
-        type=_days,
-        metavar="N",
-        help=f"end it after so many days, 1 to {EXPIRES_DAYS_MAX} (default: it does not expire)",
-    )
-    add_json(create)
-    revoke = add(key, "revoke", "end an API key", _KEY_REVOKE, group="key")
-    revoke.add_argument(
-        "number", type=int, metavar="NUMBER", help="the key's number, as `key create` said it"
-    )
 
 
 def _add_prices(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -285,22 +225,3 @@ def _add_webhooks(commands: "Commands[argparse.ArgumentParser]") -> None:
     add_json(status)
     retry = add(webhooks, "retry", "try dead messages again", _WEBHOOKS_RETRY, group="webhooks")
     retry.add_argument("name", metavar="NAME", help="the receiver's name")
-
-
-def _app(text: str) -> str:
-    if not 1 <= len(text) <= APP_LENGTH_MAX or not text.isprintable() or text != text.strip():
-        raise argparse.ArgumentTypeError(
-            f"must be 1 to {APP_LENGTH_MAX} printable characters without a blank at either end"
-        )
-    return text
-
-
-def _days(text: str) -> int:
-    digits = text.isascii() and text.isdecimal() and len(text) <= len(str(EXPIRES_DAYS_MAX))
-    days = int(text) if digits else 0
-    if not 1 <= days <= EXPIRES_DAYS_MAX:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number of days from 1 to {EXPIRES_DAYS_MAX};"
-            " leave it out for a key that does not expire"
-        )
-    return days

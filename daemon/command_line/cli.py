@@ -9,7 +9,6 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from io import TextIOWrapper
 from types import MappingProxyType
 from typing import Final
@@ -18,7 +17,6 @@ import structlog
 import uvloop
 
 from api.endpoints import ENDPOINTS, PUBLIC_ENDPOINTS
-from api.identity.keys import new_api_key
 from api.metrics import Metrics
 from api.serve import CannotListen, listening, operator_listening
 from daemon.chain.known_chains import chains_as_json, chains_as_text
@@ -29,6 +27,7 @@ from daemon.command_line.chain_commands import CHAIN_COMMANDS
 from daemon.command_line.command_parts import config_of
 from daemon.command_line.exporting import write_export
 from daemon.command_line.exposure_report import exposure_as_json, exposure_as_text
+from daemon.command_line.key_commands import KEY_COMMANDS
 from daemon.command_line.price_list import PriceListError, read_prices
 from daemon.command_line.receivers_status import receivers_as_json, receivers_as_text
 from daemon.command_line.signing_in import sign_in_terms
@@ -40,14 +39,12 @@ from daemon.processes.log_lines import configure_logs
 from daemon.processes.postgres import EmbeddedFailed, database
 from daemon.processes.stopping import stop_event, stop_on_signals
 from ledger.alarms import note_audit
-from ledger.api_keys import ApiKeyTerms, Secret
 from ledger.audit import as_json, audit, render
 from ledger.errors import LedgerError, LedgerUnavailable, RuleConflict
 from ledger.export import verifier
 from ledger.exposure import exposure
 from ledger.operating import Operating, PriceChange, PriceRow
 from ledger.outbox import receiver_rows, retry_dead
-from ledger.scopes import OPERATOR_SCOPES, SCOPES
 
 EXPLAINED: Final = (
     ConfigError,
@@ -155,6 +152,7 @@ def _serve(options: Namespace) -> int:
                     port=config.api.port,
                     lanes=config.api.lanes,
                     queue_max=config.api.queue_max,
+                    rate_limit=config.api.rate_limit,
                     endpoints=ENDPOINTS if operator is None else PUBLIC_ENDPOINTS,
                     sign_in=sign_in,
                     metrics=metrics,
@@ -236,55 +234,6 @@ def _config_example(options: Namespace) -> int:
     return 0
 
 
-def _key_create(options: Namespace) -> int:
-    key = new_api_key()
-    all_scopes = OPERATOR_SCOPES if options.operator else SCOPES
-    scopes = sorted(set(options.scope or all_scopes))
-    if not set(scopes) <= set(all_scopes):
-        raise LedgerError(f"an API key of this kind has scopes of {', '.join(sorted(all_scopes))}")
-    days = options.expires_days
-    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
-
-    async def run(url: str) -> int:
-        terms, secret = ApiKeyTerms(scopes, expires_at=expires_at), Secret(key.digest, key.hint)
-        async with Operating.open(url) as operating:
-            if options.operator:
-                return await operating.create_api_key(terms, secret, kind="operator")
-            return await operating.create_api_key(terms, secret, app=options.app)
-
-    with database(config_of(options).database, os.environ) as url:
-        key_id = asyncio.run(run(url))
-    if options.json:
-        print(
-            json.dumps(
-                {
-                    "key_id": key_id,
-                    "app": options.app,
-                    "operator": options.operator,
-                    "key": key.text,
-                }
-            )
-        )
-    else:
-        of = "for operators" if options.operator else f"of {options.app}"
-        print(f"API key {key_id} {of}, shown this once:\n\n  {key.text}\n")
-    return 0
-
-
-def _key_revoke(options: Namespace) -> int:
-    async def run(url: str) -> bool:
-        async with Operating.open(url) as operating:
-            return await operating.revoke_api_key(options.number)
-
-    with database(config_of(options).database, os.environ) as url:
-        revoked = asyncio.run(run(url))
-    if not revoked:
-        print(f"creditd: no API key {options.number} is in force", file=sys.stderr)
-        return 1
-    print(f"API key {options.number} is revoked")
-    return 0
-
-
 def _prices_apply(options: Namespace) -> int:
     config = config_of(options)
     prices = read_prices(options.file or config.api.prices)
@@ -357,8 +306,7 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
         "demo": _demo,
         "config check": _config_check,
         "config example": _config_example,
-        "key create": _key_create,
-        "key revoke": _key_revoke,
+        **KEY_COMMANDS,
         "prices apply": _prices_apply,
         "webhooks status": _webhooks_status,
         "webhooks retry": _webhooks_retry,

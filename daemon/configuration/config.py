@@ -13,10 +13,12 @@ from daemon.configuration.addresses import read_url
 from daemon.configuration.chain_settings import Chain, read_chain
 from daemon.configuration.mistakes import ConfigError, Mistake, Mistakes, shown
 from daemon.configuration.public_url import read_public_url
+from daemon.configuration.rates import RATE_WANTED, parse_rate
 from daemon.configuration.receivers import Receiver, read_receivers
 from daemon.configuration.secret_url import SecretUrl
 from daemon.configuration.sources import Source
 from daemon.configuration.toml_reader import Table, parse_toml
+from ledger.api_keys import Rate
 
 __all__ = [
     "Api",
@@ -67,6 +69,7 @@ class Api:
     queue_max: int
     prices: Path
     public_url: str | None = None
+    rate_limit: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +155,21 @@ def _read_api(table: Table, path: Path) -> Api:
         queue_max=table.integer("queue_max", at_least=1, at_most=QUEUE_MAX, default=4096),
         prices=_read_path(table, "prices", path, default="prices.toml"),
         public_url=read_public_url(table, "public_url"),
+        rate_limit=_read_rate(table),
     )
     table.refuse_unknown()
     return api
+
+
+def _read_rate(table: Table) -> Rate | None:
+    if table.value("rate_limit") is None:
+        return None
+    text = table.text("rate_limit", wanted=RATE_WANTED, default="1/s")
+    try:
+        return parse_rate(text)
+    except ValueError as error:
+        table.mistake("rate_limit", f"{error} (got {shown(text)})")
+        return None
 
 
 def _read_operator(table: Table, api: Api) -> Operator | None:
