@@ -56,7 +56,7 @@ class PipelineOverflow(Exception):
 class _InOneWrite(RequestResponseCycle):
     """A request and its answer, whose head and body leave together.
 
-    One write is one packet to read for whoever asked, and half the system's calls here. The API
+    One write instead of two is a system call less, and one packet for whoever asked. The API
     answers with two messages: a head that says how long the body is, and the whole body.
     """
 

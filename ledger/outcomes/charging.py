@@ -7,7 +7,8 @@ import msgspec
 
 from ledger.ids import MovementRef
 
-# What comes of every charge is a Struct: making one costs a fifth of what a frozen dataclass does.
+# What comes of every charge is a Struct: making one costs a small part of what a frozen
+# dataclass does.
 
 
 class Charge(msgspec.Struct, frozen=True):
