@@ -48,7 +48,7 @@ def tree(folder: Path = ROOT) -> Iterator[Path]:
             made = path.name in MADE or (path / "pyvenv.cfg").exists()
             if not hidden and not made:
                 yield from tree(path)
-        elif not path.is_symlink():
+        elif not path.is_symlink() and path.name != ".git":  # a file, in a second work tree
             yield path
 
 
