@@ -9,7 +9,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -25,6 +25,7 @@ from api.calling.calls import (
     Endpoint,
     OpenEndpoint,
     Process,
+    Stream,
     Visit,
     VisitorEndpoint,
 )
@@ -49,6 +50,7 @@ from api.problems.refusals import (
     SessionOver,
 )
 from api.problems.table import problem_type
+from api.streaming import Streamed, Streaming
 from ledger.api_keys import Rate
 
 BODY_BYTES_MAX: Final = 65_536  # the largest body anyone needs to send is under 1 KiB
@@ -100,7 +102,8 @@ class Api:
     ) -> None:
         """Serve `endpoints`, which work with `parts`, to callers of these kinds alone."""
         self._metrics = parts.metrics
-        guard = _Guard(Callers(parts.reading, kinds), RateLimits(rate_limit))
+        self._streaming = Streaming()
+        guard = _Guard(Callers(parts.reading, kinds), RateLimits(rate_limit), self._streaming)
         by_path: dict[str, list[AnyEndpoint]] = defaultdict(list)
         for endpoint in (*endpoints, openapi_endpoint(endpoints)):
             by_path[endpoint.path].append(endpoint)
@@ -123,6 +126,7 @@ class Api:
         request_id = _request_id(headers)
         name = ""
         notices: Headings = ()
+        reply: _Reply | Streamed
         try:
             path = self._fixed.get(scope["path"])
             if path is None:
@@ -130,22 +134,29 @@ class Api:
                 path = scope["creditd.path"]
             endpoint = path.endpoint(scope["method"])
             name, notices = endpoint.name, endpoint.notices
-            reply = _reply(await endpoint.answer(scope, headers, receive, request_id))
+            answer = await endpoint.answer(scope, headers, receive, request_id)
+            reply = answer if isinstance(answer, Streamed) else _reply(answer)
         except ClientGone:
             return
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one error table
             reply = _refusal(error, request_id)
         self._metrics.answered(name, reply.status)
-        sent = [
-            (b"content-length", b"%d" % len(reply.content)),
-            (b"x-request-id", request_id.encode()),
-        ]
+        sent = [(b"x-request-id", request_id.encode())]
+        if isinstance(reply, _Reply):
+            sent.append((b"content-length", b"%d" % len(reply.content)))
         said = (*reply.headers, *notices)
         sent += [(_header_name(name), value.encode("latin-1")) for name, value in said]
         if RATE in scope:
             sent += [(_header_name(name), value.encode("ascii")) for name, value in scope[RATE]]
         await send({"type": "http.response.start", "status": reply.status, "headers": sent})
-        await send({"type": "http.response.body", "body": reply.content})
+        if isinstance(reply, _Reply):
+            await send({"type": "http.response.body", "body": reply.content})
+        else:
+            await self._streaming.send(reply, scope["method"], receive, send)
+
+    def stop(self) -> None:
+        """End what would not end by itself: the process stops."""
+        self._streaming.stop()
 
 
 def _reply(answer: Answer | Document) -> _Reply:
@@ -200,6 +211,7 @@ class _Guard(NamedTuple):
 
     callers: Callers
     rates: RateLimits
+    streaming: Streaming
 
 
 class _Guarded:
@@ -212,7 +224,7 @@ class _Guarded:
         self.notices = endpoint.deprecated.headers() if endpoint.deprecated else ()
         self._endpoint = endpoint
         self._parts = parts
-        self._callers, self._rates = guard
+        self._callers, self._rates, self._streaming = guard
         self._body = _Body(endpoint.body)
         self._no_body = endpoint.body() if not endpoint.writes else None
         # None where a query is required: what is missing of an empty one is told as of any other.
@@ -220,16 +232,12 @@ class _Guarded:
 
     async def answer(
         self, scope: Scope, headers: Headers, receive: Receive, request_id: str
-    ) -> Answer:
+    ) -> Answer | Streamed:
         endpoint = self._endpoint
         caller = await self._caller(scope["method"], headers)
         if self._rates.limits(caller):
             scope[RATE] = self._rates.admit(caller)
-        caller.require_scope(endpoint.scopes)
-        if endpoint.for_apps:
-            caller.require_app()
-        if endpoint.for_sessions and caller.session is None:
-            raise Refused(SessionOver())
+        self._require(caller)
         query = scope["query_string"]
         call = Call(
             caller=caller,
@@ -241,10 +249,23 @@ class _Guarded:
             request_id=request_id,
         )
         answer = await endpoint.run(self._parts, call)
+        if isinstance(answer, Stream):
+            still_good = partial(self._still_good, scope["method"], headers)
+            return self._streaming.admit(answer, caller, still_good)
         if caller.session is None or any(name == "Cache-Control" for name, _ in answer.headers):
             return answer
         # What comes by a cookie says nothing of itself to a cache that others share.
         return Answer(answer.status, answer.body, (*answer.headers, NO_STORE))
+
+    def _require(self, caller: Caller) -> None:
+        caller.require_scope(self._endpoint.scopes)
+        if self._endpoint.for_apps:
+            caller.require_app()
+        if self._endpoint.for_sessions and caller.session is None:
+            raise Refused(SessionOver())
+
+    async def _still_good(self, method: str, headers: Headers) -> None:
+        self._require(await self._caller(method, headers))
 
     async def _caller(self, method: str, headers: Headers) -> Caller:
         """Return who calls: by the API key, or, where there is none, by the session's cookie."""

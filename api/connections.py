@@ -57,18 +57,28 @@ class _InOneWrite(RequestResponseCycle):
     """A request and its answer, whose head and body leave together.
 
     One write instead of two is a system call less, and one packet for whoever asked. The API
-    answers with two messages: a head that says how long the body is, and the whole body.
+    answers with two messages: a head that says how long the body is, and the whole body. A body
+    that comes in pieces leaves piece by piece, after its head, as Uvicorn sends it.
     """
 
     _head: HTTPResponseStartEvent | None = None
+    _in_pieces = False
 
     async def send(self, message: ASGISendEvent) -> None:
         """Keep the head until the body is there, then write both."""
         if message["type"] == "http.response.start":
             self._head = message
             return
+        if self._in_pieces:
+            await super().send(message)
+            return
         if message["type"] != "http.response.body" or self._head is None or self.response_complete:
             raise RuntimeError(f"an answer is a head and a body, and this is {message['type']}")
+        if message.get("more_body"):
+            self._in_pieces = True
+            await super().send(self._head)
+            await super().send(message)
+            return
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:

@@ -100,6 +100,13 @@ _HEADER_PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
         "description": "Who pays, where the API key is an app's. The proxy overwrites it.",
         "schema": {"type": "string", "maxLength": 64},
     },
+    "Last-Event-ID": {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "required": False,
+        "description": "`id` of the last event that was read: what came after it is told first.",
+        "schema": {"type": "string", "maxLength": 100},
+    },
     "X-Request-Id": {
         "name": "X-Request-Id",
         "in": "header",
@@ -253,9 +260,13 @@ def _answers(
 ) -> dict[str, Any]:
     return {
         str(status): {
-            "description": (shape.__doc__ or "").partition("\n")[0],
+            "description": endpoint.summary
+            if isinstance(shape, str)
+            else (shape.__doc__ or "").partition("\n")[0],
             "headers": {name: _HEADERS[name] for name in endpoint.headers},
-            "content": {"application/json": {"schema": _schema(shape, shapes)}},
+            "content": {shape: {}}
+            if isinstance(shape, str)
+            else {"application/json": {"schema": _schema(shape, shapes)}},
             "links": {
                 name: {"operationId": name, "parameters": {part: "$response.body#/id"}}
                 for name, part in endpoint.leads_to.items()

@@ -136,6 +136,7 @@ async def _serving(api: Api, listener: socket.socket) -> AsyncIterator[None]:
             await server.ready.wait()
             yield
         finally:
+            api.stop()
             server.should_exit = True
 
 

@@ -53,6 +53,7 @@ BaseUnits = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]*)$")]
 AccountName = Annotated[str, Meta(pattern=r"^acct_", max_length=64)]
 ChargeName = Annotated[str, Meta(pattern=r"^chg_", max_length=64)]
 ReservationName = Annotated[str, Meta(pattern=r"^rsv_", max_length=64)]
+EarningName = Annotated[str, Meta(pattern=r"^ern_", max_length=64)]
 RefundName = Annotated[str, Meta(pattern=r"^rfd_", max_length=64)]
 OperationName = Annotated[
     str,

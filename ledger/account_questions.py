@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Table,
+    Text,
     and_,
     bindparam,
     case,
@@ -31,21 +32,19 @@ from ledger.rows import APPS_MAX
 from ledger.schema import (
     account,
     account_access,
-    chain,
+    consent,
     entry,
     event,
-    linked_wallet,
     lot,
     operation,
     price,
     reservation,
     rule,
-    waiting_event,
-    wallet,
 )
 
 _BEFORE: Final = bindparam("before", type_=BigInteger)
 _LIMIT: Final = bindparam("limit", type_=Integer)
+_KINDS: Final = bindparam("kinds", type_=ARRAY(Integer))
 
 # The moment of the question, by the database's clock; stable, so that an index can look it up.
 _NOW: Final = func.statement_timestamp()
@@ -114,15 +113,21 @@ _pending = (
     .lateral("pending_of")
 )
 
-_apps = (
+_apps = union_all(
     select(account_access.c.app_id)
     .where(
         account_access.c.root_id == _found.c.root_id,
         account_access.c.account_id == _found.c.account_id,
     )
-    .limit(literal_column(str(APPS_MAX)))
-    .correlate(_found)
-)
+    .correlate(_found),
+    select(consent.c.app_id)
+    .where(
+        consent.c.root_id == _found.c.root_id,
+        consent.c.account_id == _found.c.account_id,
+        consent.c.withdrawn_at.is_(None),
+    )
+    .correlate(_found),
+).limit(literal_column(str(APPS_MAX)))
 
 BALANCES: Final = select(
     _asked.c.root_id,
@@ -142,6 +147,7 @@ BALANCES: Final = select(
             func.extract("epoch", _found.c.valid_until - _NOW),
         )
     ).label("holds_seconds"),
+    (_found.c.reversed + _found.c.owed + _found.c.absorbed).label("taken_back"),
     func.array(_apps.scalar_subquery(), type_=ARRAY(Integer)).label("apps"),
 ).select_from(_asked.join(_found, literal_column("true")).join(_pending, literal_column("true")))
 
@@ -154,42 +160,14 @@ _parts = (
 )
 PENDING: Final = select(_parts).order_by(_parts.c.ready_at.asc().nulls_last()).limit(_LIMIT)
 
-# The wallets that earn for the account now (`leads_here`), or whose events it was granted before.
-_own = select(
-    wallet.c.chain_id, wallet.c.address, wallet.c.linked_root.is_(None).label("leads_here")
-).where(_of(wallet))
-_linked = (
-    select(
-        linked_wallet.c.chain_id,
-        linked_wallet.c.address,
-        and_(
-            wallet.c.linked_root == linked_wallet.c.root_id,
-            wallet.c.linked_account == linked_wallet.c.account_id,
-        ).label("leads_here"),
-    )
-    .select_from(
-        linked_wallet.join(
-            wallet,
-            and_(
-                wallet.c.chain_id == linked_wallet.c.chain_id,
-                wallet.c.address == linked_wallet.c.address,
-            ),
-        )
-    )
-    .where(_of(linked_wallet))
-)
-_earner = union_all(_own, _linked).subquery("earner")
-_OF_WALLET: Final = and_(
-    event.c.chain_id == _earner.c.chain_id, event.c.wallet == _earner.c.address
-)
-# An event that was granted once keeps its account; one that never was goes where its wallet leads.
-_EARNED_HERE: Final = or_(
-    _of(event), and_(event.c.account_id.is_(None), _earner.c.leads_here, _PENDING)
-)
-
 _entries = (
     select(entry)
-    .where(_of(entry), entry.c.seq < _BEFORE)
+    .where(
+        _of(entry),
+        entry.c.seq < _BEFORE,
+        entry.c.seq > bindparam("after", type_=BigInteger),
+        or_(_KINDS.is_(None), entry.c.kind == func.any(_KINDS)),
+    )
     .order_by(entry.c.seq.desc())
     .limit(_LIMIT)
     .subquery("page")
@@ -231,51 +209,6 @@ ENTRIES: Final = (
         .outerjoin(rule, rule.c.rule_id == lot.c.rule_id)
     )
     .order_by(_entries.c.seq.desc())
-)
-
-# Of each wallet the newest ones, so that a page is a page of each and not all there is.
-_of_each = (
-    select(event)
-    .where(_OF_WALLET, _EARNED_HERE, event.c.event_no < _BEFORE)
-    .order_by(event.c.event_no.desc())
-    .limit(_LIMIT)
-    .correlate(_earner)
-    .lateral("either")
-)
-_either = select(_of_each).select_from(_earner.join(_of_each, literal_column("true"))).subquery()
-_earnings = select(_either).order_by(_either.c.event_no.desc()).limit(_LIMIT).subquery("page")
-
-EARNINGS: Final = (
-    select(
-        *(
-            _earnings.c[name]
-            for name in ("event_no", "chain_id", "tx_hash", "ordinal", "role", "wallet")
-        ),
-        *(_earnings.c[name] for name in ("block_number", "block_hash", "block_time", "amount")),
-        _earnings.c.state,
-        _earnings.c.incarnation,
-        case(
-            {"pending": _earnings.c.credits}, value=_earnings.c.state, else_=_earnings.c.granted
-        ).label("credits"),
-        case(
-            {"reversed": 0},
-            value=_earnings.c.state,
-            else_=func.greatest(chain.c.head_number - _earnings.c.block_number, 0),
-        ).label("confirmations"),
-        chain.c.name.label("chain"),
-        waiting_event.c.due_number.label("due_block"),
-        (
-            chain.c.depth
-            + func.coalesce(
-                waiting_event.c.due_number - _earnings.c.block_number, literal_column("0")
-            )
-        ).label("confirmations_needed"),
-        rule.c.name.label("source"),
-    )
-    .join_from(_earnings, rule, rule.c.rule_id == _earnings.c.rule_id)
-    .join(chain, chain.c.chain_id == _earnings.c.chain_id)
-    .outerjoin(waiting_event, waiting_event.c.event_no == _earnings.c.event_no)
-    .order_by(_earnings.c.event_no.desc())
 )
 
 _leg = entry.alias("leg")
@@ -398,3 +331,29 @@ _past = func.creditd.balance_as_of(
 ).table_valued("o_seq", "o_available", "o_held", "o_debt")
 
 BALANCE_AS_OF: Final = select(_past).where(_past.c.o_seq.is_not(None))
+
+_window = func.creditd.entries_before(
+    bindparam("root", type_=BigInteger),
+    bindparam("account", type_=BigInteger),
+    bindparam("at", type_=TIMESTAMP(timezone=True)),
+)
+ENTRIES_BEFORE: Final = select(_window.label("entries"))
+
+_used = (
+    func.creditd.usage_of(
+        bindparam("root", type_=BigInteger),
+        bindparam("account", type_=BigInteger),
+        bindparam("by", type_=Text),
+        bindparam("after", type_=BigInteger),
+        bindparam("to", type_=BigInteger),
+    )
+    .table_valued(
+        column("used_by", Text()),
+        column("charges", BigInteger()),
+        column("units", Numeric()),
+        column("spent", Numeric()),
+        column("refunded", Numeric()),
+    )
+    .alias("used")
+)
+USAGE: Final = select(_used).order_by(_used.c.used_by.asc().nulls_last()).limit(_LIMIT)

@@ -3,16 +3,16 @@
 Every answer is one statement, so all of it is of one moment. Nothing here writes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Row
 
-from ledger import access_questions
+from ledger import access_questions, earning_questions
 from ledger import account_questions as questions
-from ledger.asking import Asking, bounded, of_account, page
+from ledger.asking import PAGE_MAX, Asking, bounded, of_account, page
 from ledger.causes import EventIdentity
 from ledger.ids import AccountRef, MovementRef
 from ledger.kinds import EntryKind
@@ -22,12 +22,15 @@ from ledger.rows import (
     ChargeRow,
     EarningCursor,
     EarningRow,
+    EarningState,
     EntryRow,
     EventRole,
     GrantOrigin,
     PastBalance,
     PendingPart,
     ReservationRow,
+    UsageBy,
+    UsageRow,
 )
 from ledger.sightings import ADDS, EARNS, TAKES
 
@@ -82,21 +85,75 @@ class AccountReading(Asking):
         return None
 
     async def entries(
-        self, account: AccountRef, *, before_seq: int | None, limit: int
+        self,
+        account: AccountRef,
+        *,
+        before_seq: int | None,
+        limit: int,
+        after_seq: int = 0,
+        kinds: Collection[EntryKind] | None = None,
     ) -> list[EntryRow]:
-        """Return at most `limit` (up to PAGE_MAX) entries before `before_seq`, newest first."""
-        asked = {**of_account(account), **page(before_seq, limit)}
+        """Return at most `limit` (up to PAGE_MAX) entries before `before_seq`, newest first.
+
+        Of the given kinds, if any are given. Every entry down to `after_seq` may be looked at.
+        """
+        asked = {
+            **of_account(account),
+            **page(before_seq, limit),
+            "after": after_seq,
+            "kinds": None if kinds is None else [int(kind) for kind in kinds],
+        }
         return [_entry(row) for row in await self.ask(questions.ENTRIES, asked)]
 
     async def earnings(
-        self, account: AccountRef, *, before: EarningCursor | None, limit: int
+        self,
+        account: AccountRef,
+        *,
+        before: EarningCursor | None,
+        limit: int,
+        state: EarningState | None = None,
+        source: str | None = None,
     ) -> list[EarningRow]:
         """Return at most `limit` (up to PAGE_MAX) earnings before `before`, newest first.
 
         An event is the account's if it was granted to it, or else if its wallet is the account's.
         """
-        asked = {**of_account(account), **page(before, limit)}
-        return [_earning(row) for row in await self.ask(questions.EARNINGS, asked)]
+        asked = {**of_account(account), **page(before, limit), "state": state, "source": source}
+        return [_earning(row) for row in await self.ask(earning_questions.EARNINGS, asked)]
+
+    async def earnings_after(
+        self, account: AccountRef, after: EarningCursor, *, limit: int
+    ) -> list[EarningRow]:
+        """Return at most `limit` (up to PAGE_MAX) earnings that were seen later, oldest first."""
+        asked = {**of_account(account), "after": after, "limit": bounded(limit)}
+        return [_earning(row) for row in await self.ask(earning_questions.EARNINGS_AFTER, asked)]
+
+    async def earnings_named(
+        self, account: AccountRef, cursors: Collection[EarningCursor]
+    ) -> list[EarningRow]:
+        """Return those of the account's earnings (up to PAGE_MAX) that there are, oldest first."""
+        if not cursors:
+            return []
+        asked = {**of_account(account), "numbers": list(cursors), "limit": bounded(len(cursors))}
+        return [_earning(row) for row in await self.ask(earning_questions.EARNINGS_NAMED, asked)]
+
+    async def entries_before(self, account: AccountRef, at: datetime) -> int:
+        """Return how many entries of the account came before an aware time."""
+        (row,) = await self.ask(questions.ENTRIES_BEFORE, {**of_account(account), "at": at})
+        return int(row.entries)
+
+    async def usage(
+        self, account: AccountRef, by: UsageBy, *, after_seq: int, to_seq: int
+    ) -> list[UsageRow]:
+        """Return what the charges of these entries took, by operation, API key or day (UTC).
+
+        At most PAGE_MAX groups, in their order. All of the entries are looked at.
+        """
+        window = {"after": after_seq, "to": to_seq, "by": by, "limit": PAGE_MAX}
+        return [
+            UsageRow(row.used_by, row.charges, int(row.units), int(row.spent), int(row.refunded))
+            for row in await self.ask(questions.USAGE, {**of_account(account), **window})
+        ]
 
     async def charge(self, movement: MovementRef) -> ChargeRow | None:
         """Return a charge, None if the movement is none."""
@@ -155,6 +212,7 @@ def _balance(row: Row[Any]) -> Balance:
         pending_ready_at=row.pending_ready_at,
         holds_seconds=None if row.holds_seconds is None else float(row.holds_seconds),
         apps=tuple(row.apps),
+        taken_back=row.taken_back,
     )
 
 
@@ -214,5 +272,8 @@ def _earning(row: Row[Any]) -> EarningRow:
         confirmations=row.confirmations,
         confirmations_needed=row.confirmations_needed,
         due_block=row.due_block,
+        ready_at=row.ready_at,
+        log_index=row.log_index,
+        lot_no=row.lot_no,
         incarnation=row.incarnation,
     )

@@ -92,3 +92,13 @@ def _number(letters: str, text: str) -> int:
         if number < 1 << 62:
             return number
     raise ValueError(f"{text[:80]!r} is not a name the ledger gave")
+
+
+def format_earning(number: int) -> str:
+    """Return an earning's public name, `ern_…`: it is one only together with its account."""
+    return f"ern_{_letters(number).lstrip('0') or '0'}"
+
+
+def parse_earning(text: str) -> int:
+    """Return the number of the earning that `ern_…` names. Raises ValueError if it names none."""
+    return _number(_without_prefix(text, "ern_").rjust(_WIDTH, "0"), text)

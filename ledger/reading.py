@@ -16,6 +16,7 @@ from ledger.rows import (
     ChargeRow,
     EarningCursor,
     EarningRow,
+    EarningState,
     EntryRow,
     GrantOrigin,
     LinkRow,
@@ -25,6 +26,8 @@ from ledger.rows import (
     PendingPart,
     ReservationRow,
     StatusChangeRow,
+    UsageBy,
+    UsageRow,
     WalletRow,
 )
 
@@ -41,6 +44,7 @@ __all__ = [
     "ChargeRow",
     "EarningCursor",
     "EarningRow",
+    "EarningState",
     "EntryRow",
     "GrantOrigin",
     "LinkRow",
@@ -51,6 +55,8 @@ __all__ = [
     "Reading",
     "ReservationRow",
     "StatusChangeRow",
+    "UsageBy",
+    "UsageRow",
     "WalletRow",
 ]
 

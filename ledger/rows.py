@@ -25,7 +25,7 @@ class Balance:
     when the last of it is expected to be confirmed, None where nobody can say. `granted` and
     `spent` only ever grow: a refund does not lower `spent`. `version` grows with every entry. If
     nothing happens, `available` is right for `holds_seconds`, None: for good. `apps` are those
-    that may reach it, APPS_MAX at most.
+    that may reach it, APPS_MAX at most. `taken_back` is what reorgs have taken of its grants ever.
     """
 
     account: AccountRef
@@ -37,9 +37,11 @@ class Balance:
     spent: int
     version: int
     frozen: bool
-    pending_ready_at: datetime | None = None
+    # Estimates, and what is not of the account itself, make no other balance.
+    pending_ready_at: datetime | None = field(default=None, compare=False)
     holds_seconds: float | None = field(default=None, compare=False)
     apps: tuple[int, ...] = field(default=(), compare=False)
+    taken_back: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ AccountStatus = Literal["open", "frozen", "indebted", "closed"]
 Period = Literal["day", "week", "month", "ever"]
 """In UTC; a week begins on Monday."""
 
+EarningState = Literal["pending", "confirmed", "reversed"]
 EventRole = Literal["earns", "adds", "takes", "accrues"]
 
 
@@ -112,7 +115,9 @@ class EarningRow:
     withdrawal, and 1 for a block or an uncle. `credits` is what is expected while pending, else
     what was granted. `confirmations` counts the blocks on top of the event's block, none once that
     is off the chain; `confirmations_needed` is None where the chain's `finalized` tag decides. A
-    pending event that waits longer than its chain does is granted with block `due_block`.
+    pending event that waits longer than its chain does is granted with block `due_block`. A pending
+    one is expected to be confirmed at `ready_at`, None where nobody can say. Its grant is the entry
+    `lot_no` of the account, if it was granted anything. `log_index` is its place in its block.
     """
 
     cursor: EarningCursor
@@ -130,10 +135,13 @@ class EarningRow:
     wallet: bytes
     amount: int
     credits: int
-    state: Literal["pending", "confirmed", "reversed"]
+    state: EarningState
     confirmations: int
     confirmations_needed: int | None
     due_block: int | None
+    ready_at: datetime | None
+    log_index: int
+    lot_no: int | None
     incarnation: int
 
 
@@ -171,6 +179,24 @@ class ReservationRow:
     ended_by: MovementRef | None
     expires_at: datetime
     at: datetime
+
+
+UsageBy = Literal["operation", "api_key", "day"]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """How many charges were made, of how many units, and what they took.
+
+    `used_by` is an operation's name, an API key's number or a day; None for charges of no API key.
+    `refunded` was given back meanwhile, of charges of any time.
+    """
+
+    used_by: str | None
+    charges: int
+    units: int
+    spent: int
+    refunded: int
 
 
 @dataclass(frozen=True, slots=True)

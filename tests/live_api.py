@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Self
 
 import httpx2
@@ -141,6 +142,21 @@ class LiveApi:
         )
         self._check(method, path, response)
         return response
+
+    @contextmanager
+    def followed(
+        self, account: str, last_id: str | None = None, *, api_key: str | None = None
+    ) -> Iterator[httpx2.Response]:
+        """Follow what happens on an account, for as long as the context lasts."""
+        path = f"/v1/accounts/{account}/events"
+        headers = {"Authorization": f"Bearer {api_key or self.default_key}"}
+        if last_id is not None:
+            headers["Last-Event-ID"] = last_id
+        with self.client.stream("GET", path, headers=headers, timeout=30) as response:
+            if response.status_code != HTTPStatus.OK:
+                response.read()
+            self._check("GET", path, response)
+            yield response
 
     def charge(
         self, account: str, operation: str, units: object = 1, *, key: str | None = None

@@ -171,6 +171,9 @@ def test_an_earning_tells_its_event_and_how_far_it_is(database_url: str) -> None
                 confirmations=3,
                 confirmations_needed=2,
                 due_block=None,
+                ready_at=None,
+                log_index=1,
+                lot_no=None,
                 incarnation=1,
             )
 

@@ -41,6 +41,7 @@ def path_of(endpoint: Endpoint[Any, Any]) -> str:
         reservation="rsv_0000000000001_1",
         account="acct_0000000000001",
         address="0x" + "11" * 20,
+        earning="ern_1",
         member="acct_00000000000010000000000002",
         period="day",
         consent="1",

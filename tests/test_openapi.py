@@ -160,6 +160,14 @@ def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
         api.get(f"/v1/accounts/{account}/{what}")
         api.get(f"/v1/accounts/x/{what}")
         api.get(f"/v1/accounts/{account}/{what}", limit="x")
+    earning = api.get(f"/v1/accounts/{account}/earnings").json()["data"][0]["id"]
+    for name in (earning, "ern_7", "x"):
+        api.get(f"/v1/accounts/{account}/earnings/{name}")
+    for what in ("usage", "usage.csv", "entries.csv", "earnings.csv"):
+        api.get(f"/v1/accounts/{account}/{what}")
+        api.get(f"/v1/accounts/x/{what}")
+    with api.followed(account):
+        pass
     reserve(api, account)
     share(api)
     consent(api, account, owner(api, account))

@@ -47,9 +47,9 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("allocate", "set_alert", "balance_as_of", "budgets_of", "alarms"),
             *("enter_challenge", "try_challenge", "sign_in", "signed_in", "sign_out"),
             *("sign_out_all", "link_by_signature"),
-            *("pending_of", "expected_at"),
             *("give_consent", "withdraw_consent"),
             *("create_own_api_key", "rotate_own_api_key", "revoke_own_api_key", "caps_of"),
+            *("pending_of", "expected_at", "usage_of", "entries_before"),
         }
     ),
     "creditd_operator": frozenset(
@@ -60,14 +60,14 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("accept_reorg", "note_audit", "alarms", "give_consent", "withdraw_consent"),
             *("adjust", "take_back_grant", "attest_link", "end_link", "set_frozen"),
             *("first_hash", "entry_hash", "event_cause", "balance_as_of", "exposure", "lots_of"),
-            *("budgets_of", "pending_of", "expected_at"),
+            *("budgets_of", "pending_of", "expected_at", "usage_of", "entries_before"),
         }
     ),
     "creditd_reader": frozenset(
         {
             *("first_hash", "entry_hash", "event_cause", "release_digest"),
             *("balance_as_of", "budgets_of", "exposure", "lots_of", "alarms"),
-            *("pending_of", "expected_at"),
+            *("pending_of", "expected_at", "usage_of", "entries_before"),
         }
     ),
 }

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from api.accounts import balance, earnings, entries, opening, wire
+from api.accounts import balance, csv_files, earnings, entries, events, opening, usage, wire
 from api.calling.calls import AnyEndpoint, Endpoint
 from api.problems import refusals
-from api.shapes import NoBody, NoQuery, PageQuery
+from api.shapes import NoBody, NoQuery
 from ledger import outcomes
 
 ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
@@ -45,7 +45,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         summary="The account's rows in the books, newest first",
         scopes=("balance:read",),
         body=NoBody,
-        query=PageQuery,
+        query=wire.EntryQuery,
         answers={200: wire.EntryPage},
         refusals=(outcomes.NoSuchAccount,),
         run=entries.entries,
@@ -57,9 +57,82 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         summary="What the account's wallets earned on the chains, newest first",
         scopes=("balance:read",),
         body=NoBody,
-        query=PageQuery,
+        query=wire.EarningQuery,
         answers={200: wire.EarningPage},
         refusals=(outcomes.NoSuchAccount,),
         run=earnings.earnings,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account}/earnings/{earning}",
+        name="get-earning",
+        summary="One of the earnings, and where to find it on its chain",
+        scopes=("balance:read",),
+        body=NoBody,
+        query=NoQuery,
+        answers={200: wire.Earning},
+        refusals=(outcomes.NoSuchAccount, refusals.NoSuchEarning),
+        run=earnings.earning,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account}/usage",
+        name="get-usage",
+        summary="What the account's charges took, by operation, API key or day",
+        scopes=("balance:read",),
+        body=NoBody,
+        query=wire.UsageQuery,
+        answers={200: wire.UsageReport},
+        refusals=(outcomes.NoSuchAccount,),
+        run=usage.usage,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account}/events",
+        name="follow-account",
+        summary="The balance and earnings as they change: server-sent events",
+        scopes=("balance:read",),
+        body=NoBody,
+        query=NoQuery,
+        answers={200: events.MEDIA_TYPE},
+        takes=("Last-Event-ID",),
+        refusals=(outcomes.NoSuchAccount, refusals.TooManyStreams, refusals.TooManyRequests),
+        run=events.events,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account}/entries.csv",
+        name="entries-file",
+        summary="The entries as a file for spreadsheets",
+        scopes=("balance:read",),
+        body=NoBody,
+        query=wire.EntryFileQuery,
+        answers={200: csv_files.MEDIA_TYPE},
+        refusals=(outcomes.NoSuchAccount, refusals.TooManyStreams, refusals.TooManyRequests),
+        run=entries.entries_file,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account}/earnings.csv",
+        name="earnings-file",
+        summary="The earnings as a file for spreadsheets",
+        scopes=("balance:read",),
+        body=NoBody,
+        query=wire.EarningFileQuery,
+        answers={200: csv_files.MEDIA_TYPE},
+        refusals=(outcomes.NoSuchAccount, refusals.TooManyStreams, refusals.TooManyRequests),
+        run=earnings.earnings_file,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account}/usage.csv",
+        name="usage-file",
+        summary="The usage as a file for spreadsheets",
+        scopes=("balance:read",),
+        body=NoBody,
+        query=wire.UsageQuery,
+        answers={200: csv_files.MEDIA_TYPE},
+        refusals=(outcomes.NoSuchAccount, refusals.TooManyStreams, refusals.TooManyRequests),
+        run=usage.usage_file,
     ),
 )

@@ -1,6 +1,6 @@
 """What travels of accounts: opening them, what they have, did and earned."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -12,9 +12,51 @@ from api.shapes import (
     Address,
     BaseUnits,
     Credits,
+    EarningName,
     Hash,
+    PageQuery,
     Utc,
 )
+
+EntryKindName = Literal[
+    "grant",
+    "charge",
+    "refund",
+    "reversal",
+    "debt",
+    "repayment",
+    "expiry",
+    "reserve",
+    "settlement",
+    "release",
+    "absorption",
+    "recovery",
+    "move_out",
+    "move_in",
+    "debt_out",
+    "debt_in",
+    "credit_line",
+    "line_cut",
+]
+# `from` is a word of Python's.
+_WHEN: Final = {"since": "from", "until": "to"}
+# As text: of a query a number would be taken for seconds.
+Since = Annotated[
+    str,
+    Meta(
+        max_length=40,
+        description="From then on: RFC 3339, with the zone.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+Until = Annotated[
+    str,
+    Meta(
+        max_length=40,
+        description="Before then: RFC 3339, with the zone.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
 
 
 class WalletRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,6 +177,71 @@ class EntryPage(Struct, frozen=True):
     next_cursor: str | None
 
 
+class EntryQuery(PageQuery, frozen=True, forbid_unknown_fields=True, rename=_WHEN):
+    """Which entries, newest first.
+
+    A page looks at no more than some thousand entries: where few are of the `kind`, it may have
+    few rows or none, and still a `next_cursor`.
+    """
+
+    kind: EntryKindName | None = None
+    since: Since | None = None
+    until: Until | None = None
+
+
+class EntryFileQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=_WHEN):
+    """Which entries, newest first."""
+
+    kind: EntryKindName | None = None
+    since: Since | None = None
+    until: Until | None = None
+
+
+class EarningQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
+    """Which earnings, newest first; `source` is the name of one."""
+
+    state: Literal["pending", "confirmed", "reversed"] | None = None
+    source: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class EarningFileQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which earnings, newest first; `source` is the name of one."""
+
+    state: Literal["pending", "confirmed", "reversed"] | None = None
+    source: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=_WHEN):
+    """How to sum up, and of which time: the last 30 days, if nothing is said."""
+
+    group_by: Literal["operation", "api_key", "day"] = "operation"
+    since: Since | None = None
+    until: Until | None = None
+
+
+class Usage(Struct, frozen=True):
+    """How many charges were made, of how many units, and what they took.
+
+    `group` is an operation, the number of an API key or a day (UTC); null for charges by no API
+    key. `refunded` was given back in this time, of charges of any time.
+    """
+
+    group: str | None
+    charges: int
+    units: int
+    spent: Credits
+    refunded: Credits
+
+
+class UsageReport(Struct, frozen=True, rename=_WHEN):
+    """What the account's charges took `from` then on and before `to`."""
+
+    group_by: Literal["operation", "api_key", "day"]
+    since: Utc
+    until: Utc
+    data: list[Usage]
+
+
 class Earning(Struct, frozen=True):
     """What a wallet earned, or changed of its stake, by one event of a chain.
 
@@ -143,9 +250,12 @@ class Earning(Struct, frozen=True):
     `reward` any: its `amount` is 1, or a withdrawal's gwei. `ordinal` is the event's place among
     the logs of its transaction. `confirmations_needed` is null where the chain's own finality
     decides. `due_block` is null unless a pending event waits longer than its chain does: then it is
-    granted with that block, once that is confirmed.
+    granted with that block, once that is confirmed. `ready_at` is when a pending one is expected
+    to be granted, null where nobody can say. `entry` is the number of its grant among the
+    account's entries. Any node of the chain shows the event: by the block's hash and `log_index`.
     """
 
+    id: EarningName
     state: Literal["pending", "confirmed", "reversed"]
     role: Literal["earns", "adds", "takes", "accrues"]
     source: str
@@ -164,6 +274,9 @@ class Earning(Struct, frozen=True):
     confirmations: int
     confirmations_needed: int | None
     due_block: int | None
+    ready_at: Utc | None
+    log_index: int
+    entry: int | None
 
 
 class EarningPage(Struct, frozen=True):

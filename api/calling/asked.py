@@ -1,6 +1,11 @@
 """What requests name by text: accounts, movements and credits."""
 
+from datetime import datetime
+
+import msgspec
+
 from api.problems.refusals import Cause, Invalid, Refused
+from api.shapes import Utc
 from ledger.credits import parse_credits
 from ledger.ids import AccountRef, MovementRef, parse_account, parse_movement
 
@@ -27,3 +32,14 @@ def credits_asked(field: str, text: str) -> int:
         return parse_credits(text)
     except ValueError as error:
         raise Refused(Invalid(field, str(error))) from error
+
+
+def moment_asked(field: str, text: str | None) -> datetime | None:
+    """Return the time of a query's field, if there is one. Raises Refused(Invalid)."""
+    if text is None:
+        return None
+    try:
+        return msgspec.convert(text, Utc)
+    except msgspec.ValidationError as error:
+        message = "is no time with its zone: write it like 2026-01-31T12:00:00Z"
+        raise Refused(Invalid(field, message)) from error

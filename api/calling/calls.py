@@ -1,6 +1,6 @@
 """What an endpoint is, what it is called with and what it answers. HTTP stays in `api.app`."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
@@ -73,6 +73,19 @@ class Document:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A body that is sent piece by piece, as it comes.
+
+    It ends with its pieces, when its reader goes or takes too long, and when the process stops.
+    Between pieces it is looked whether its caller may still call: an empty one lets that happen.
+    """
+
+    media_type: str
+    pieces: AsyncGenerator[bytes, None]
+    headers: tuple[tuple[str, str], ...] = ()
+
+
 class Call(msgspec.Struct, Generic[Body, Query], frozen=True):
     """One request of an app that may make it, decoded.
 
@@ -115,6 +128,7 @@ class Endpoint(Generic[Body, Query]):
 
     A `body` type makes it a write, which needs an idempotency key unless it is `repeatable`: then
     doing it again changes nothing more. `answers` says which shape goes with which status,
+    or the media type of what is no JSON,
     `refusals` what it may refuse beside what all endpoints do. Where it is `for_apps`, no personal
     API key and no session will do; where it is `for_sessions`, nothing else will. `takes` are the
     headers it reads, `leads_to` endpoints by name, and which part of their path the `id` of its
@@ -128,7 +142,7 @@ class Endpoint(Generic[Body, Query]):
     scopes: tuple[str, ...]
     body: type[Body]
     query: type[Query]
-    answers: Mapping[int, type[msgspec.Struct]]
+    answers: Mapping[int, type[msgspec.Struct] | str]
     headers: tuple[str, ...] = ()
     refusals: tuple[type[Cause], ...] = ()
     for_apps: bool = False
@@ -139,7 +153,7 @@ class Endpoint(Generic[Body, Query]):
     denied_as: int | None = None
     deprecated: Deprecated | None = None
     # What it works with is `Parts`, or what the port that it is served on has instead.
-    run: Callable[[Any, Call[Body, Query]], Awaitable[Answer]]
+    run: Callable[[Any, Call[Body, Query]], Awaitable[Answer | Stream]]
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -71,6 +71,14 @@ TYPES: Final = (
         " that was answered to it.",
     ),
     ProblemType(
+        cause=refusals.NoSuchEarning,
+        code="no-such-earning",
+        status=404,
+        title="No such earning",
+        detail="The account has no earning of this name: take an `id` of its earnings. One that the"
+        " chain left before it was confirmed is gone.",
+    ),
+    ProblemType(
         cause=refusals.VersionAhead,
         code="version-ahead",
         status=409,

@@ -116,4 +116,15 @@ TYPES: Final = (
         detail="Request line and headers are larger than 16 KiB: send fewer or shorter headers.",
         headers=_closing,
     ),
+    ProblemType(
+        cause=refusals.TooManyStreams,
+        code="too-many-streams",
+        status=429,
+        title="Too many streams",
+        detail=lambda cause: (
+            f"By this API key {cause.most} streams are open, and no more are opened: end some, or"
+            " read the accounts from time to time."
+        ),
+        headers=lambda _: (("Retry-After", "5"),),
+    ),
 )

@@ -57,6 +57,18 @@ class Malformed:
 
 
 @dataclass(frozen=True, slots=True)
+class NoSuchEarning:
+    """The account has no such earning."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyStreams:
+    """The caller follows as much as it may already."""
+
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class VersionAhead:
     """The books have not reached the version of the account that the caller names."""
 
@@ -256,6 +268,8 @@ class Unforeseen:
 Cause = (
     Invalid
     | VersionAhead
+    | NoSuchEarning
+    | TooManyStreams
     | Malformed
     | KeyMissing
     | KeyMalformed

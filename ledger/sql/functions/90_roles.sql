@@ -63,7 +63,7 @@ grant execute on function
   creditd.note_reread
   to creditd_watcher;
 grant execute on function creditd.set_alert to creditd_api, creditd_operator;
-grant execute on function creditd.pending_of, creditd.expected_at
+grant execute on function creditd.pending_of, creditd.expected_at, creditd.usage_of, creditd.entries_before
   to creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.balance_as_of, creditd.budgets_of to creditd_api, creditd_operator, creditd_reader;
 grant execute on function creditd.grant_credits to creditd_operator;

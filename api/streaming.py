@@ -1,0 +1,106 @@
+"""Answers that are sent piece by piece: how many at once, and how each comes to its end."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from api.calling.caller import Caller
+from api.calling.calls import Stream
+from api.problems.refusals import Refused, TooManyRequests, TooManyStreams
+
+# Each holds a connection, a task or two and what it last sent: some 30 KiB.
+STREAMS_MAX: Final = 1_024
+# An app may follow many accounts, but leaves room for others.
+STREAMS_PER_CALLER_MAX: Final = 128
+
+log = structlog.get_logger(__name__)
+
+Message = MutableMapping[str, Any]  # of ASGI
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+StillGood = Callable[[], Awaitable[object]]
+"""Raises Refused once the caller may not call any more."""
+
+
+class Streamed(msgspec.Struct, frozen=True):
+    """A stream as an answer, and whose it is."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    stream: Stream
+    who: tuple[object, ...]
+    still_good: StillGood
+
+
+class Streaming:
+    """The streams of one process."""
+
+    def __init__(self) -> None:
+        self._of_caller: Counter[tuple[object, ...]] = Counter()
+        self._pumps: set[asyncio.Task[None]] = set()
+
+    def admit(self, stream: Stream, caller: Caller, still_good: StillGood) -> Streamed:
+        """Return the stream as an answer to the caller, for as long as that one is `still_good`.
+
+        Raises Refused if there are too many streams, of all or of this caller.
+        """
+        if self._of_caller.total() >= STREAMS_MAX:
+            raise Refused(TooManyRequests())
+        who = (caller.app_id, caller.api_key_id, caller.account)
+        if self._of_caller[who] >= STREAMS_PER_CALLER_MAX:
+            raise Refused(TooManyStreams(STREAMS_PER_CALLER_MAX))
+        headers = (("Content-Type", stream.media_type), *stream.headers)
+        return Streamed(200, headers, stream, who, still_good)
+
+    def stop(self) -> None:
+        """End every stream, as if it had no more to say."""
+        for pump in self._pumps:
+            pump.cancel()
+
+    async def send(self, streamed: Streamed, method: str, receive: Receive, send: Send) -> None:
+        """Send a body whose head is sent, until it ends or its reader is gone.
+
+        One that fails is cut off: its reader can tell that from an end.
+        """
+        if method == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        stream, who = streamed.stream, streamed.who
+        # Whatever comes of it, it is a body in pieces, whose end is told.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        pump = asyncio.create_task(_pump(stream, send, streamed.still_good))
+        gone = asyncio.create_task(_until_gone(receive))
+        self._of_caller[who] += 1
+        self._pumps.add(pump)
+        try:
+            await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._pumps.discard(pump)
+            self._of_caller[who] -= 1
+            if not self._of_caller[who]:
+                del self._of_caller[who]
+            pump.cancel()
+            gone.cancel()
+            (failed, _) = await asyncio.gather(pump, gone, return_exceptions=True)
+            await stream.pieces.aclose()
+        if failed is None or isinstance(failed, Refused | asyncio.CancelledError):
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            log.warning("stream_cut_off", error=f"{type(failed).__name__}: {failed}")
+
+
+async def _pump(stream: Stream, send: Send, still_good: StillGood) -> None:
+    async for piece in stream.pieces:
+        await still_good()
+        if piece:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await asyncio.sleep(0)  # pieces that wait for nothing leave others their turn
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
