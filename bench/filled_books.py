@@ -12,7 +12,8 @@ from measuring import Meter, Sample
 from ledger.audit import audit, render
 from ledger.ids import AccountRef
 from ledger.migrate import migrate
-from ledger.operating import Operating, PriceRow
+from ledger.operating import Operating
+from ledger.price_book import PriceRow
 from ledger.watching import ChainEntry, Position, RuleEntry, SeenBlock, SeenEvent, Watching
 
 APP: Final = "bench"

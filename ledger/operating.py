@@ -22,6 +22,7 @@ from ledger.api_keys import (
 from ledger.errors import LedgerError, UnknownAccount
 from ledger.ids import AccountRef
 from ledger.outcomes import AccountClosed, NoSuchAccount, OverdraftSet, StatusSet
+from ledger.price_book import PriceChange, PriceRow, price_change, price_list_as_json
 from ledger.session import Session
 
 # What all grants, moves and the overdraft of an account come to stays within a bigint.
@@ -29,25 +30,6 @@ OVERDRAFT_MAX: Final = 1_000_000_000_000_000_000
 # A line for a person to read: what is longer belongs where it can be looked up.
 SIGNED_MAX: Final = 100
 REASON_MAX: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class PriceRow:
-    """The price of an operation: base plus per_unit for each unit, in micro-credits."""
-
-    operation: str
-    base_micro: int
-    per_unit_micro: int
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class PriceChange:
-    """What became of one price: its version in force, and whether that is new."""
-
-    operation: str
-    version: int
-    changed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +145,19 @@ class Operating:
         rows = await self._session.rows("select creditd.revoke_api_key(%s)", (key_id,))
         return bool(rows[0][0])
 
-    async def apply_prices(self, prices: Sequence[PriceRow]) -> list[PriceChange]:
-        """Make a new version of each price that differs from the one in force, all at once."""
+    async def apply_prices(
+        self, prices: Sequence[PriceRow], *, withdraw: bool = False, dry_run: bool = False
+    ) -> list[PriceChange]:
+        """Put a price list in force, all at once, or (`dry_run`) only tell what that would change.
+
+        What the list does not have stays in force, or with `withdraw` ends now. Nothing is written
+        if a change is "past".
+        """
         rows = await self._session.rows(
-            "select * from creditd.apply_prices("
-            "%s::text[], %s::bigint[], %s::bigint[], %s::text[])",
-            (
-                [price.operation for price in prices],
-                [price.base_micro for price in prices],
-                [price.per_unit_micro for price in prices],
-                [price.unit for price in prices],
-            ),
+            "select * from creditd.apply_prices(%s::jsonb, %s, %s)",
+            (price_list_as_json(prices), withdraw, dry_run),
         )
-        return [PriceChange(*row) for row in rows]
+        return [price_change(row) for row in rows]
 
     async def freeze(
         self, account: AccountRef, *, by: str, reason: str

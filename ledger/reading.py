@@ -3,12 +3,15 @@
 Every answer is one statement, so all of it is of one moment. Nothing here writes.
 """
 
-from ledger import api_key_questions, questions, sharing_questions
+from datetime import datetime
+
+from ledger import api_key_questions, price_questions, questions, sharing_questions
 from ledger.account_reading import AccountReading
 from ledger.alarms import Alarm
 from ledger.api_key_rows import ApiKeyRecord, ApiKeyRow, CapUse
 from ledger.asking import PAGE_MAX, SESSIONS_MAX, bounded, of_account, page
 from ledger.ids import AccountRef
+from ledger.price_book import BookPrice
 from ledger.rows import (
     Balance,
     BudgetRow,
@@ -21,7 +24,6 @@ from ledger.rows import (
     GrantOrigin,
     LinkRow,
     MemberRow,
-    OperationRow,
     PastBalance,
     PendingPart,
     ReservationRow,
@@ -49,7 +51,6 @@ __all__ = [
     "GrantOrigin",
     "LinkRow",
     "MemberRow",
-    "OperationRow",
     "PastBalance",
     "PendingPart",
     "Reading",
@@ -145,14 +146,32 @@ class Reading(AccountReading):
             for row in await self.ask(sharing_questions.STATUS_CHANGES, asked)
         ]
 
-    async def operations(self) -> list[OperationRow]:
-        """Return the prices in force, by the name of their operation."""
-        return [OperationRow(**row._asdict()) for row in await self.ask(questions.OPERATIONS, {})]
+    async def prices(
+        self,
+        *,
+        at: datetime | None = None,
+        operation: str | None = None,
+        after: int | None = None,
+        limit: int = PAGE_MAX,
+    ) -> list[BookPrice]:
+        """Return the prices of at most `limit` (up to PAGE_MAX) operations, by name and model.
+
+        Those in force at a moment (None: now) and those that were to begin later. `operation` asks
+        for one alone, `after` for those after the one of that number.
+        """
+        asked = {"at": at, "named": operation, "after": after, "limit": bounded(limit)}
+        rows = await self.ask(price_questions.PRICES, asked)
+        return [BookPrice.of(row) for row in rows]
+
+    async def priced_operations(self, limit: int) -> tuple[str, ...]:
+        """Return at most `limit` operations that have a price, by name."""
+        rows = await self.ask(price_questions.NAMES, {"at": None, "limit": bounded(limit)})
+        return tuple(row.name for row in rows)
 
     async def models_of(self, operation: str, limit: int) -> tuple[str, ...]:
         """Return at most `limit` models that have a price in force of their own, by name."""
-        asked = {"operation": operation, "limit": bounded(limit)}
-        return tuple(row.model for row in await self.ask(questions.MODELS_OF, asked))
+        asked = {"at": None, "operation": operation, "limit": bounded(limit)}
+        return tuple(row.model for row in await self.ask(price_questions.MODELS_OF, asked))
 
     async def api_key(self, digest: bytes) -> ApiKeyRow | None:
         """Return the API key whose SHA-256 is `digest`, good or not, None if there is none."""

@@ -200,18 +200,6 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
-class OperationRow:
-    """An operation's price in force: `base_micro` plus `per_unit_micro` for every unit."""
-
-    operation: str
-    version: int
-    base_micro: int
-    per_unit_micro: int
-    unit: str
-    effective_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class ChainRow:
     """How far a chain has been followed.
 

@@ -7,7 +7,8 @@ from busy_sharing import share
 from conftest import fake_hash
 
 from ledger.ids import AccountRef
-from ledger.operating import Operating, PriceRow
+from ledger.operating import Operating
+from ledger.price_book import PriceRow
 from ledger.spending import Spending
 from ledger.watching import ADDS, TAKES, Watching
 

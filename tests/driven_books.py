@@ -25,7 +25,8 @@ from ledger.exposure import Exposure
 from ledger.granting import Granting
 from ledger.ids import AccountRef
 from ledger.linking import Linking
-from ledger.operating import Operating, PriceRow
+from ledger.operating import Operating
+from ledger.price_book import PriceRow
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
 from ledger.spending import Spending
@@ -205,10 +206,12 @@ class DrivenBooks:
         return int(app)
 
     def set_price(self, operation: str, base: int, per_unit: int) -> int:
-        (change,) = self.run(
+        changes = self.run(
             self.by.operating.apply_prices([PriceRow(operation, base, per_unit, "unit")])
         )
-        return change.version
+        (version,) = (change.version for change in changes if change.operation == operation)
+        assert version is not None
+        return version
 
     def enter_rules(self, rules: Sequence[RuleEntry]) -> None:
         self._rules = self.run(self.by.watching.enter_rules(rules))

@@ -8,8 +8,9 @@ from conftest import CHAIN_ID
 
 from ledger.ids import AccountRef, MovementRef
 from ledger.linking import Linking
-from ledger.operating import Operating, PriceRow
+from ledger.operating import Operating
 from ledger.outcomes import Charged, Linked, Refunded
+from ledger.price_book import PriceRow
 from ledger.reading import Balance, Reading
 from ledger.spending import Spending
 

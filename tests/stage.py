@@ -11,6 +11,7 @@ from specification.books import Books
 from specification.granting import receive
 
 from ledger.ids import AccountRef
+from ledger.price_book import PriceRow, price_list_as_json
 
 SECOND = 1_000_000  # times are microseconds since 1970
 START = int(datetime(2040, 1, 1, tzinfo=UTC).timestamp()) * SECOND
@@ -94,13 +95,9 @@ class Stage:
             ((stage.app_id,),) = stage.rows(
                 "insert into creditd.app (name) values ('shop') returning app_id"
             )
-            names, prices = list(PRICES), list(PRICES.values())
+            prices = [PriceRow(name, *price, "unit") for name, price in PRICES.items()]
             stage.rows(
-                "select creditd.apply_prices(%s::text[], %s::bigint[], %s::bigint[], %s::text[])",
-                names,
-                [base for base, _ in prices],
-                [per_unit for _, per_unit in prices],
-                ["unit"] * len(names),
+                "select creditd.apply_prices(%s::jsonb, false, false)", price_list_as_json(prices)
             )
             stage.operations = dict(stage.rows("select name, operation_id from creditd.operation"))
             yield stage

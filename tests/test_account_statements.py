@@ -9,8 +9,9 @@ from followed_chain import FIRST_BLOCK_TIME, Earned, FollowedChain, source
 from selling_app import SellingApp
 
 from ledger.ids import AccountRef, MovementRef
-from ledger.operating import Operating, PriceRow
+from ledger.operating import Operating
 from ledger.outcomes import Charged
+from ledger.price_book import PriceRow
 from ledger.reading import (
     PAGE_MAX,
     EarningCursor,

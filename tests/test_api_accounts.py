@@ -166,5 +166,17 @@ def test_operations_show_their_prices(api: LiveApi) -> None:
         "report.render",
     ]
     render = operations[-1]
-    assert (render["base"], render["per_unit"], render["unit"]) == ("5", "2", "page")
-    assert render["version"] == 1
+    (price,) = render["prices"]
+    assert (price["base"], price["per_unit"], price["unit"]) == ("5", "2", "page")
+    assert (price["model"], price["version"], price["tiers"], price["ends_at"]) == (
+        *(None, 1, []),
+        None,
+    )
+    assert render["later"] == []
+    assert api.get("/v1/operations/report.render").json() == render
+    problem = api.get("/v1/operations/report.rander")
+    assert (problem.status_code, problem.json()["type"]) == (422, "/problems/unknown-operation")
+    first = api.get("/v1/operations", limit="2").json()
+    rest = api.get("/v1/operations", cursor=first["next_cursor"]).json()
+    assert first["data"] + rest["data"] == operations
+    assert rest["next_cursor"] is None

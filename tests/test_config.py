@@ -1,5 +1,4 @@
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from config_documents import CHAIN, EVENTS, RULE, SOURCE, document, load, mistak
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.pricing.price_file import parse_prices
 from contracts import catalogue
 from daemon.configuration.config import (
     Chain,
@@ -24,7 +24,7 @@ from daemon.configuration.config import (
 )
 from daemon.configuration.followed_events import FollowedEvent
 from daemon.configuration.rules import Rule
-from ledger.credits import MICRO_MAX, parse_credits
+from ledger.credits import MICRO_MAX
 
 ROOT = Path(__file__).parent.parent
 
@@ -272,10 +272,12 @@ def test_the_example_is_at_hand_in_the_repository() -> None:
 
 
 def test_the_example_prices_are_credits_in_quotes() -> None:
-    operations = tomllib.loads(example_prices())["operations"]
-    for price in operations.values():
-        assert set(price) == {"base", "per_unit", "unit"}
-        assert parse_credits(price["base"]) + parse_credits(price["per_unit"]) < MICRO_MAX
+    rows = parse_prices(example_prices())
+    assert {row.operation for row in rows} >= {"report.render", "search.query"}
+    assert {row.model for row in rows} == {"", "large"}
+    assert any(row.tiers for row in rows)
+    for row in rows:
+        assert 0 < row.base_micro + row.per_unit_micro < MICRO_MAX
 
 
 VALUES = st.recursive(

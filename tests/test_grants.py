@@ -17,7 +17,7 @@ from town import ALICE, Town
 from ledger.audit import audit, render
 from ledger.granting import USUAL_TERMS, Granting, Terms
 from ledger.ids import AccountRef
-from ledger.operating import Operating, PriceRow
+from ledger.operating import Operating
 from ledger.outcomes import (
     Allocated,
     BeyondBreaker,
@@ -30,6 +30,7 @@ from ledger.outcomes import (
     NoSuchAccount,
     NoSuchCharge,
 )
+from ledger.price_book import PriceRow
 
 WALLET = bytes(range(20))
 NOW = datetime.now(UTC)

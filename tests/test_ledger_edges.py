@@ -15,8 +15,9 @@ from ledger.connecting import CONNECT_TIMEOUT_SECONDS, LOCK_WAIT_SECONDS, connec
 from ledger.credits import MICRO_MAX
 from ledger.errors import LedgerBusy
 from ledger.ids import AccountRef
-from ledger.operating import Operating, PriceRow
+from ledger.operating import Operating
 from ledger.outcomes import Charged, ChargeOutcome, PriceChanged, Refunded, TooExpensive
+from ledger.price_book import PriceRow
 from ledger.spending import Spending
 from ledger.watching import Watching
 

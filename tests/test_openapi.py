@@ -176,7 +176,16 @@ def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
         headers = {"Credits-Account": account, "X-Request-Id": method}
         api.request(method, "/v1/authz/ping", params={"mode": "charge"}, headers=headers)
     keys(api, account)
-    for path in ("/v1/operations", "/healthz", "/readyz", "/status", "/metrics", "/openapi.json"):
+    for path in (
+        "/v1/operations",
+        "/v1/operations/ping",
+        "/v1/operations/no",
+        "/healthz",
+        "/readyz",
+        "/status",
+        "/metrics",
+        "/openapi.json",
+    ):
         api.get(path)
     api.get("/problems/not-found")
     refuse_charges(api, account)

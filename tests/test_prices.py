@@ -1,4 +1,5 @@
 import contextlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.pricing.price_file import MISTAKES_SHOWN_MAX, PriceMistake, PricesError, parse_prices
 from ledger.credits import MICRO_MAX, format_credits
-from ledger.operating import PriceRow
+from ledger.price_book import PriceRow, Tier
 
 
 def mistakes_of(text: str) -> dict[str, str]:
@@ -112,3 +113,83 @@ def test_every_price_the_books_can_hold_is_read_exactly(base: int, per_unit: int
 def test_no_text_makes_anything_but_prices_or_mistakes(text: str) -> None:
     with contextlib.suppress(PricesError):
         assert parse_prices(text)
+
+
+def test_models_tiers_and_later_prices_are_read() -> None:
+    rows = parse_prices(
+        """
+        [operations.chat]
+        per_unit = "0.002"
+        unit = "token"
+        effective_at = 2029-01-01T00:00:00Z
+        tiers = [{ above = 1_000, per_unit = "0.001" }, { above = 5_000, per_unit = "0" }]
+        [operations.chat.models."vendor/large:1"]
+        base = "1"
+        [[operations.chat.later]]
+        effective_at = 2030-01-01T00:00:00+01:00
+        base = "2"
+        [operations.draw.models.small]
+        base = "3"
+        """
+    )
+    begins = datetime(2029, 1, 1, tzinfo=UTC)
+    later = datetime(2029, 12, 31, 23, tzinfo=UTC)
+    tiers = (Tier(1_000, 1_000), Tier(5_000, 0))
+    assert rows == [
+        PriceRow("chat", 0, 2_000, "token", tiers=tiers, effective_at=begins),
+        PriceRow("chat", 2_000_000, 0, "token", effective_at=later),
+        PriceRow("chat", 1_000_000, 0, "unit", model="vendor/large:1"),
+        PriceRow("draw", 3_000_000, 0, "unit", model="small"),
+    ]
+
+
+def test_all_mistakes_of_models_tiers_and_later_prices_are_told_at_once() -> None:
+    found = mistakes_of(
+        """
+        [operations.a]
+        base = "1"
+        effective_at = 2030-01-01T00:00:00
+        tiers = [
+          { above = 5, per_unit = "1" },
+          { above = 5, per_unit = "1" },
+          { above = 9, per_units = "1" },
+        ]
+        [operations.a.models."no name"]
+        base = "1"
+        [operations.a.models.m]
+        tiers = 3
+        [operations.b]
+        models = 3
+        base = "1"
+        later = [{ base = "1" }, { base = "1", effective_at = 2030-01-01 }, 7]
+        [operations.c]
+        base = "1"
+        tiers = [{ above = 1_000_000_000, per_unit = 1 }]
+        models = { m = { base = "1", models = {} } }
+        [[operations.c.later]]
+        base = "1"
+        effective_at = 2030-01-01T00:00:00Z
+        [[operations.c.later]]
+        base = "2"
+        effective_at = 2030-01-01T01:00:00+01:00
+        """
+    )
+    assert set(found) == {
+        "operations.a.effective_at",
+        "operations.a.tiers[2].above",
+        "operations.a.tiers[3]",
+        "operations.a.tiers[3].per_units",
+        'operations.a.models."no name"',
+        "operations.a.models.m",
+        "operations.a.models.m.tiers",
+        "operations.b.models",
+        "operations.b.later[1]",
+        "operations.b.later[2].effective_at",
+        "operations.b.later[3]",
+        "operations.c",
+        "operations.c.tiers[1].above",
+        "operations.c.tiers[1].per_unit",
+        "operations.c.models.m.models",
+    }
+    assert "zone" in found["operations.a.effective_at"]
+    assert "same moment" in found["operations.c"]

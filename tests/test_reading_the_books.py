@@ -1,7 +1,7 @@
 """Looking up what is not one account's, and what a reader is told when the books do not answer."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -14,8 +14,9 @@ from ledger import asking
 from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
 from ledger.granting import Granting
 from ledger.ids import AccountRef
-from ledger.operating import Operating, PriceRow
+from ledger.operating import Operating
 from ledger.outcomes import Granted
+from ledger.price_book import PriceRow
 from ledger.reading import SESSIONS_MAX, ChainRow, Reading
 
 ALICE = b"\xa1" * 20
@@ -29,19 +30,17 @@ def test_operations_have_their_newest_price_that_is_in_force(database_url: str) 
         ):
             await operating.apply_prices([PriceRow("b", 1, 2, "call"), PriceRow("a", 3, 0, "page")])
             await operating.apply_prices([PriceRow("b", 1, 5, "call")])
-            await operating.apply_prices([PriceRow("a", 9, 9, "page")])
-            run(
-                database_url,
-                "update creditd.price set ends_at = clock_timestamp() + interval '1 hour'"
-                " where base = 3;"
-                "update creditd.price set effective_at = clock_timestamp() + interval '1 hour'"
-                " where base = 9",
+            later = datetime.now(UTC) + timedelta(hours=1)
+            await operating.apply_prices(
+                [PriceRow("a", 3, 0, "page"), PriceRow("a", 9, 9, "page", effective_at=later)]
             )
-            rows = await reading.operations()
+            rows = await reading.prices()
             assert [
-                (row.operation, row.version, row.base_micro, row.per_unit_micro, row.unit)
+                (row.operation, row.version, row.terms.base_micro, row.terms.per_unit_micro)
                 for row in rows
-            ] == [("a", 1, 3, 0, "page"), ("b", 2, 1, 5, "call")]
+            ] == [("a", 1, 3, 0), ("a", 2, 9, 9), ("b", 2, 1, 5)]
+            assert [row.is_in_force for row in rows] == [True, False, True]
+            assert [row.ends_at for row in rows] == [later, None, None]
 
     asyncio.run(main())
 

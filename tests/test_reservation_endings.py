@@ -18,6 +18,7 @@ from ledger.outcomes import (
     Reserved,
     Settled,
 )
+from ledger.price_book import PriceRow
 
 MOMENT = timedelta(microseconds=1)
 
@@ -154,11 +155,7 @@ def test_a_settlement_of_nothing_gives_all_back_and_is_no_release(database_url: 
 def test_what_costs_nothing_is_reserved_and_ends_like_all_else(database_url: str) -> None:
     async def story(shop: ReservingShop) -> None:
         account = await shop.user()
-        await shop.town.operating.apply_prices([])
-        shop.town.rows(
-            "select creditd.apply_prices(array['free'], array[0::bigint], array[0::bigint],"
-            " array['unit'])"
-        )
+        await shop.town.operating.apply_prices([PriceRow("free", 0, 0, "unit")])
         hold = await shop.hold(account, 3, operation="free", over_max=5)
         ending = await shop.settled(hold, 0)
         assert await shop.settle(hold, 0) == Settled(ending, replayed=True)

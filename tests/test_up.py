@@ -131,7 +131,7 @@ def test_new_prices_are_charged_from_the_next_request_on(database_url: str, tmp_
         assert (said.code, said.err) == (0, "")
         return said.out
 
-    assert applied("5") == "report: version 1, new, in force now\n"
+    assert applied("5") == "report: new, 5 (version 1, in force from now on)\n"
     made = creditd(
         *("key", "create", "--app", "shop", "--json", "--config", config),
         database_url=database_url,
@@ -154,11 +154,12 @@ def test_new_prices_are_charged_from_the_next_request_on(database_url: str, tmp_
                 "operation": "report",
             }
             assert posted("/v1/charges", "old", charge).headers["Credits-Cost"] == "5"
-            assert applied("7.5") == "report: version 2, new, in force now\n"
+            assert applied("7.5") == ("report: 5 → 7.5 (version 2, in force from now on)\n")
             assert posted("/v1/charges", "new", charge).headers["Credits-Cost"] == "7.5"
             (operation,) = api.get("/v1/operations").json()["data"]
-            assert (operation["base"], operation["version"]) == ("7.5", 2)
-            assert applied("7.5") == "report: version 2, unchanged\n"
+            (price,) = operation["prices"]
+            assert (price["base"], price["version"]) == ("7.5", 2)
+            assert applied("7.5") == "1 price unchanged\n"
         serving.process.send_signal(signal.SIGINT)
         all_end([serving.process])
         assert serving.end().code == 0

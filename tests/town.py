@@ -12,8 +12,9 @@ from conservation import adds_up
 from ledger.audit import audit, render
 from ledger.ids import AccountRef
 from ledger.linking import Linking
-from ledger.operating import Operating, PriceRow
+from ledger.operating import Operating
 from ledger.outcomes import AccountOpened, Charged, ChargeOutcome, Linked, LinkOutcome, Refunded
+from ledger.price_book import PriceRow
 from ledger.sharing import Sharing
 from ledger.spending import Spending
 

@@ -57,8 +57,7 @@ async def why_not(
                 asked.account, asked.operation, asked.units, outcome, pending, ready_at
             )
         case UnknownOperation():
-            known = await parts.reading.operations()
-            names = tuple(row.operation for row in known[:KNOWN_OPERATIONS_MAX])
+            names = await parts.reading.priced_operations(KNOWN_OPERATIONS_MAX)
             return NotPriced(asked.operation, names)
         case UnknownModel():
             models = await parts.reading.models_of(asked.operation, KNOWN_OPERATIONS_MAX)

@@ -16,6 +16,7 @@ from daemon.command_line.command_parts import (
     options_of_all,
 )
 from daemon.command_line.key_arguments import add_key_commands
+from daemon.command_line.prices_commands import add_prices_arguments
 
 _FIRST_STEPS: Final = """\
 first steps:
@@ -102,16 +103,6 @@ examples:
   creditd config example > creditd.toml
   creditd config example --prices > prices.toml
 """
-_PRICES: Final = "Say what operations cost."
-_PRICES_APPLY: Final = """\
-Put a price list in force at once, without a restart. A price that differs from
-the one in force becomes its next version; the others, and those that the list
-does not name, stay as they are.
-
-examples:
-  creditd prices apply
-  creditd prices apply sale.toml
-"""
 _EXPORT: Final = """\
 Write the books, or one account of them, as JSON lines: everything that somebody
 else needs to check them (docs/export.md). All of it is of one moment. It reads
@@ -177,7 +168,7 @@ def parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     demo.add_argument("--check", action="store_true", help="tell it once, verify each step, end")
     _add_config(commands)
     add_key_commands(commands)
-    _add_prices(commands)
+    add_prices_arguments(commands)
     _add_webhooks(commands)
     add_account_commands(commands)
     add_chain_commands(commands)
@@ -194,18 +185,6 @@ def _add_config(commands: "Commands[argparse.ArgumentParser]") -> None:
     add(config, "check", "report every mistake", _CHECK, group="config")
     example = add(config, "example", "print one that explains itself", _EXAMPLE, group="config")
     example.add_argument("--prices", action="store_true", help="print a price list instead")
-
-
-def _add_prices(commands: "Commands[argparse.ArgumentParser]") -> None:
-    prices = add_group(commands, "prices", "say what operations cost", _PRICES)
-    apply = add(prices, "apply", "put a price list in force", _PRICES_APPLY, group="prices")
-    apply.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        metavar="FILE",
-        help="the price list (default: prices under [api], a prices.toml beside the configuration)",
-    )
 
 
 def _add_export(commands: "Commands[argparse.ArgumentParser]") -> None:

@@ -18,6 +18,7 @@ import uvloop
 
 from api.endpoints import ENDPOINTS, PUBLIC_ENDPOINTS
 from api.metrics import Metrics
+from api.pricing.price_file import PricesError, read_prices
 from api.serve import CannotListen, listening, operator_listening
 from daemon.chain.known_chains import chains_as_json, chains_as_text
 from daemon.chain.unfit import Unfit
@@ -28,7 +29,7 @@ from daemon.command_line.command_parts import config_of
 from daemon.command_line.exporting import write_export
 from daemon.command_line.exposure_report import exposure_as_json, exposure_as_text
 from daemon.command_line.key_commands import KEY_COMMANDS
-from daemon.command_line.price_list import PriceListError, read_prices
+from daemon.command_line.prices_commands import PRICES_COMMANDS, apply_prices
 from daemon.command_line.receivers_status import receivers_as_json, receivers_as_text
 from daemon.command_line.signing_in import sign_in_terms
 from daemon.command_line.status import read_status
@@ -43,12 +44,11 @@ from ledger.audit import as_json, audit, render
 from ledger.errors import LedgerError, LedgerUnavailable, RuleConflict
 from ledger.export import verifier
 from ledger.exposure import exposure
-from ledger.operating import Operating, PriceChange, PriceRow
 from ledger.outbox import receiver_rows, retry_dead
 
 EXPLAINED: Final = (
     ConfigError,
-    PriceListError,
+    PricesError,
     LedgerError,
     EmbeddedFailed,
     Unfit,
@@ -112,9 +112,16 @@ def _up(options: Namespace) -> int:
         if not prices:
             remedy = f"creditd config example --prices > {path}"
             log.warning("no price list: the prices in the books stay", remedy=remedy)
-        for price in asyncio.run(_apply_prices(url, prices)):
+        for price in asyncio.run(apply_prices(url, prices)):
             if price.changed:
-                log.info("new price", operation=price.operation, version=price.version)
+                log.info(
+                    "price changed",
+                    operation=price.operation,
+                    model=price.model or None,
+                    change=price.kind,
+                    version=price.version,
+                    begins=price.begins.isoformat(),
+                )
 
         async def run() -> int:
             async with stop_event(os.environ) as stop:
@@ -212,7 +219,9 @@ def _chains(options: Namespace) -> int:
 def _config_check(options: Namespace) -> int:
     config = config_of(options)
     prices = config.api.prices
-    operations = len(read_prices(prices)) if prices.exists() else None
+    operations = (
+        len({price.operation for price in read_prices(prices)}) if prices.exists() else None
+    )
     sources = sum(len(chain.sources) for chain in config.chains)
     print(
         f"{options.config}: {_count(len(config.chains), 'chain')}, {_count(sources, 'source')},"
@@ -232,22 +241,6 @@ def _count(number: int, noun: str) -> str:
 def _config_example(options: Namespace) -> int:
     print(example_prices() if options.prices else example_config(), end="")
     return 0
-
-
-def _prices_apply(options: Namespace) -> int:
-    config = config_of(options)
-    prices = read_prices(options.file or config.api.prices)
-    with database(config.database, os.environ) as url:
-        changes = asyncio.run(_apply_prices(url, prices))
-    for change in changes:
-        word = "new, in force now" if change.changed else "unchanged"
-        print(f"{change.operation}: version {change.version}, {word}")
-    return 0
-
-
-async def _apply_prices(url: str, prices: Sequence[PriceRow]) -> list[PriceChange]:
-    async with Operating.open(url) as operating:
-        return await operating.apply_prices(prices)
 
 
 def _exposure(options: Namespace) -> int:
@@ -307,10 +300,10 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
         "config check": _config_check,
         "config example": _config_example,
         **KEY_COMMANDS,
-        "prices apply": _prices_apply,
         "webhooks status": _webhooks_status,
         "webhooks retry": _webhooks_retry,
         **ACCOUNT_COMMANDS,
         **CHAIN_COMMANDS,
+        **PRICES_COMMANDS,
     }
 )
