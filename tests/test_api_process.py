@@ -24,9 +24,12 @@ from ledger.errors import LedgerUnavailable, SchemaMismatch
 WALLET = bytes.fromhex("11" * 20)
 STOP_SECONDS_MAX = 3  # what is promised to whoever stops the process
 PROGRAM = """
-import os, sys, uvloop
+import os, structlog, sys, uvloop
 from api.serve import listening
 from daemon.processes.stopping import stop_event
+
+# Nobody reads more than the first line of the output: a full pipe would hold the process up.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 async def serve():
     async with (
