@@ -80,6 +80,12 @@ begin
       p_app, p_key, p_request, p_operation, p_units, p_version, a.last_at, a.head_hash, p_api_key
     from moved a
     returning * into e;
+  -- Access may have ended while the row was waited for. Another statement sees that, and nobody ends it now.
+  if e.seq is not null and not exists (
+    select from account_access s where s.root_id = p_root and s.account_id = p_account and s.app_id = p_app
+  ) then
+    raise exception 'access to the account has ended since it was looked up: try again' using errcode = '40001';
+  end if;
   return e;
 end $$;
 

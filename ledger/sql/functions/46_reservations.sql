@@ -37,6 +37,7 @@ begin
   end if;
   if not reaches(p_app, p_root, p_account) then outcome := 'no_account'; return; end if;
   perform lock_accounts(array[p_root], array[p_account]);
+  if not reaches(p_app, p_root, p_account) then outcome := 'no_account'; return; end if;  -- not any more
   select * into e from entry x where x.root_id = p_root and x.key_hash = p_key;
   if found then
     outcome := case when e.kind = 8 and e.request_hash = p_request then 'replayed' else 'key_reused' end;
