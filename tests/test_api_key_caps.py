@@ -250,3 +250,23 @@ def test_what_a_capped_key_makes_of_restricted_lots_counts_too(database_url: str
         assert await used(shop, by) == [8]
 
     play(database_url, story)
+
+
+def test_very_many_refunds_are_counted_some_at_a_time_and_in_any_order(database_url: str) -> None:
+    async def story(shop: ReservingShop) -> None:
+        by = await api_key(shop.town, Cap("day", 50_000), Cap("ever", 50_000))
+        account = await shop.user(100_000)
+        assert isinstance(await charge(shop, account, 20_000, by), Charged)
+        # What was taken beyond what was held is noted after much was given back.
+        shop.town.rows(
+            "insert into creditd.api_key_cap_note (family, at, amount)"
+            " select %s, %s, case when n <= 8000 then -3 when n <= 10000 then 5 else -1 end"
+            " from generate_series(1, 16000) n",
+            *(by, shop.now),
+        )
+        for left in (6_000, 0):
+            assert isinstance(await charge(shop, account, 1, by), Charged)
+            assert shop.town.rows("select count(*) from creditd.api_key_cap_note") == [(left,)]
+        assert await used(shop, by) == [2, 2]
+
+    play(database_url, story)

@@ -40,18 +40,26 @@ begin
   available := greatest(0, available);
 end $$;
 
--- Counts what was noted since, in the periods that are counted now. The caller holds the caps.
+-- Counts what was noted since, in the periods that are counted now: of very much the first of it, and what is left
+-- with the next charges. The caller holds the caps.
 create or replace function creditd.count_notes(p_family integer) returns void
 language plpgsql set search_path = creditd, pg_temp as $$
-declare n api_key_cap_note;
+declare
+  c_most constant integer := 10000;  -- a few hundredths of a second: other charges wait meanwhile
 begin
-  for n in delete from api_key_cap_note x where x.family = p_family returning * loop
-    -- What is given back can be more than is left only where the clock has stepped back meanwhile.
-    update api_key_cap c set
-        used = greatest(0, case when c.begins = period_start(c.period, n.at) then c.used else 0 end + n.amount),
-        begins = period_start(c.period, n.at)
-      where c.family = p_family and c.begins <= period_start(c.period, n.at);
-  end loop;
+  with counted as (
+    delete from api_key_cap_note x where x.note_no in (
+      select y.note_no from api_key_cap_note y where y.family = p_family order by y.note_no limit c_most)
+    returning x.at, x.amount
+  ), newest as (  -- what falls into a period before that is counted no more
+    select distinct on (c.period) c.period, period_start(c.period, n.at) as begins, sum(n.amount) as amount
+      from api_key_cap c cross join counted n where c.family = p_family group by 1, 2 order by 1, 2 desc
+  )
+  -- All at once: an update for each would look at what all before it have left. What is given back can be more
+  -- than is left only where the clock has stepped back meanwhile; and a sum stays within a bigint.
+  update api_key_cap c set begins = n.begins,
+      used = least(9000000000000000000, greatest(0, case when c.begins = n.begins then c.used else 0 end + n.amount))
+    from newest n where c.family = p_family and c.period = n.period and c.begins <= n.begins;
 end $$;
 
 -- Counts what a family took, at a moment within what `cap_left` said of it. The caller holds the caps.
