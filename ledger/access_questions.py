@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, ColumnElement, Integer, Table, and_, bindparam, select, union_all
 
-from ledger.schema import account_access, consent
+from ledger.schema import account_access, account_name, consent
 
 
 def _of(owned: Table) -> ColumnElement[bool]:
@@ -16,6 +16,14 @@ def _of(owned: Table) -> ColumnElement[bool]:
 
 ACCESS: Final = select(account_access.c.app_id).where(
     _of(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
+)
+# What an app opened under a name of its own, or is a member of what it opened so: that never changes.
+OPENED: Final = select(account_name.c.app_id).where(
+    account_name.c.root_id == bindparam("root", type_=BigInteger),
+    account_name.c.account_id.in_(
+        [bindparam("account", type_=BigInteger), bindparam("root", type_=BigInteger)]
+    ),
+    account_name.c.app_id == bindparam("app", type_=Integer),
 )
 # Who may only read has a consent and no row of access.
 READING: Final = union_all(

@@ -213,6 +213,42 @@ def test_an_api_key_gives_no_rights_that_it_lacks(api: LiveApi, mine: str) -> No
     assert code_of(api.post("/v1/keys", least)) == "for-owners-only"  # an app makes none
 
 
+def test_an_api_key_with_a_rate_makes_and_takes_none_with_more(api: LiveApi, mine: str) -> None:
+    owners = owner(api, mine)
+    asked = {"scopes": ["keys:write"], "rate": {"requests": 100, "seconds": 60}}
+    _, slow = made(api.post("/v1/keys", asked, api_key=owners))
+    for requests, seconds in ((101, 600), (100, 59), (1_000_000, 1)):
+        more = {**asked, "rate": {"requests": requests, "seconds": seconds}}
+        assert code_of(api.post("/v1/keys", more, api_key=slow)) == "beyond-own-rights"
+    fast = api.post("/v1/keys", {"scopes": ["keys:write"]}, api_key=owners).json()["id"]
+    assert code_of(api.post(f"/v1/keys/{fast}/rotate", {}, api_key=slow)) == "beyond-own-rights"
+    for rate in ({"requests": 100, "seconds": 60}, {"requests": 1, "seconds": 1}):
+        made(api.post("/v1/keys", {**asked, "rate": rate}, api_key=slow))
+    inherited = api.post("/v1/keys", {"scopes": ["keys:write"]}, api_key=slow).json()["api_key"]
+    assert inherited["rate"] == asked["rate"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "may"),
+    [
+        ({"scopes": ["consents:write"]}, "spend"),
+        ({"scopes": ["consents:write"]}, "read"),
+        ({"operations": ["ping"]}, "spend"),
+        ({"caps": [{"period": "ever", "amount": "1"}]}, "spend"),
+    ],
+)
+def test_an_api_key_lets_no_app_do_what_it_may_not(
+    api: LiveApi, mine: str, limits: dict[str, object], may: str
+) -> None:
+    printer = api.api_key(app="printer")
+    asked = {"scopes": ["charge:write", "balance:read", "consents:write"], **limits}
+    _, limited = made(api.post("/v1/keys", asked, api_key=owner(api, mine)))
+    path, consent = f"/v1/accounts/{mine}/consents", {"app": "printer", "may": may}
+    assert code_of(api.post(path, consent, api_key=limited)) == "beyond-own-rights"
+    assert charge(api, mine, printer) == "no-such-account"
+    assert api.post(path, consent, api_key=owner(api, mine)).status_code == 201
+
+
 def test_nobody_manages_the_api_keys_of_others(api: LiveApi, mine: str, others: str) -> None:
     own, theirs, other_app = owner(api, mine), owner(api, others), api.api_key(app="other")
     numbers = {

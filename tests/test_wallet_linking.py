@@ -282,3 +282,41 @@ def test_a_bad_cursor_or_address_is_told(alice: Person) -> None:
         assert response.json()["errors"][0]["field"] == "cursor"
     response = alice.send("DELETE", "/v1/wallets/0x12")
     assert response.json()["errors"][0]["field"] == "address"
+
+
+# Whoever signs in by a linked wallet is the owner: nobody becomes it by linking one of theirs -----
+
+
+def test_an_app_that_acts_for_an_account_by_consent_links_and_unlinks_none_of_its_wallets(
+    api: LiveApi, alice: Person, bob: Person
+) -> None:
+    mallory = Person(api, CAROL_KEY)
+    account = alice.sign_in()
+    assert linked(alice, bob).status_code == 201
+    consent = {"app": "printer", "may": "spend"}
+    printer = api.api_key(app="printer")
+    assert alice.send("POST", f"/v1/accounts/{account}/consents", json=consent).status_code == 201
+    vouching = api.open_wallet(alice.raw_address)
+    assert vouching == account
+    for key in (printer, api.default_key):
+        asked = {**mallory.wallet, "account": account}
+        response = api.request("POST", "/v1/wallets/challenge", json=asked, api_key=key)
+        assert (response.status_code, code_of(response)) == (404, "no-such-account")
+        path = f"/v1/wallets/{bob.address}?account={account}"
+        response = api.request("DELETE", path, api_key=key)
+        assert (response.status_code, code_of(response)) == (404, "no-such-account")
+    assert mallory.sign_in() != account
+    assert bob.sign_in() == account
+
+
+def test_a_personal_api_key_links_no_wallet(api: LiveApi, alice: Person) -> None:
+    mallory = Person(api, CAROL_KEY)
+    account = alice.sign_in()
+    # Of a time when these had the scope.
+    key = api.api_key(["wallets:write"], kind="personal", account=account)
+    response = api.request("POST", "/v1/wallets/challenge", json=mallory.wallet, api_key=key)
+    assert (response.status_code, code_of(response)) == (403, "missing-scope")
+    headers = {"Idempotency-Key": "k"}
+    asked = {"scopes": ["wallets:write"]}
+    response = alice.send("POST", "/v1/keys", json=asked, headers={**headers, "Origin": PUBLIC_URL})
+    assert (response.status_code, code_of(response)) == (400, "invalid-request")

@@ -8,6 +8,7 @@ from api.calling.calls import AnyEndpoint, Endpoint
 from api.problems import refusals
 from api.shapes import NoBody, NoQuery, PageQuery
 from ledger import outcomes
+from ledger.api_keys import BeyondOwnRights
 
 ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     Endpoint(
@@ -21,6 +22,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         answers={201: wire.Consent, 200: wire.Consent},
         refusals=(
             refusals.ForOwnersOnly,
+            BeyondOwnRights,
             outcomes.NoSuchAccount,
             outcomes.NoSuchApp,
             outcomes.NoConsentNeeded,

@@ -3,11 +3,13 @@
 from typing import Any
 
 from api.accounts import consent_wire as wire
+from api.calling.caller import Caller
 from api.calling.calls import Answer, Call, Parts, marked
 from api.calling.cursors import format_cursor, format_name_cursor, parse_cursor, parse_name_cursor
 from api.problems.refusals import ForOwnersOnly, Invalid, Refused
 from api.shapes import NoBody, NoQuery, PageQuery
-from ledger.consents import NUMBER_MAX, ConsentRow, consents_for, consents_of
+from ledger.api_keys import BeyondOwnRights
+from ledger.consents import NUMBER_MAX, ConsentRow, May, consents_for, consents_of
 from ledger.ids import AccountRef, format_account, parse_account
 from ledger.outcomes import ConsentEnded, ConsentGiven, NoSuchAccount, NoSuchConsent
 
@@ -26,6 +28,7 @@ async def consents(parts: Parts, call: Call[NoBody, PageQuery]) -> Answer:
 async def give(parts: Parts, call: Call[wire.ConsentRequest, NoQuery]) -> Answer:
     """Let an app act for the account; again is answered as before."""
     account = _own_account(call)
+    await _require_own_rights(parts, call.caller, call.body.may)
     outcome = await parts.consents.give(
         account, app=call.body.app, may=call.body.may, by=_signature(call)
     )
@@ -77,6 +80,24 @@ def _own_account(call: Call[Any, Any]) -> AccountRef:
     if call.path["account"] != format_account(own):
         raise Refused(NoSuchAccount())
     return own
+
+
+async def _require_own_rights(parts: Parts, caller: Caller, may: May) -> None:
+    """Refuse an API key that lets an app do what it may not do itself.
+
+    Raises Refused(BeyondOwnRights).
+    """
+    if caller.api_key_id is None:
+        return
+    if may == "read":
+        within = "balance:read" in caller.scopes
+    else:
+        # What an app charges counts in no cap of this API key.
+        record = await parts.reading.api_key_record(caller.api_key_id)
+        is_limited = caller.operations is not None or record is None or bool(record.caps)
+        within = "charge:write" in caller.scopes and not is_limited
+    if not within:
+        raise Refused(BeyondOwnRights())
 
 
 def _signature(call: Call[Any, Any]) -> str:

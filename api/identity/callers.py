@@ -10,6 +10,7 @@ from api.calling.caller import Caller, CallerKind
 from api.identity.keys import digest_api_key
 from api.problems.refusals import Refused, TooManyRequests, Unauthenticated
 from ledger.reading import ApiKeyRow, Reading
+from ledger.scopes import PERSONAL_SCOPES
 
 # A revoked key goes on working for at most this long; a look-up per request would double its cost.
 API_KEY_CACHE_SECONDS: Final = 5
@@ -102,9 +103,12 @@ class Callers:
 
 
 def _caller(api_key: ApiKeyRow) -> Caller:
+    # Some were given out when personal API keys could have more.
+    is_personal = api_key.kind == "personal"
+    scopes = api_key.scopes & PERSONAL_SCOPES if is_personal else api_key.scopes
     return Caller(
         app_id=api_key.app_id,
-        scopes=api_key.scopes,
+        scopes=scopes,
         api_key_id=api_key.key_id,
         kind=api_key.kind,
         account=api_key.account,

@@ -11,8 +11,8 @@ TYPES: Final = (
         code="beyond-own-rights",
         status=403,
         title="Beyond own rights",
-        detail="An API key makes and replaces only those that may do no more than itself: ask for"
-        " less, or use one that may do all of it.",
+        detail="An API key gives nobody, by another one or by consent, rights that it does not have"
+        " itself: ask for less, or use one that may do all of it.",
     ),
     ProblemType(
         cause=api_keys.NoSuchApiKey,

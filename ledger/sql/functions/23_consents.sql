@@ -10,6 +10,16 @@ begin
                  where n.app_id = p_app and n.root_id = p_root and n.account_id in (p_account, p_root));
 end $$;
 
+-- Whether an app may say which wallets earn for an account. Whoever signs in by one of them is its owner: so it must be
+-- the app's own, or the owner asks, whom the self-service app stands for. Acting for an account is not enough.
+create or replace function creditd.sees_to_wallets(p_app integer, p_root bigint, p_account bigint) returns boolean
+language plpgsql set search_path = creditd, pg_temp as $$
+begin
+  return reaches(p_app, p_root, p_account) and (
+    owns_by_itself(p_app, p_root, p_account)
+    or exists (select from app x where x.app_id = p_app and x.name = 'creditd'));
+end $$;
+
 -- Enters a consent and what follows from it. The caller holds the account's row, and none stands for the app.
 create or replace function creditd.enter_consent(
   p_root bigint, p_account bigint, p_app integer, p_may_spend boolean, p_by text

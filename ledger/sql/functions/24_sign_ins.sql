@@ -13,7 +13,7 @@ begin
   return v_app;
 end $$;
 
--- Enters a text that a wallet is asked to sign; of a link, for an account that the app reaches. Says "entered",
+-- Enters a text that a wallet is asked to sign; of a link, for an account whose wallets the app sees to. Says "entered",
 -- "no_account", or "full": more wait to be signed than anybody could want.
 create or replace function creditd.enter_challenge(
   p_digest bytea, p_purpose text, p_chain bigint, p_address bytea, p_seconds integer,
@@ -28,7 +28,7 @@ declare
 begin
   perform refuse_null('p_digest p_purpose p_chain p_address p_seconds',
     array[p_digest is null, p_purpose is null, p_chain is null, p_address is null, p_seconds is null]);
-  if p_purpose = 'link' and (reaches(p_app, p_root, p_account) is not true) then return 'no_account'; end if;
+  if p_purpose = 'link' and (sees_to_wallets(p_app, p_root, p_account) is not true) then return 'no_account'; end if;
   select min(c.challenge_no) into v_oldest from challenge c;
   delete from challenge c where c.challenge_no between v_oldest and v_oldest + c_tidied - 1 and c.expires_at <= v_now;
   if (select max(c.challenge_no) - min(c.challenge_no) >= c_most - 1 from challenge c) then return 'full'; end if;

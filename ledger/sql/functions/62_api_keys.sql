@@ -22,6 +22,13 @@ language sql immutable
 return case when p_root is null then k.kind = 'app' and k.app_id = p_app
             else k.kind = 'personal' and k.root_id = p_root and k.account_id = p_account end;
 
+-- Whether a rate (null: none) lets more through than that of an API key: at once, or over time.
+create or replace function creditd.exceeds_rate(p_requests integer, p_seconds integer, k creditd.api_key) returns boolean
+language sql immutable
+return k.rate_requests is not null and (
+  p_requests is null or p_requests > k.rate_requests
+  or p_requests::bigint * k.rate_seconds > k.rate_requests::bigint * p_seconds);
+
 -- Enters an API key as it is given but for its number and its family, which are its own where it has none yet.
 create or replace function creditd.enter_api_key(k creditd.api_key) returns integer
 language plpgsql set search_path = creditd, pg_temp as $$
@@ -120,6 +127,9 @@ begin
        or not (v_by.operations is null or coalesce(p_operations <@ v_by.operations, false)) then
       outcome := 'beyond_own'; return;
     end if;
+    if p_rate_requests is not null and exceeds_rate(p_rate_requests, p_rate_seconds, v_by) then
+      outcome := 'beyond_own'; return;
+    end if;
     k.made_by := p_made_by;
     k.expires_at := least(p_expires_at, v_by.expires_at);
     if p_rate_requests is null then k.rate_requests := v_by.rate_requests; k.rate_seconds := v_by.rate_seconds; end if;
@@ -205,6 +215,7 @@ begin
       and (v_by.operations is null or coalesce(k.operations <@ v_by.operations, false))
       and (k.family = v_by.family or not exists (select from capped_api_key c where c.key_id = p_made_by))
       and coalesce(k.expires_at, 'infinity') <= coalesce(v_by.expires_at, 'infinity')
+      and not exceeds_rate(k.rate_requests, k.rate_seconds, v_by)
     ) then
       outcome := 'beyond_own'; return;
     end if;
