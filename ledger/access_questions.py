@@ -17,7 +17,7 @@ def _of(owned: Table) -> ColumnElement[bool]:
 ACCESS: Final = select(account_access.c.app_id).where(
     _of(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
 )
-# What an app opened under a name of its own, or is a member of what it opened so: that never changes.
+# What an app opened under a name of its own, or a member of that: which never changes.
 OPENED: Final = select(account_name.c.app_id).where(
     account_name.c.root_id == bindparam("root", type_=BigInteger),
     account_name.c.account_id.in_(
