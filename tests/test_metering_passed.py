@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from conftest import run
 from creditd_client import (
     AsyncCredits,
     Credits,
+    CreditsUnavailable,
     InsufficientCredits,
     Metering,
     Passed,
@@ -147,10 +149,16 @@ def test_what_failed_is_given_back_where_its_charge_had_arrived(
 
 @pytest.mark.parametrize(
     ("path", "taken"),
-    [("/uses-4", 2), ("/says-nothing", 5), ("/costs-3", 3), ("/uses-none", 0)],
+    [
+        ("/uses-4", 2),
+        ("/says-nothing", 5),
+        ("/costs-3", 3),
+        ("/costs-a-trifle", Decimal("0.000001")),
+        ("/uses-none", 0),
+    ],
 )
 def test_what_was_to_be_held_is_charged_by_what_it_used(
-    database_url: str, tmp_path: Path, path: str, taken: int
+    database_url: str, tmp_path: Path, path: str, taken: Decimal
 ) -> None:
     async def story(s: Stall, file: Path) -> None:
         s.till.line.down = True
@@ -158,6 +166,29 @@ def test_what_was_to_be_held_is_charged_by_what_it_used(
         for _ in range(2):
             await replay(s, file)
             assert await s.has() == (EARNED - taken, NONE)
+
+    tell(database_url, tmp_path, story, mode="up to")
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_a_replay_that_was_cut_off_while_it_held_credits_is_finished_by_the_next(
+    database_url: str, tmp_path: Path, expired: bool
+) -> None:
+    async def story(s: Stall, file: Path) -> None:
+        s.till.line.down = True
+        assert (await s.get("/costs-3", "k")).status_code == 200
+        s.till.line.loses("passes")
+        for _ in range(attempts.ATTEMPTS_MAX):
+            s.till.line.loses("lost before")
+        with pytest.raises(CreditsUnavailable):
+            await replay(s, file)
+        assert (await s.has())[1] > 0
+        if expired:
+            run(s.till.database_url, "update creditd.reservation set expires_at = now()")
+        for _ in range(2):
+            replayed = await replay(s, file)
+            assert (len(replayed.charged), replayed.refused) == (1, ())
+            assert await s.has() == (EARNED - 3, NONE)
 
     tell(database_url, tmp_path, story, mode="up to")
 

@@ -4,14 +4,15 @@ import json
 import os
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from pathlib import Path
 from threading import Lock
 from typing import Final, Literal
 
 from creditd_client.client import Credits
-from creditd_client.errors import Refused
+from creditd_client.errors import Refused, ReservationEnded
 from creditd_client.keys import is_key, refund_key
+from creditd_client.metering.reserving import SMALLEST
 
 # A quarter of a million calls; whoever lets more pass unpaid should decide so.
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -19,6 +20,7 @@ FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 OVER_AFTER: Final = timedelta(hours=1)
 # Long enough to settle right after.
 _HELD_SECONDS: Final = 60
+_AMOUNT_MAX: Final = Decimal(10) ** 13  # credits; creditd takes less than half of it at once
 
 State = Literal["begun", "ended", "failed"]
 _STATES: Final = ("begun", "ended", "failed")
@@ -152,15 +154,23 @@ def _pay(credits: Credits, passed: Passed) -> bool:  # noqa: A002 - the word of 
     if passed.amount is None:
         credits.charge(account, operation, units, key=passed.key, model=passed.model)
         return True
+    due = passed.amount.quantize(SMALLEST, ROUND_CEILING)
     held = credits.reserve(
         account,
         operation,
         units,
         expires_in=_HELD_SECONDS,
+        minimum=due,  # should this process end before it has settled
         key=passed.key,
         model=passed.model,
     )
-    held.settle(min(passed.amount, held.reservation.amount))
+    due = min(due, held.reservation.amount)
+    try:
+        held.settle(due)
+    except ReservationEnded as ended:
+        # An earlier replay held it and was cut off: what it left to be taken was, or all is told.
+        if ended.taken != due:
+            raise
     return True
 
 
@@ -193,11 +203,13 @@ def _read(line: bytes) -> Passed | None:
         amount = None if row["amount"] is None else Decimal(row["amount"])
         at = datetime.fromisoformat(row["at"])
         passed = Passed(**{**row, "at": at, "amount": amount})
+        may_be = amount is None or 0 <= amount <= _AMOUNT_MAX
     except (ValueError, TypeError, KeyError, InvalidOperation, RecursionError):
         return None
     words = (passed.key, passed.account, passed.operation)
     sound = (
-        all(isinstance(word, str) for word in words)
+        may_be
+        and all(isinstance(word, str) for word in words)
         and is_key(passed.key)
         and type(passed.units) is int
         and type(passed.maybe_taken) is bool
