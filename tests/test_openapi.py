@@ -151,6 +151,8 @@ def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
     item = {"account": account, "operation": "report.render", "key": "k"}
     api.post("/v1/charges/bulk", {"charges": [item, {**item, "units": 1_000}, {}]})
     api.post(f"/v1/charges/{charge}/refund", {"amount": "100"})
+    for units in (1, 0):
+        api.post("/v1/quotes", {"account": account, "operation": "report.render", "units": units})
     api.post("/v1/charges/x/refund", {})
     api.post(f"/v1/charges/{charge}/refund", {"amount": "x"})
     api.get(f"/v1/charges/{charge}")

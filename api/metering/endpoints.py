@@ -3,7 +3,7 @@
 from typing import Final
 
 from api.calling.calls import ANY_METHOD, AnyEndpoint, Endpoint
-from api.metering import bulk, charges, forward_auth, reservations, wire
+from api.metering import bulk, charges, forward_auth, quotes, reservations, wire
 from api.problems import refusals
 from api.problems.shortfall import Shortfall
 from api.shapes import NoBody, NoQuery
@@ -54,6 +54,26 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         answers={200: wire.BulkCharges},
         repeatable=True,
         run=bulk.charge_in_bulk,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/quotes",
+        name="quote",
+        summary="Say what units cost, and how many can be paid for; nothing is taken or held",
+        scopes=("balance:read", "charge:write"),
+        body=wire.QuoteRequest,
+        query=NoQuery,
+        answers={200: wire.Quote},
+        refusals=(
+            outcomes.Frozen,
+            outcomes.NoSuchAccount,
+            refusals.NotPriced,
+            refusals.ModelNotPriced,
+            refusals.OperationNotAllowed,
+            outcomes.TooExpensive,
+        ),
+        repeatable=True,
+        run=quotes.quote,
     ),
     Endpoint(
         method=ANY_METHOD,

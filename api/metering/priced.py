@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from api.calling.calls import Parts
-from api.metering.wire import ChargeRequest, ReservationRequest
+from api.metering.wire import ChargeRequest, QuoteRequest, ReservationRequest
 from api.problems.refusals import Cause, ModelNotPriced, NotPriced
 from api.problems.shortfall import Shortfall
 from ledger.ids import AccountRef
@@ -45,7 +45,10 @@ Unpaid = (
 
 
 async def why_not(
-    parts: Parts, account: AccountRef, asked: ChargeRequest | ReservationRequest, outcome: Unpaid
+    parts: Parts,
+    account: AccountRef,
+    asked: ChargeRequest | ReservationRequest | QuoteRequest,
+    outcome: Unpaid,
 ) -> Cause:
     """Return the cause of the refusal, with what the caller needs to mend it."""
     match outcome:

@@ -59,6 +59,15 @@ class BulkChargeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     decoded_later: ClassVar[tuple[type[Struct], ...]] = (BulkCharge,)
 
 
+class QuoteRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to price: as for a charge, which a quote neither makes nor holds credits for."""
+
+    account: Annotated[str, Meta(max_length=64)]
+    operation: OperationName
+    model: ModelName | None = None
+    units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1
+
+
 class ForwardAuthQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """How a proxy has a call paid for: written in the URL that it asks, once and for all.
 
@@ -184,6 +193,27 @@ class ChargeRecord(Charge, frozen=True):
 
     refunded: Credits
     reservation: ReservationName | None
+
+
+class Quote(Struct, frozen=True):
+    """What so many units cost now, and whether a charge of them would go through.
+
+    `available` is what could be spent on this operation, by whoever would pay: the account itself,
+    or its organisation within the member's budgets; and within the caps of the API key. `missing`
+    includes the debt. `most_affordable_units` is null where any number of units can be paid for.
+    `model` is whose price it is; null: the price for any model.
+    """
+
+    account: AccountName
+    operation: OperationName
+    model: ModelName | None
+    units: int
+    price_version: int
+    cost: Credits
+    available: Credits
+    affordable: bool
+    missing: Credits
+    most_affordable_units: int | None
 
 
 class Refund(Struct, frozen=True):

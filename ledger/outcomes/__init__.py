@@ -66,6 +66,7 @@ from ledger.outcomes.granting import (
     GrantTakenBack,
     NoSuchGrant,
 )
+from ledger.outcomes.quoting import Quote, QuoteOutcome
 from ledger.outcomes.reserving import (
     AlreadyEnded,
     DurationRefused,
@@ -137,6 +138,8 @@ __all__ = [
     "OverKeyCap",
     "OverdraftSet",
     "PriceChanged",
+    "Quote",
+    "QuoteOutcome",
     "Refund",
     "RefundOutcome",
     "Refunded",

@@ -186,13 +186,14 @@ begin
   return a;
 end $$;
 
--- What an operation could burn of the account now (null: an operation that every lot is open to).
+-- What an operation could burn of the account now (null: an operation that every lot is open to). Of the lot that
+-- is being burned the account's row says what is left, until it is locked.
 create or replace function creditd.spendable(a creditd.account, p_operation integer) returns bigint
-language plpgsql set search_path = creditd, pg_temp as $$
+language plpgsql stable set search_path = creditd, pg_temp as $$
 declare v_now timestamptz := clock();
 begin
   return coalesce((
-    select sum(l.remaining) from lot l
+    select sum(case when l.lot_no = a.head_lot then a.head_left else l.remaining end) from lot l
     where l.root_id = a.root_id and l.account_id = a.account_id and l.remaining > 0
       and l.effective_at <= v_now and l.expires_at > v_now
       and (l.operations is null or p_operation = any (l.operations))), 0);

@@ -9,7 +9,7 @@ return case p_period when 'ever' then '-infinity'::date
 
 -- What was used of a budget in the period that a moment lies in.
 create or replace function creditd.budget_used(b creditd.budget, p_at timestamptz) returns bigint
-language plpgsql set search_path = creditd, pg_temp as $$
+language plpgsql stable set search_path = creditd, pg_temp as $$
 declare
   v_first date := period_start(b.period, p_at);
   v_end date := case b.period when 'ever' then v_first + 1 else v_first + ('1 ' || b.period)::interval end;
@@ -22,7 +22,7 @@ end $$;
 
 -- What a member's budgets leave at a moment: nothing where there is none.
 create or replace function creditd.budget_left(p_root bigint, p_member bigint, p_at timestamptz) returns bigint
-language plpgsql set search_path = creditd, pg_temp as $$
+language plpgsql stable set search_path = creditd, pg_temp as $$
 begin
   return coalesce((
     select greatest(0, min(b.amount - budget_used(b, p_at))) from budget b
