@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from random import Random
 from typing import Any
 
+from msgspec import Struct, structs
 from requests_to_hold import a_release, a_reservation, a_settlement
 from requests_to_the_books import (
     Answer,
@@ -121,6 +122,9 @@ def bound(value: Any, accounts: Mapping[AccountRef, AccountRef]) -> Any:  # noqa
         return MovementRef(accounts[value.account], value.seq)
     if isinstance(value, tuple):
         return tuple(bound(each, accounts) for each in value)
+    if isinstance(value, Struct):
+        parts = {name: bound(getattr(value, name), accounts) for name in value.__struct_fields__}
+        return structs.replace(value, **parts)
     if not is_dataclass(value) or isinstance(value, type):
         return value
     parts = {each.name: bound(getattr(value, each.name), accounts) for each in fields(value)}

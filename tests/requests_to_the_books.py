@@ -11,6 +11,7 @@ from datetime import datetime
 from random import Random
 from typing import Protocol
 
+from msgspec import Struct, structs
 from specification import charging
 from specification.accounts import Terms, moment
 from specification.books import Books
@@ -186,6 +187,9 @@ def timeless(outcome: object) -> Answer:
         raise outcome
     if isinstance(outcome, datetime):
         return ANY_TIME
+    if isinstance(outcome, Struct):
+        parts = {name: timeless(getattr(outcome, name)) for name in outcome.__struct_fields__}
+        return structs.replace(outcome, **parts)
     if not is_dataclass(outcome) or isinstance(outcome, type):
         return outcome
     return replace(
