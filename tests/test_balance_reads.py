@@ -13,12 +13,14 @@ from conftest import earn, run
 from followed_chain import Earned, FollowedChain
 from live_api import CREDIT, LiveApi, live_api
 from selling_app import SellingApp
+from town import ALICE, Town
 
 from ledger.balances import REMEMBERED_SECONDS, Balances
 from ledger.changes import TOLD_MAX, Changes, _accounts, _messages
 from ledger.ids import AccountRef, parse_account
 from ledger.operating import Operating
 from ledger.reading import Balance, Reading
+from ledger.spending import Spending
 
 WALLET = bytes.fromhex("11" * 20)
 # On a machine that is busy with other tests.
@@ -339,3 +341,27 @@ def test_the_books_name_accounts_as_processes_do(database_url: str) -> None:
     assert max(map(len, messages)) < 8000
     heard = [account for message in messages for account in _accounts(message) or []]
     assert sorted(heard) == sorted([*accounts, *many])
+
+
+def test_what_goes_on_to_another_account_is_told_of_that_one_too(database_url: str) -> None:
+    async def main() -> None:
+        async with (
+            Town.open(database_url) as town,
+            Changes.open(database_url) as changes,
+            Spending.open(database_url, changes=changes) as spending,
+        ):
+            wallet, user = await town.wallet(ALICE), await town.user()
+            town.grant(wallet, 10)
+            charged = await town.sell(wallet, 4, "key")
+            await town.linked(ALICE, user)
+            with psycopg.connect(database_url, autocommit=True) as listening:
+                listening.execute("listen creditd_changes")
+                await spending.refund(
+                    app_id=town.app_id, charge=charged.charge.movement, key="refund", amount=None
+                )
+                # This holds up the event loop: what the process tells by itself comes later.
+                messages = list(listening.notifies(timeout=SOON_SECONDS, stop_after=1))
+            assert town.has(user) == (10, 0)
+            assert [_accounts(message.payload) for message in messages] == [[user]]
+
+    asyncio.run(main())

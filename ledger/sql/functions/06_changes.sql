@@ -8,6 +8,13 @@ create or replace function creditd.tell_changed(p_roots bigint[], p_accounts big
 language plpgsql set search_path = creditd, pg_temp as $$
 begin
   if current_setting('creditd.tells_itself', true) = 'on' then return; end if;
+  perform tell_anyway(p_roots, p_accounts);
+end $$;
+
+-- The same, by whomever: of accounts that who asked for something has not named, and cannot tell of.
+create or replace function creditd.tell_anyway(p_roots bigint[], p_accounts bigint[]) returns void
+language plpgsql set search_path = creditd, pg_temp as $$
+begin
   -- A name has 33 letters at most, a message less than 8000.
   perform pg_notify('creditd_changes', t.names)
     from (select string_agg(n.name, ' ') as names

@@ -156,6 +156,7 @@ begin
     if b.status = 'open' and b.debt > 0 then b.status := 'indebted'; end if;
   end if;
   perform keep(b);
+  perform tell_anyway(array[p_root], array[p_account]);
   return a;
 end $$;
 
