@@ -213,9 +213,12 @@ class Lane:
         try:
             if not wire.is_open:
                 await wire.open()
-            answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            wire.send(_parameters([waiting]), answered.set_result)
-            answer = await answered
+            for _ in range(TRIES_MAX):
+                answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+                wire.send(_parameters([waiting]), answered.set_result)
+                answer = await answered
+                if not (isinstance(answer, Exception) and _another_try_helps(answer)):
+                    break
         except LedgerError as error:
             return error
         if isinstance(answer, Exception):

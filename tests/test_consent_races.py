@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from crowd import somebody_waits
 from town import ALICE, Town
 
 from ledger.ids import AccountRef
@@ -26,18 +27,8 @@ async def withdrawing(town: Town, account: AccountRef) -> AsyncIterator[None]:
         )
         assert await cursor.fetchone() == ("withdrawn",)
         yield
-        await _somebody_waits(town.database_url)
+        await somebody_waits(town.database_url, 1)
         await owner.commit()
-
-
-async def _somebody_waits(database_url: str) -> None:
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as looking:
-        for _ in range(WAIT_SECONDS * 100):
-            cursor = await looking.execute("select exists (select from pg_locks where not granted)")
-            if await cursor.fetchone() == (True,):
-                return
-            await asyncio.sleep(0.01)
-    raise AssertionError("nobody waits for the withdrawal")
 
 
 @pytest.mark.parametrize("items", [1, 2])
