@@ -16,10 +16,11 @@ from api.operating import endpoints as of_operating
 from api.pricing import endpoints as of_pricing
 from api.standing import endpoints as of_standing
 
-# Metering stands first: routes are tried in this order, and most requests are charges.
+# Paths with parts are tried in this order: a balance comes from memory, so trying costs it most.
+# Charges have a path without parts, which is looked up.
 ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
-    *of_metering.ENDPOINTS,
     *of_accounts.ENDPOINTS,
+    *of_metering.ENDPOINTS,
     *of_sharing.ENDPOINTS,
     *of_consents.ENDPOINTS,
     *of_keys.ENDPOINTS,
