@@ -74,6 +74,9 @@ ModelName = Annotated[
 Address = Annotated[str, Meta(pattern=r"^0[xX][0-9a-fA-F]{40}$")]
 Hash = Annotated[str, Meta(pattern=r"^0x[0-9a-f]{64}$")]
 Utc = Annotated[datetime, Meta(tz=True)]
+# A time in a query, as text: of a query, msgspec would take a number for seconds. `moment_asked`
+# reads it.
+MomentAsked = Annotated[str, Meta(max_length=40, extra_json_schema={"format": "date-time"})]
 
 
 class NoBody(Struct, frozen=True, forbid_unknown_fields=True):

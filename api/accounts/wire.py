@@ -14,6 +14,7 @@ from api.shapes import (
     Credits,
     EarningName,
     Hash,
+    MomentAsked,
     PageQuery,
     Utc,
 )
@@ -40,23 +41,8 @@ EntryKindName = Literal[
 ]
 # `from` is a word of Python's.
 _WHEN: Final = {"since": "from", "until": "to"}
-# As text: of a query a number would be taken for seconds.
-Since = Annotated[
-    str,
-    Meta(
-        max_length=40,
-        description="From then on: RFC 3339, with the zone.",
-        extra_json_schema={"format": "date-time"},
-    ),
-]
-Until = Annotated[
-    str,
-    Meta(
-        max_length=40,
-        description="Before then: RFC 3339, with the zone.",
-        extra_json_schema={"format": "date-time"},
-    ),
-]
+Since = Annotated[MomentAsked, Meta(description="From then on: RFC 3339, with the zone.")]
+Until = Annotated[MomentAsked, Meta(description="Before then: RFC 3339, with the zone.")]
 
 
 class WalletRequest(Struct, frozen=True, forbid_unknown_fields=True):

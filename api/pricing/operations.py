@@ -2,6 +2,7 @@
 
 from itertools import groupby
 
+from api.calling.asked import moment_asked
 from api.calling.calls import Answer, Call, Parts
 from api.calling.cursors import format_cursor, parse_cursor
 from api.pricing import wire
@@ -17,7 +18,8 @@ async def list_operations(parts: Parts, call: Call[NoBody, wire.OperationsQuery]
     """Return a page of the operations that have a price, by name."""
     asked = call.query
     after = None if asked.cursor is None else parse_cursor("operations", asked.cursor)
-    rows = await parts.reading.prices(at=asked.at, after=after, limit=asked.limit + 1)
+    at = moment_asked("at", asked.at)
+    rows = await parts.reading.prices(at=at, after=after, limit=asked.limit + 1)
     numbers = list(dict.fromkeys(row.operation_id for row in rows))
     shown = numbers[: asked.limit]
     more = len(numbers) > asked.limit
@@ -29,7 +31,8 @@ async def list_operations(parts: Parts, call: Call[NoBody, wire.OperationsQuery]
 async def look_up(parts: Parts, call: Call[NoBody, wire.OperationQuery]) -> Answer:
     """Return one operation with its prices."""
     name = call.path["operation"]
-    rows = await parts.reading.prices(at=call.query.at, operation=name, limit=1)
+    at = moment_asked("at", call.query.at)
+    rows = await parts.reading.prices(at=at, operation=name, limit=1)
     for operation in _operations(rows):
         return Answer(200, operation)
     raise Refused(NotPriced(name, await parts.reading.priced_operations(KNOWN_OPERATIONS_MAX)))

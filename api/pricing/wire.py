@@ -4,19 +4,19 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from api.shapes import Credits, ModelName, OperationName, PageQuery, Utc
+from api.shapes import Credits, ModelName, MomentAsked, OperationName, PageQuery, Utc
 
 
 class OperationsQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     """Which page of the operations, by name, and as of which moment: now, if none is given."""
 
-    at: Utc | None = None
+    at: MomentAsked | None = None
 
 
 class OperationQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """As of which moment: now, if none is given."""
 
-    at: Utc | None = None
+    at: MomentAsked | None = None
 
 
 class Tier(Struct, frozen=True):
