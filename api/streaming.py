@@ -11,11 +11,16 @@ import structlog
 from api.calling.caller import Caller
 from api.calling.calls import Stream
 from api.problems.refusals import Refused, TooManyRequests, TooManyStreams
+from ledger.ids import AccountRef
 
 # Each holds a connection, a task or two and what it last sent: some 30 KiB.
 STREAMS_MAX: Final = 1_024
-# An app may follow many accounts, but leaves room for others.
+# An app may follow many accounts, but leaves room for others, whatever API keys it has.
 STREAMS_PER_CALLER_MAX: Final = 128
+# A person follows one account, from a few pages and machines. Whoever makes up wallets is as many
+# people as they like: all of them together leave room for apps.
+STREAMS_PER_PERSON_MAX: Final = 16
+STREAMS_OF_PEOPLE_MAX: Final = STREAMS_MAX // 2
 
 log = structlog.get_logger(__name__)
 
@@ -26,13 +31,17 @@ StillGood = Callable[[], Awaitable[object]]
 """Raises Refused once the caller may not call any more."""
 
 
+Who = tuple[int, AccountRef | None]
+"""An app, or a person by the account they act for."""
+
+
 class Streamed(msgspec.Struct, frozen=True):
     """A stream as an answer, and whose it is."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     stream: Stream
-    who: tuple[object, ...]
+    who: Who
     still_good: StillGood
 
 
@@ -40,7 +49,7 @@ class Streaming:
     """The streams of one process."""
 
     def __init__(self) -> None:
-        self._of_caller: Counter[tuple[object, ...]] = Counter()
+        self._of_caller: Counter[Who] = Counter()
         self._pumps: set[asyncio.Task[None]] = set()
 
     def admit(self, stream: Stream, caller: Caller, still_good: StillGood) -> Streamed:
@@ -48,13 +57,20 @@ class Streaming:
 
         Raises Refused if there are too many streams, of all or of this caller.
         """
-        if self._of_caller.total() >= STREAMS_MAX:
+        is_person = caller.account is not None
+        if self._of_caller.total() >= STREAMS_MAX or (
+            is_person and self._of_people() >= STREAMS_OF_PEOPLE_MAX
+        ):
             raise Refused(TooManyRequests())
-        who = (caller.app_id, caller.api_key_id, caller.account)
-        if self._of_caller[who] >= STREAMS_PER_CALLER_MAX:
-            raise Refused(TooManyStreams(STREAMS_PER_CALLER_MAX))
+        who = (caller.app_id, caller.account)
+        most = STREAMS_PER_PERSON_MAX if is_person else STREAMS_PER_CALLER_MAX
+        if self._of_caller[who] >= most:
+            raise Refused(TooManyStreams(most))
         headers = (("Content-Type", stream.media_type), *stream.headers)
         return Streamed(200, headers, stream, who, still_good)
+
+    def _of_people(self) -> int:
+        return sum(n for (_, account), n in self._of_caller.items() if account is not None)
 
     def stop(self) -> None:
         """End every stream, as if it had no more to say."""

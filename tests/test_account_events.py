@@ -13,11 +13,13 @@ import pytest
 from conftest import earn, run
 from followed_chain import Earned, FollowedChain, source
 from live_api import CREDIT, LiveApi, live_api
+from owning import owner
 
 from api.accounts import events
 from api.streaming import STREAMS_PER_CALLER_MAX
 
 WALLET = bytes.fromhex("11" * 20)
+OTHER = bytes.fromhex("22" * 20)
 
 
 @pytest.fixture
@@ -212,11 +214,13 @@ def test_a_strangers_account_is_not_followed(api: LiveApi, account: str) -> None
         assert response.status_code == 403
 
 
-def sockets(api: LiveApi, account: str, count: int) -> list[socket.socket]:
+def sockets(
+    api: LiveApi, account: str, count: int, api_key: str | None = None
+) -> list[socket.socket]:
     parts = urlsplit(api.url)
     request = (
         f"GET /v1/accounts/{account}/events HTTP/1.1\r\nHost: x\r\n"
-        f"Authorization: Bearer {api.default_key}\r\n\r\n"
+        f"Authorization: Bearer {api_key or api.default_key}\r\n\r\n"
     ).encode()
     made = []
     for _ in range(count):
@@ -244,6 +248,37 @@ def test_a_caller_has_so_many_streams_and_room_again_when_they_are_gone(
             if response.status_code == 200:
                 break
         assert time.monotonic() < deadline
+
+
+def test_more_api_keys_or_people_are_no_more_streams(
+    api: LiveApi, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.streaming.STREAMS_PER_PERSON_MAX", 2)
+    monkeypatch.setattr("api.streaming.STREAMS_OF_PEOPLE_MAX", 3)
+    earn(api.database_url, OTHER, CREDIT)
+    other = api.open_wallet(OTHER)
+    open_ones = sockets(api, account, 2, owner(api, account))
+    open_ones += sockets(api, other, 1, owner(api, other))
+    for connection in open_ones:
+        assert connection.recv(20).startswith(b"HTTP/1.1 200")
+    refused = [(owner(api, other), other, 503), (owner(api, account), account, 503)]
+    monkeypatch.setattr("api.streaming.STREAMS_OF_PEOPLE_MAX", 9)
+    with api.followed(account, api_key=owner(api, account)) as response:
+        assert response.status_code == 429
+        assert response.json()["type"] == "/problems/too-many-streams"
+    monkeypatch.setattr("api.streaming.STREAMS_OF_PEOPLE_MAX", 3)
+    for key, whose, status in refused:
+        with api.followed(whose, api_key=key) as response:
+            assert response.status_code == status
+    with api.followed(account) as response:  # an app's
+        assert response.status_code == 200
+    for connection in open_ones:
+        connection.close()
+
+
+def test_a_place_that_no_number_has_is_answered_with_a_reset(api: LiveApi, account: str) -> None:
+    with api.followed(account, ".".join(["9" * 19] * 4)) as response:
+        assert next(told(response)).name == "reset"
 
 
 def test_a_stop_ends_streams_at_once(database_url: str) -> None:

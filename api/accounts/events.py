@@ -13,6 +13,7 @@ from api.accounts.balance import balance_shown
 from api.accounts.earnings import earning_shown
 from api.calling.caller import Caller
 from api.calling.calls import Call, Parts, Stream
+from api.calling.cursors import POSITION_MAX
 from api.calling.reached import reached_account, reaches
 from api.shapes import NoBody, NoQuery
 from ledger.ids import AccountRef
@@ -99,8 +100,9 @@ class _Follower:
         balance = await self._balance()
         if balance is None:
             return
-        if parts is not None:
-            version, newest, lowest, taken_back = map(int, parts.groups())
+        places = () if parts is None else tuple(map(int, parts.groups()))
+        if places and max(places) <= POSITION_MAX:
+            version, newest, lowest, taken_back = places
             after = EarningCursor(min(lowest, newest + 1) - 1)
             rows = await self._parts.reading.earnings_after(
                 self._account, after, limit=MISSED_MAX + 1

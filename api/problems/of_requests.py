@@ -122,8 +122,8 @@ TYPES: Final = (
         status=429,
         title="Too many streams",
         detail=lambda cause: (
-            f"By this API key {cause.most} streams are open, and no more are opened: end some, or"
-            " read the accounts from time to time."
+            f"You have {cause.most} streams open, and no more are opened: end some, or read the"
+            " accounts from time to time."
         ),
         headers=lambda _: (("Retry-After", "5"),),
     ),
