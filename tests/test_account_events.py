@@ -17,6 +17,7 @@ from owning import owner
 
 from api.accounts import events
 from api.streaming import STREAMS_PER_CALLER_MAX
+from ledger.ids import parse_account
 
 WALLET = bytes.fromhex("11" * 20)
 OTHER = bytes.fromhex("22" * 20)
@@ -302,3 +303,29 @@ def test_head_asks_without_following(api: LiveApi, account: str) -> None:
     response = api.client.head(f"/v1/accounts/{account}/events", headers=headers)
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/event-stream"
+
+
+def test_a_wallet_that_is_linked_brings_earnings_that_were_seen_before(api: LiveApi) -> None:
+    wallet = {"wallet": {"chain_id": 7, "address": f"0x{WALLET.hex()}"}}
+    account = api.post("/v1/accounts", wallet).json()["id"]
+    other = bytes.fromhex("22" * 20)
+
+    async def story(chain: FollowedChain) -> None:
+        await chain.grow(Earned(other, CREDIT, "first"), Earned(WALLET, CREDIT, "second"))
+        with api.followed(account) as response:
+            stream = told(response)
+            assert next(stream).data["pending"] == "1"
+            root, number = parse_account(account)
+            run(
+                api.database_url,
+                f"select creditd.join_wallet(7, '\\x{other.hex()}', {root}, {number})",
+            )
+            brought = [await asyncio.to_thread(next, stream) for _ in range(2)]
+            assert (brought[0].name, brought[0].data["state"]) == ("earning", "pending")
+            assert brought[1].data["pending"] == "2"
+            await chain.confirm()
+            granted = [await asyncio.to_thread(next, stream) for _ in range(3)]
+            assert [event.data.get("state") for event in granted[:2]] == ["confirmed"] * 2
+            assert granted[2].data["available"] == "2"
+
+    on_chain(api.database_url, story)

@@ -167,11 +167,26 @@ class _Follower:
             async for piece in self._reset(balance):
                 yield piece
             return
-        for row in known:
-            if row.state != "pending":
+        for row in (*known, *await self._come_late(told)):
+            if row.state != "pending" or row.cursor not in before:
                 yield self._earning(told, row)
         for row in later:
             yield self._earning(told, row)
+
+    async def _come_late(self, told: _Told) -> list[EarningRow]:
+        """Return what is pending and was not told, although what was seen later has been.
+
+        Its wallet was linked since, or another chain's were written down first.
+        """
+        if len(told.pending) >= PENDING_FOLLOWED_MAX:
+            return []  # what is not followed would be told again and again
+        pending = await self._parts.reading.earnings(
+            self._account, before=None, limit=PENDING_FOLLOWED_MAX, state="pending"
+        )
+        late = [
+            row for row in pending if row.cursor <= told.newest and row.cursor not in told.pending
+        ]
+        return late[::-1]
 
     def _earning(self, told: _Told, row: EarningRow) -> bytes:
         told.newest = max(told.newest, row.cursor)
