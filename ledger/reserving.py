@@ -65,6 +65,10 @@ _SETTLE: Final = (
     "select * from creditd.settle(%s::bigint, %s::bigint, %s::bigint, %s::integer, %s::uuid,"
     " %s::uuid, %s::bigint)"
 )
+_SETTLE_UNITS: Final = (
+    "select * from creditd.settle_units(%s::bigint, %s::bigint, %s::bigint, %s::integer, %s::uuid,"
+    " %s::uuid, %s::bigint, %s::bigint)"
+)
 _RELEASE: Final = (
     "select * from creditd.release(%s::bigint, %s::bigint, %s::bigint, %s::integer, %s::uuid,"
     " %s::uuid)"
@@ -158,6 +162,22 @@ class Reserving:
             _SETTLE,
             *_named(reservation, app_id, key, asked),
             within_bigint(amount),
+        )
+        return _settle_outcome(reservation, row)
+
+    async def settle_units(
+        self, *, app_id: int, reservation: MovementRef, key: str, units: int, at_least: int = 0
+    ) -> SettleOutcome:
+        """Take what so many units cost at the price they were reserved at, as `settle` does.
+
+        No units cost nothing. Where that is less than `at_least` micro-credits, those are taken.
+        """
+        asked = digest128("settle units", *map(str, (reservation.seq, units, at_least)))
+        row = await self._row(
+            reservation.account,
+            _SETTLE_UNITS,
+            *_named(reservation, app_id, key, asked),
+            *(within_bigint(units), within_bigint(at_least)),
         )
         return _settle_outcome(reservation, row)
 

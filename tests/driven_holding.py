@@ -83,6 +83,30 @@ class Holding(ToldTwice):
         if isinstance(got, Settled | AlreadyEnded):
             self.charges.append(got.ending.movement)
 
+    @told(4, pick=NEWEST, key=KEYS, units=st.integers(0, 12), at_least=BOUNDS)
+    def a_reservation_is_settled_by_units(
+        self, pick: int, key: str, units: int, at_least: int
+    ) -> None:
+        if not self.reservations:
+            return
+        reservation = self.newest(self.reservations, pick)
+        got = self.real.run(
+            self.real.by.reserving.settle_units(
+                app_id=self.app, reservation=reservation, key=key, units=units, at_least=at_least
+            )
+        )
+        expected = reserving.settle_units(
+            *(self.books, self.now),
+            app=self.app,
+            reservation=reservation,
+            key=key,
+            units=units,
+            at_least=at_least,
+        )
+        agree(got, expected)
+        if isinstance(got, Settled | AlreadyEnded):
+            self.charges.append(got.ending.movement)
+
     @told(2, pick=NEWEST, key=KEYS)
     def a_reservation_is_released(self, pick: int, key: str) -> None:
         if not self.reservations:

@@ -83,6 +83,34 @@ class Settle:
 
 
 @dataclass(frozen=True)
+class SettleUnits:
+    reservation: MovementRef
+    key: str
+    units: int
+
+    async def ask(self, party: Party) -> list[Answer]:
+        assert party.reserving is not None
+        outcome = await party.reserving.settle_units(
+            app_id=party.stage.app_id,
+            reservation=self.reservation,
+            key=self.key,
+            units=self.units,
+        )
+        return [timeless(outcome)]
+
+    def expected(self, books: Books, app_id: int, now: int) -> list[Answer]:
+        outcome = reserving.settle_units(
+            books,
+            now,
+            app=app_id,
+            reservation=self.reservation,
+            key=self.key,
+            units=self.units,
+        )
+        return [timeless(outcome)]
+
+
+@dataclass(frozen=True)
 class Release:
     reservation: MovementRef
     key: str
@@ -151,7 +179,10 @@ def a_settlement(rng: Random, known: Known) -> Request:
         return a_reservation(rng, known)
     reservation = rng.choice(known.reservations[-KEYS:])
     drawn = rng if rng.random() < 0.2 else Random(reservation.seq)
-    return Settle(reservation, f"s{reservation.seq}", drawn.choice((0, 1, 2, 5, 9, 20, 50)))
+    key = f"s{reservation.seq}"
+    if drawn.random() < 0.4:
+        return SettleUnits(reservation, key, drawn.choice((0, 1, 2, 5)))
+    return Settle(reservation, key, drawn.choice((0, 1, 2, 5, 9, 20, 50)))
 
 
 def a_release(rng: Random, known: Known) -> Request:

@@ -222,3 +222,39 @@ def test_a_reservation_whose_time_is_over_says_so(api: LiveApi, account: str) ->
     run(api.database_url, "update creditd.reservation set expires_at = created_at")
     shown = api.get(f"/v1/reservations/{made['id']}").json()
     assert (shown["state"], shown["taken"]) == ("expired", None)
+
+
+def test_what_was_used_is_settled_by_its_units(api: LiveApi, account: str) -> None:
+    name = reserve(api, account).json()["id"]
+    bound = problem(end(api, "settle", name, {"units": 5}), 422, "over-bound")
+    assert bound["most"] == "13"
+    for _ in range(2):
+        settled = end(api, "settle", name, {"units": 3}, key="s")
+        assert (settled.status_code, settled.json()["taken"]) == (200, "11")
+    problem(end(api, "settle", name, {"amount": "11"}, key="s"), 422, "idempotency-key-reused")
+    assert end(api, "settle", name, {"amount": "11"}).headers["idempotent-replayed"] == "true"
+    assert balance(api, account) == ("9", "0")
+    cut_short = reserve(api, account, 2).json()["id"]
+    ended = end(api, "settle", cut_short, {"units": 0, "at_least": "1.5"})
+    assert ended.json()["taken"] == "1.5"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"amount": "1", "units": 1},
+        {"amount": "1", "at_least": "1"},
+        {"at_least": "1"},
+        {"units": -1},
+        {"units": 1.5},
+        {"units": None},
+        {"units": 1, "at_least": "-1"},
+    ],
+)
+def test_a_settlement_is_by_an_amount_or_by_units(
+    api: LiveApi, account: str, asked: dict[str, object]
+) -> None:
+    name = reserve(api, account).json()["id"]
+    problem(end(api, "settle", name, asked), 400, "invalid-request")
+    assert balance(api, account) == ("7", "13")

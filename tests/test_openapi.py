@@ -219,6 +219,7 @@ def reserve(api: LiveApi, account: str) -> None:
     for how, body in (
         ("extend", {"until": "2020-01-01T00:00:00Z"}),
         ("settle", {"amount": "1"}),
+        ("settle", {"units": 0}),
         ("release", {}),
     ):
         name = api.post("/v1/reservations", asked).json()["id"]

@@ -2,18 +2,21 @@
 
 from datetime import timedelta
 
+from msgspec import UNSET
+
 from api.calling.asked import account_named, credits_asked, movement_named
 from api.calling.caller import Caller
 from api.calling.calls import Answer, Call, Parts, marked
 from api.calling.reached import reaches
 from api.metering import wire
 from api.metering.priced import why_not
-from api.problems.refusals import Refused
+from api.problems.refusals import Invalid, Refused
 from api.shapes import NoBody, NoQuery
 from ledger import outcomes
 from ledger.credits import format_credits
 from ledger.ids import MovementRef, format_account, format_movement
 from ledger.reading import ReservationRow
+from ledger.reserving import Reserving
 
 
 async def reserve(parts: Parts, call: Call[wire.ReservationRequest, NoQuery]) -> Answer:
@@ -43,17 +46,27 @@ async def reserve(parts: Parts, call: Call[wire.ReservationRequest, NoQuery]) ->
 
 async def settle(parts: Parts, call: Call[wire.SettleRequest, NoQuery]) -> Answer:
     """Take what the work cost and give back the rest, once."""
-    outcome = await parts.reserving.settle(
-        app_id=call.caller.app_id,
-        reservation=_reservation_named(call.path["reservation"]),
-        key=call.key,
-        amount=credits_asked("amount", call.body.amount),
-    )
+    outcome = await _settled(parts.reserving, call, _reservation_named(call.path["reservation"]))
     match outcome:
         case outcomes.Settled(ending, replayed):
             return _ended(ending, replayed=replayed)
         case _:
             raise Refused(outcome)
+
+
+async def _settled(
+    reserving: Reserving, call: Call[wire.SettleRequest, NoQuery], reservation: MovementRef
+) -> outcomes.SettleOutcome:
+    app_id, key, asked = call.caller.app_id, call.key, call.body
+    if asked.units is not UNSET:
+        at_least = 0 if asked.at_least is UNSET else credits_asked("at_least", asked.at_least)
+        return await reserving.settle_units(
+            app_id=app_id, reservation=reservation, key=key, units=asked.units, at_least=at_least
+        )
+    if asked.amount is UNSET:
+        raise Refused(Invalid("", 'Give either "amount" or "units"'))
+    amount = credits_asked("amount", asked.amount)
+    return await reserving.settle(app_id=app_id, reservation=reservation, key=key, amount=amount)
 
 
 async def release(parts: Parts, call: Call[wire.ReleaseRequest, NoQuery]) -> Answer:

@@ -1,8 +1,8 @@
 """What travels when an app charges, reserves and gives back."""
 
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from api.calling.idempotency import KEY_LENGTH_MAX
 from api.shapes import (
@@ -126,9 +126,29 @@ class ReservationRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SettleRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the work cost: nothing, or up to what is held and `over_max`."""
+    """What the work came to: an `amount`, or so many `units` at the price they were reserved at.
 
-    amount: CreditsAsked
+    Exactly one of the two: nothing, or up to what is held and `over_max`. No units cost nothing;
+    where units cost less than `at_least` credits, those are taken.
+    """
+
+    # What JSON Schema can say of `__post_init__`.
+    extra_schema: ClassVar[dict[str, Any]] = {
+        "oneOf": [
+            {"required": ["amount"], "not": {"required": ["at_least"]}},
+            {"required": ["units"]},
+        ]
+    }
+
+    amount: CreditsAsked | UnsetType = UNSET
+    units: Annotated[int, Meta(ge=0, le=UNITS_MAX)] | UnsetType = UNSET
+    at_least: CreditsAsked | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if (self.amount is UNSET) == (self.units is UNSET):
+            raise ValueError('Give either "amount" or "units", not both')
+        if self.amount is not UNSET and self.at_least is not UNSET:
+            raise ValueError('Give "at_least" with "units" alone')
 
 
 class ReleaseRequest(Struct, frozen=True, forbid_unknown_fields=True):

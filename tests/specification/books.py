@@ -30,6 +30,7 @@ class Reservation:
     app: int
     member: AccountRef | None
     operation: str
+    terms: PriceTerms  # of the price that it was made at
     legs: list[Leg]
     amount: int
     over_max: int

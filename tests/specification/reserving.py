@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import replace
+from typing import Final, NamedTuple
 
 from ledger import outcomes
 from ledger.ids import AccountRef, MovementRef
@@ -22,10 +23,21 @@ from ledger.outcomes import (
     SettleOutcome,
 )
 from specification.accounts import Kind, moment
-from specification.books import Answer, Books, Reservation
+from specification.books import COST_MAX, Answer, Books, Reservation
 from specification.budgets import count_in_budget
 from specification.deciding import Ask, Purse, decide, made_ready
 from specification.ending import due, end
+
+BEYOND: Final = 2**63  # more than any reservation may take
+
+
+class Settle(NamedTuple):
+    """A settlement that an app asks for."""
+
+    app: int
+    reservation: MovementRef
+    key: str
+    request: Hashable
 
 
 def reserve(
@@ -59,6 +71,7 @@ def reserve(
         app=app,
         member=purse.member,
         operation=operation,
+        terms=purse.price.terms,
         legs=legs,
         amount=purse.cost,
         over_max=over_max,
@@ -89,7 +102,30 @@ def settle(
     books: Books, now: int, *, app: int, reservation: MovementRef, key: str, amount: int
 ) -> SettleOutcome:
     """Take what the work cost and give the rest back, whatever has ended or frozen meanwhile."""
-    request = ("settle", reservation.seq, amount)
+    ask = Settle(app, reservation, key, ("settle", reservation.seq, amount))
+    return settle_for(books, now, ask, amount)
+
+
+def settle_units(
+    books: Books,
+    now: int,
+    *,
+    app: int,
+    reservation: MovementRef,
+    key: str,
+    units: int,
+    at_least: int = 0,
+) -> SettleOutcome:
+    """Take what so many units cost when they were reserved, and `at_least`."""
+    found = books.reservations.get(reservation)
+    cost = 0 if found is None or units == 0 else found.terms.cost(units)
+    request = ("settle units", reservation.seq, units, at_least)
+    ask = Settle(app, reservation, key, request)
+    return settle_for(books, now, ask, max(cost if cost <= COST_MAX else BEYOND, at_least))
+
+
+def settle_for(books: Books, now: int, ask: Settle, amount: int) -> SettleOutcome:
+    app, reservation, key, request = ask
     found = opened(books, now, app=app, ref=reservation, key=key, request=request)
     if isinstance(found, KeyReused | NoSuchReservation):
         return found

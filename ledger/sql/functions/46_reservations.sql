@@ -227,6 +227,33 @@ begin
   select m.* into seq, amount, available, held, at from ending_as_made(r) m;
 end $$;
 
+-- Settles for what so many units cost at the price that they were reserved at, none for nothing, and for `p_at_least`
+-- where that is more.
+create or replace function creditd.settle_units(
+  p_root bigint, p_account bigint, p_reservation bigint, p_app integer, p_key uuid, p_request uuid, p_units bigint,
+  p_at_least bigint,
+  out outcome text, out seq bigint, out amount bigint, out available bigint, out held bigint, out debt bigint,
+  out at timestamptz
+)
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare
+  v_price price;
+  v_amount bigint := 0;
+begin
+  perform refuse_null('p_root p_account p_reservation p_app p_key p_request p_units p_at_least',
+    array[p_root is null, p_account is null, p_reservation is null, p_app is null, p_key is null, p_request is null,
+    p_units is null, p_at_least is null]);
+  if p_units <> 0 then
+    -- No lock is needed to read it: neither what was reserved nor what a version says ever changes.
+    select p.* into v_price from entry x join price p on p.operation_id = x.operation_id and p.version = x.price_version
+      where x.root_id = p_root and x.account_id = p_account and x.seq = p_reservation and x.kind = 8;
+    -- What has no cost is beyond what any reservation may take.
+    v_amount := coalesce(cost_of(v_price, p_units), 9223372036854775807);
+  end if;
+  select x.* into outcome, seq, amount, available, held, debt, at
+    from settle(p_root, p_account, p_reservation, p_app, p_key, p_request, greatest(v_amount, p_at_least)) x;
+end $$;
+
 -- Gives all that is held back. Again is answered as it was, under any key.
 create or replace function creditd.release(
   p_root bigint, p_account bigint, p_reservation bigint, p_app integer, p_key uuid, p_request uuid,

@@ -72,5 +72,7 @@ grant execute on function
   creditd.enter_challenge, creditd.try_challenge, creditd.sign_in, creditd.signed_in, creditd.sign_out,
   creditd.sign_out_all, creditd.link_by_signature
   to creditd_api;
-grant execute on function creditd.reserve, creditd.settle, creditd.release, creditd.extend, creditd.quote to creditd_api;
+grant execute on function
+  creditd.reserve, creditd.settle, creditd.settle_units, creditd.release, creditd.extend, creditd.quote
+  to creditd_api;
 grant execute on function creditd.expire_reservations to creditd_watcher;
