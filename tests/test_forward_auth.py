@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
+import psycopg
 import pytest
 from conftest import earn, run
 from live_api import CREDIT, LiveApi, live_api
 
 from api.calling.calls import METHODS
 from api.problems.denials import PROBLEM_BYTES_MAX, denial_headers
+from ledger.api_keys import Cap
+from ledger.ids import parse_movement
 
 WALLET = bytes.fromhex("11" * 20)
 RENDER = "/v1/authz/report.render"
@@ -64,6 +67,7 @@ def test_a_call_is_charged_and_the_upstream_is_told_what_paid(api: LiveApi, acco
         "credits-account": account,
         "credits-cost": "9",
         "credits-balance": "11",
+        "credits-version": str(parse_movement("chg", charge).seq),
         "credits-charge": charge,
     }
     record = api.get(f"/v1/charges/{charge}").json()
@@ -98,6 +102,71 @@ def test_a_call_of_a_proxy_is_apart_from_the_charges_of_the_app(api: LiveApi, ac
     assert api.charge(account, "report.render", key="two", units=1).status_code == 402
     ask(api, account, "two", path="/v1/authz/ping")
     assert available(api, account) == "6"
+
+
+@pytest.mark.parametrize("mode", ["charge", "reserve"])
+def test_the_version_that_an_answer_names_is_read_back(
+    api: LiveApi, account: str, mode: str
+) -> None:
+    version = ask(api, account, "a", mode=mode).headers["credits-version"]
+    shown = api.get(f"/v1/accounts/{account}/balance", version=version)
+    assert (shown.status_code, shown.json()["available"]) == (200, "13")
+
+
+def asked_by(api: LiveApi, account: str, api_key: str, call: str, mode: str) -> httpx2.Response:
+    headers = {"Credits-Account": account, "X-Request-Id": call}
+    return api.request("GET", RENDER, params={"mode": mode}, headers=headers, api_key=api_key)
+
+
+@pytest.mark.parametrize("mode", ["charge", "reserve"])
+def test_the_proxys_api_key_pays_within_its_cap_and_is_noted(
+    api: LiveApi, account: str, mode: str
+) -> None:
+    capped = api.api_key(["charge:write"], caps=[Cap("day", 10 * CREDIT)])
+    paid = asked_by(api, account, capped, "a", mode)
+    assert paid.status_code == 200
+    with psycopg.connect(api.database_url) as owner:
+        newest = owner.execute("select max(key_id) from creditd.api_key").fetchall()
+        kind = {"charge": 2, "reserve": 8}[mode]
+        noted = owner.execute("select api_key_id from creditd.entry where kind = %s", (kind,))
+        assert noted.fetchall() == newest
+    (shown,) = [key for key in api.get("/v1/keys").json()["data"] if key["caps"]]
+    assert shown["caps"][0]["used"] == "7"
+    if mode == "reserve":
+        assert shown["charges"] == 0
+        name = paid.headers["credits-reservation"]
+        assert api.post(f"/v1/reservations/{name}/settle", {"units": 1}).status_code == 200
+        (shown,) = [key for key in api.get("/v1/keys").json()["data"] if key["caps"]]
+    assert (shown["charges"], shown["spent"], shown["caps"][0]["used"]) == (1, "7", "7")
+    refused = asked_by(api, account, capped, "b", mode)
+    assert (refused.status_code, code_of(refused)) == (403, "api-key-cap-reached")
+    assert available(api, account) == "13"
+    other = api.api_key(["charge:write"])
+    assert asked_by(api, account, other, "b", mode).status_code == 200
+
+
+@pytest.mark.parametrize("mode", ["charge", "reserve"])
+def test_an_api_key_pays_for_its_own_operations_alone(
+    api: LiveApi, account: str, mode: str
+) -> None:
+    narrow = api.api_key(["charge:write"], operations=["ping"])
+    refused = asked_by(api, account, narrow, "a", mode)
+    assert (refused.status_code, code_of(refused)) == (403, "operation-not-allowed")
+    assert available(api, account) == "20"
+
+
+@pytest.mark.parametrize("mode", ["charge", "reserve"])
+def test_a_model_has_its_own_price_at_a_proxy_too(api: LiveApi, account: str, mode: str) -> None:
+    run(
+        api.database_url,
+        "insert into creditd.price (operation_id, version, base, per_unit, unit, model)"
+        " select operation_id, 2, 1000000, 0, 'unit', 'small' from creditd.operation"
+        " where name = 'report.render'",
+    )
+    assert ask(api, account, "a", mode=mode, model="small").headers["credits-cost"] == "1"
+    assert ask(api, account, "b", mode=mode, model="other").headers["credits-cost"] == "7"
+    assert ask(api, account, "c", mode=mode).headers["credits-cost"] == "7"
+    assert available(api, account) == "5"
 
 
 def test_what_a_caller_sends_to_name_its_call_has_no_effect(api: LiveApi, account: str) -> None:

@@ -17,6 +17,7 @@ from live_api import CREDIT, LiveApi, live_api
 from proxies import PASSWORDS, PROXIES, RECIPES, Upstream
 
 from api.metering.wire import ForwardAuthQuery
+from ledger.ids import parse_movement
 
 ALICE = bytes.fromhex("11" * 20)
 BOB = bytes.fromhex("22" * 20)
@@ -89,6 +90,7 @@ def test_a_call_that_is_paid_for_reaches_the_app_and_says_by_what(scene: Scene) 
         "credits-account": scene.accounts["alice"],
         "credits-balance": "13",
         "credits-cost": "7",
+        "credits-version": str(parse_movement("chg", charge["id"]).seq),
         "credits-charge": charge["id"],
     }
     assert charge["account"] == scene.accounts["alice"]
@@ -121,6 +123,7 @@ def test_what_a_caller_sends_under_our_names_has_no_effect(scene: Scene) -> None
         "Credits-Charge": "chg_forged",
         "Credits-Reservation": "rsv_forged",
         "Credits-Cost": "0",
+        "Credits-Version": "0",
         "Credits-Status": "200",
         "Idempotency-Key": "mine",
         "X-Request-Id": "mine",

@@ -88,6 +88,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
             "Credits-Account",
             "Credits-Balance",
             "Credits-Cost",
+            "Credits-Version",
             "Credits-Charge",
             "Credits-Reservation",
         ),

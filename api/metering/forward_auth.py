@@ -27,7 +27,7 @@ from api.problems.refusals import (
 from api.shapes import NoBody, OperationName
 from ledger import outcomes
 from ledger.credits import format_credits
-from ledger.ids import AccountRef, format_account, format_movement
+from ledger.ids import AccountRef, MovementRef, format_account, format_movement
 
 ACCOUNT_HEADER: Final = "Credits-Account"
 DENIED_AS: Final = 403  # nginx passes on no refusal but 401 and this
@@ -77,7 +77,7 @@ async def _charge(
             return Answer(
                 200,
                 wire.Authorization(payer, operation, units, cost, available, charge=name),
-                _headers(payer, cost, available, ("Credits-Charge", name)),
+                _headers(payer, cost, available, ("Credits-Charge", name), made.movement),
             )
         case outcomes.KeyReused():
             raise Refused(AuthorizationReplayed(None))
@@ -114,9 +114,8 @@ async def _reserve(
                 reservation=name,
                 expires_at=made.expires_at,
             )
-            return Answer(
-                200, body, _headers(payer, cost, available, ("Credits-Reservation", name))
-            )
+            paid_by = ("Credits-Reservation", name)
+            return Answer(200, body, _headers(payer, cost, available, paid_by, made.movement))
         case outcomes.KeyReused():
             raise Refused(AuthorizationReplayed(None))
         case _:
@@ -127,12 +126,13 @@ async def _reserve(
 
 
 def _headers(
-    payer: str, cost: str, available: str, paid_by: tuple[str, str]
+    payer: str, cost: str, available: str, paid_by: tuple[str, str], movement: MovementRef
 ) -> tuple[tuple[str, str], ...]:
     return (
         (ACCOUNT_HEADER, payer),
         ("Credits-Cost", cost),
         ("Credits-Balance", available),
+        ("Credits-Version", str(movement.seq)),
         paid_by,
     )
 
