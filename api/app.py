@@ -102,6 +102,7 @@ class Api:
     ) -> None:
         """Serve `endpoints`, which work with `parts`, to callers of these kinds alone."""
         self._metrics = parts.metrics
+        self._draining = parts.draining
         self._streaming = Streaming()
         guard = _Guard(Callers(parts.reading, kinds), RateLimits(rate_limit), self._streaming)
         by_path: dict[str, list[AnyEndpoint]] = defaultdict(list)
@@ -119,6 +120,14 @@ class Api:
             redirect_slashes=False,
             default=_nothing_here,
         )
+
+    def drain(self) -> None:
+        """Say from now on that no more should be sent, and end what would not end by itself.
+
+        Each answer is its connection's last.
+        """
+        self._draining.set()
+        self._streaming.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong is answered with a problem."""
@@ -146,6 +155,8 @@ class Api:
             sent.append((b"content-length", b"%d" % len(reply.content)))
         said = (*reply.headers, *notices)
         sent += [(_header_name(name), value.encode("latin-1")) for name, value in said]
+        if self._draining.is_set():
+            sent.append((b"connection", b"close"))
         if RATE in scope:
             sent += [(_header_name(name), value.encode("ascii")) for name, value in scope[RATE]]
         await send({"type": "http.response.start", "status": reply.status, "headers": sent})
@@ -153,10 +164,6 @@ class Api:
             await send({"type": "http.response.body", "body": reply.content})
         else:
             await self._streaming.send(reply, scope["method"], receive, send)
-
-    def stop(self) -> None:
-        """End what would not end by itself: the process stops."""
-        self._streaming.stop()
 
 
 def _reply(answer: Answer | Document) -> _Reply:

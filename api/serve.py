@@ -33,9 +33,12 @@ from ledger.spending import LANES, QUEUE_MAX, Spending
 
 # Longer than the 60 s after which common proxies give an idle connection up: they close, not we.
 KEEP_ALIVE_SECONDS: Final = 75
-# What is under way after a signal gets this long, a hundred times what a charge takes; closing the
+# What is under way at a signal gets this long, a hundred times what a charge takes; closing the
 # ledger and the interpreter's own end come on top, and all of it must stay below 3 s.
-STOP_SECONDS: Final = 1
+STOP_SECONDS: Final = 1.0
+# Of these so long it is still listened, and said that no more should be sent: a proxy that looks
+# more seldom finds nobody, which it takes for the same.
+DRAIN_SECONDS: Final = 0.5
 BACKLOG: Final = 1_024  # connections the kernel holds for us while the loop is busy
 
 
@@ -55,11 +58,13 @@ async def listening(
     sign_in: SignInTerms | None = None,
     metrics: Metrics | None = None,
     rate_limit: Rate | None = None,
+    drain_seconds: float = DRAIN_SECONDS,
 ) -> AsyncIterator[str]:
     """Serve `endpoints` while the context lasts, and give the URL; port 0 takes any free one.
 
     Wallets sign in by the terms of `sign_in`, or not at all. `rate_limit` is that of API keys
-    without one of their own.
+    without one of their own. For `drain_seconds` of STOP_SECONDS `/readyz` tells at the end that
+    no more should be sent; then no connection is taken any more.
     `lanes` database sessions take charges, with at most `queue_max` waiting for each. Raises
     CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger.
     """
@@ -90,7 +95,8 @@ async def listening(
                 signing=signing,
                 metrics=metrics or Metrics(),
             )
-            async with _serving(Api(parts, endpoints, rate_limit=rate_limit), listener):
+            api = Api(parts, endpoints, rate_limit=rate_limit)
+            async with _serving(api, listener, drain_seconds=drain_seconds):
                 yield _url(listener)
 
 
@@ -114,7 +120,9 @@ async def operator_listening(
 
 
 @asynccontextmanager
-async def _serving(api: Api, listener: socket.socket) -> AsyncIterator[None]:
+async def _serving(
+    api: Api, listener: socket.socket, *, drain_seconds: float = 0.0
+) -> AsyncIterator[None]:
     server = _Server(
         uvicorn.Config(
             api,
@@ -127,7 +135,8 @@ async def _serving(api: Api, listener: socket.socket) -> AsyncIterator[None]:
             proxy_headers=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=STOP_SECONDS,
+            # Uvicorn waits for any number of seconds, though it asks for whole ones.
+            timeout_graceful_shutdown=STOP_SECONDS - drain_seconds,  # type: ignore[arg-type]
         )
     )
     async with asyncio.TaskGroup() as group:
@@ -136,7 +145,8 @@ async def _serving(api: Api, listener: socket.socket) -> AsyncIterator[None]:
             await server.ready.wait()
             yield
         finally:
-            api.stop()
+            api.drain()
+            await asyncio.sleep(drain_seconds)
             server.should_exit = True
 
 

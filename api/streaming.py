@@ -51,6 +51,7 @@ class Streaming:
     def __init__(self) -> None:
         self._of_caller: Counter[Who] = Counter()
         self._pumps: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     def admit(self, stream: Stream, caller: Caller, still_good: StillGood) -> Streamed:
         """Return the stream as an answer to the caller, for as long as that one is `still_good`.
@@ -73,7 +74,11 @@ class Streaming:
         return sum(n for (_, account), n in self._of_caller.items() if account is not None)
 
     def stop(self) -> None:
-        """End every stream, as if it had no more to say."""
+        """End every stream, as if it had no more to say, and each that comes yet at once.
+
+        Who is refused instead might not come back, to another process.
+        """
+        self._stopping = True
         for pump in self._pumps:
             pump.cancel()
 
@@ -92,6 +97,8 @@ class Streaming:
         gone = asyncio.create_task(_until_gone(receive))
         self._of_caller[who] += 1
         self._pumps.add(pump)
+        if self._stopping:
+            pump.cancel()
         try:
             await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:

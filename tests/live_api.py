@@ -217,7 +217,12 @@ def live_api(
         async def serve() -> None:
             try:
                 async with listening(
-                    database_url, host="127.0.0.1", port=0, queue_max=queue_max, sign_in=sign_in
+                    database_url,
+                    host="127.0.0.1",
+                    port=0,
+                    queue_max=queue_max,
+                    sign_in=sign_in,
+                    drain_seconds=0,
                 ) as url:
                     urls.append(url)
                     started.set()

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvloop
 from live_api import LiveApi, enter_prices
@@ -49,11 +50,13 @@ def both_ports(database_url: str) -> Iterator[Ports]:
 
         async def serve() -> None:
             metrics = Metrics()
-            at = {"host": "127.0.0.1", "port": 0, "metrics": metrics}
+            at: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "metrics": metrics}
             try:
                 async with (
-                    listening(database_url, **at, endpoints=PUBLIC_ENDPOINTS) as public,  # type: ignore[arg-type]
-                    operator_listening(database_url, **at) as operator,  # type: ignore[arg-type]
+                    listening(
+                        database_url, **at, endpoints=PUBLIC_ENDPOINTS, drain_seconds=0
+                    ) as public,
+                    operator_listening(database_url, **at) as operator,
                 ):
                     urls.extend((public, operator))
                     started.set()

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
+from command_line import SHUT, started, write_config
 from conftest import earn
 from live_api import CREDIT, LiveApi, enter_prices, waits_for_lock
 
@@ -71,6 +72,59 @@ def test_a_signal_ends_the_process_though_connections_are_open(
         assert time.monotonic() - began < STOP_SECONDS_MAX
         with pytest.raises(httpx2.ConnectError):
             api.get("/healthz")
+
+
+def look_until_refused(url: str, until: float) -> None:
+    """Look again and again; who has just connected when it ends is hung up on."""
+    while time.monotonic() < until:
+        try:
+            assert httpx2.get(f"{url}/readyz").status_code == 503
+        except (httpx2.RemoteProtocolError, httpx2.ReadError):
+            continue
+
+
+def test_who_looks_while_the_program_ends_is_told_to_go_elsewhere(
+    database_url: str, tmp_path: Path
+) -> None:
+    config = write_config(tmp_path, {"fake": SHUT})
+    with started(
+        "serve", "--config", config, log_path=tmp_path / "log", database_url=database_url
+    ) as program:
+        url = program.wait_for("listening")["url"]
+        ready = httpx2.get(f"{url}/readyz")
+        assert (ready.status_code, ready.headers.get("connection")) == (200, None)
+        program.process.terminate()
+        until = time.monotonic() + STOP_SECONDS_MAX
+        # By a new connection each time, as proxies look.
+        while (answer := httpx2.get(f"{url}/readyz")).status_code == 200:
+            assert time.monotonic() < until
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/draining")
+        assert (answer.headers["connection"], answer.headers["retry-after"]) == ("close", "1")
+        assert httpx2.get(f"{url}/healthz").status_code == 200
+        with pytest.raises(httpx2.ConnectError):
+            look_until_refused(url, until)
+        assert program.end().code == 0
+
+
+def test_streams_end_when_a_process_is_told_to_stop(database_url: str) -> None:
+    with process(database_url) as (running, api):
+        earn(api.database_url, WALLET, CREDIT)
+        account = api.open_wallet(WALLET)
+        with api.followed(account) as response:
+            pieces = response.iter_bytes()
+            received = b""
+            while b"event: balance" not in received:
+                received += next(pieces)
+            running.terminate()
+            began = time.monotonic()
+            for _ in pieces:
+                pass
+            # Who comes again at once is let in, and sent away to come again.
+            with api.followed(account) as again:
+                assert again.status_code == 200
+                assert list(again.iter_bytes()) == []
+        assert running.wait(timeout=10) == 0
+        assert time.monotonic() - began < STOP_SECONDS_MAX
 
 
 @contextmanager

@@ -123,7 +123,7 @@ async def till(database_url: str) -> AsyncIterator[Till]:
     await asyncio.to_thread(earn, database_url, WALLET, int(EARNED * 1_000_000))
     api_key = await enter(database_url)
     async with (
-        listening(database_url, host="127.0.0.1", port=0) as url,
+        listening(database_url, host="127.0.0.1", port=0, drain_seconds=0) as url,
         broken_line(url) as line,
         AsyncCredits(url, api_key) as direct,
     ):

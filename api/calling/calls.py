@@ -1,5 +1,6 @@
 """What an endpoint is, what it is called with and what it answers. HTTP stays in `api.app`."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +36,8 @@ class Process:
 
     reading: Reading
     metrics: Metrics
+    # Set when it is about to stop: what is under way is ended, and no more is taken on.
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
     # What sessions need, where there are any.
     signing: Signing | None = None
 

@@ -62,6 +62,15 @@ TYPES: Final = (
         headers=_retry_after(UNAVAILABLE_RETRY_SECONDS),
     ),
     ProblemType(
+        cause=refusals.Draining,
+        code="draining",
+        status=503,
+        title="Draining",
+        detail="The process is about to stop: send requests to another one. What it has taken on it"
+        " still answers.",
+        headers=_retry_after(BUSY_RETRY_SECONDS),
+    ),
+    ProblemType(
         cause=refusals.Stopping,
         code="stopping",
         status=503,

@@ -256,6 +256,11 @@ class AuthorizationReplayed:
 
 
 @dataclass(frozen=True, slots=True)
+class Draining:
+    """The process is about to stop: no more should be sent to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The process stops and did not wait for the answer."""
 
@@ -330,6 +335,7 @@ Cause = (
     | HeadTooLarge
     | TooManyRequests
     | AuthorizationReplayed
+    | Draining
     | Stopping
     | Unforeseen
     | LedgerBusy

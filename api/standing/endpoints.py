@@ -31,7 +31,12 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         name="readyz",
         summary="Whether the process can charge: its ledger answers",
         shape=wire.Ready,
-        refusals=(errors.LedgerBusy, errors.LedgerUnavailable, errors.SchemaMismatch),
+        refusals=(
+            errors.LedgerBusy,
+            errors.LedgerUnavailable,
+            errors.SchemaMismatch,
+            refusals.Draining,
+        ),
         run=status.readyz,
     ),
     OpenEndpoint(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from api.calling.calls import Answer, Document, Process
 from api.metrics import MEDIA_TYPE
+from api.problems.refusals import Draining, Refused
 from api.standing import wire
 from ledger.errors import LedgerError
 from ledger.reading import ChainRow
@@ -15,7 +16,12 @@ async def healthz(_parts: Process, _path: Mapping[str, str]) -> Answer:
 
 
 async def readyz(parts: Process, _path: Mapping[str, str]) -> Answer:
-    """Answer if the ledger does. A chain that lags stops no charge, so it does not count here."""
+    """Answer if the ledger does and the process is to go on.
+
+    A chain that lags stops no charge, so it does not count here.
+    """
+    if parts.draining.is_set():
+        raise Refused(Draining())
     await parts.reading.ready()
     return Answer(200, wire.Ready())
 
