@@ -96,7 +96,7 @@ class Changes:
         pause = TELL_SECONDS
         try:
             await self._say([_EVERYTHING] if anything else _messages(untold))
-        except LedgerError:
+        except (LedgerError, psycopg.Error):  # whatever it is: nobody else would ever tell of these
             self._untold |= untold
             self._anything |= anything
             pause = AGAIN_SECONDS
@@ -141,7 +141,7 @@ class Changes:
                     await self._sending
                 if self._untold:
                     await self._say(_messages(self._untold))
-        except (LedgerError, TimeoutError):
+        except (LedgerError, psycopg.Error, TimeoutError):
             pass  # the others believe what they remember for a moment only
         if self._timer is not None:
             self._timer.cancel()

@@ -365,3 +365,25 @@ def test_what_goes_on_to_another_account_is_told_of_that_one_too(database_url: s
             assert [_accounts(message.payload) for message in messages] == [[user]]
 
     asyncio.run(main())
+
+
+def test_what_could_not_be_told_for_whatever_reason_is_told_later(database_url: str) -> None:
+    async def main() -> None:
+        one, two = AccountRef(1, 1), AccountRef(2, 2)
+        async with (
+            Changes.open(database_url) as changes,
+            await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner,
+        ):
+            await owner.execute("listen creditd_changes")
+            await owner.execute("revoke execute on function pg_notify from public")
+            changes.tell([one])
+            await asyncio.gather(changes._send_untold(), return_exceptions=True)
+            await owner.execute("grant execute on function pg_notify to public")
+            changes.tell([two])
+            heard: set[AccountRef] = set()
+            async with asyncio.timeout(SOON_SECONDS):
+                while heard < {one, two}:
+                    async for message in owner.notifies(stop_after=1):
+                        heard |= set(_accounts(message.payload) or [])
+
+    asyncio.run(main())
