@@ -177,6 +177,9 @@ def _refusal(error: BaseException, request_id: str) -> _Reply:
     cause = cause_of(error, request_id)
     row = problem_type(cause)
     body, headers = row.render(cause, request_id)
+    if not any(name == "Cache-Control" for name, _ in headers):
+        # A cache that keeps a 404 of one caller's answers others with it, whom it does not concern.
+        headers = (*headers, NO_STORE)
     if isinstance(error, Denied):
         headers = (*headers, *denial_headers(row.status, body))
         return _Reply(error.status, body, (_PROBLEM, *headers))

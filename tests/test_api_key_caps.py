@@ -139,7 +139,7 @@ def test_what_is_given_back_is_free_again_in_the_period_it_was_charged_in(
     play(database_url, story)
 
 
-def test_a_cap_counts_what_a_reservation_holds_and_then_what_it_took(database_url: str) -> None:
+def test_a_cap_counts_what_a_reservation_may_take_and_then_what_it_took(database_url: str) -> None:
     async def story(shop: ReservingShop) -> None:
         by = await api_key(shop.town, Cap("month", 20))
         account = await shop.user(1_000)
@@ -158,13 +158,17 @@ def test_a_cap_counts_what_a_reservation_holds_and_then_what_it_took(database_ur
             assert isinstance(outcome, Reserved | OverKeyCap), outcome
             return outcome
 
-        first, second = await reserved(12, over_max=3), await reserved(8)
+        refused = await reserved(1, over_max=1_000)
+        assert isinstance(refused, OverKeyCap)
+        assert (refused.required, refused.left) == (1_001, 20)
+        first, second = await reserved(12, over_max=3), await reserved(4, over_max=1)
         assert isinstance(first, Reserved)
         assert isinstance(second, Reserved)
         assert isinstance(await reserved(1), OverKeyCap)
         assert isinstance(await charge(shop, account, 1, by), OverKeyCap)
+        assert await used(shop, by) == [20]
         assert isinstance(await shop.settle(first.reservation.movement, 15), Settled)
-        assert await used(shop, by) == [23]  # the work has cost it
+        assert await used(shop, by) == [20]
         released = await shop.released(second.reservation.movement)
         assert isinstance(released.taken, int)
         assert await used(shop, by) == [15]

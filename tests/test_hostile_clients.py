@@ -117,3 +117,17 @@ def test_floods_of_headers_are_cut_off(api: LiveApi, account: str) -> None:
     for flood in (b"A: b\r\n" * 100_000, b"A" * 1_000_000, b"A: " + b"b" * 1_000_000):
         assert exchange(api, start + flood)[:12] in {b"HTTP/1.1 431", b"HTTP/1.1 400", b""}
     charges_well(api, account)
+
+
+def test_a_name_that_the_books_cannot_hold_is_no_defect(api: LiveApi) -> None:
+    response = api.client.get(
+        "/v1/operations/%00", headers={"Authorization": f"Bearer {api.default_key}"}
+    )
+    assert response.status_code == 422
+
+
+def test_no_cache_keeps_a_refusal(api: LiveApi, account: str) -> None:
+    stranger = api.api_key(app="stranger")
+    for path in (f"/v1/accounts/{account}/entries", "/v1/nothing", "/problems/none"):
+        refused = api.request("GET", path, api_key=stranger)
+        assert (refused.status_code, refused.headers["cache-control"]) == (404, "no-store")

@@ -98,7 +98,7 @@ class OverBudget:
 
 @dataclass(frozen=True, slots=True)
 class OverKeyCap:
-    """A cap of the API key leaves less than the price; nothing was written, the key stays free.
+    """A cap of the API key leaves less than this may take; nothing was written, the key is free.
 
     `renews_at` is when that cap begins anew, None for one that never does.
     """

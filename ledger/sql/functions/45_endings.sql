@@ -90,9 +90,8 @@ begin
       perform note_key_use(v_reserve.api_key_id,
         case p_state when 'expired' then -1 - (random() * 1000000000)::integer else own_slot() end, 1, p_taken, 0, a.last_at);
     end if;
-    if p_taken <> r.amount then
-      perform note_cap(v_reserve.api_key_id, p_taken - r.amount,
-        case when p_taken > r.amount then a.last_at else v_reserve.at end);
+    if p_taken <> r.amount + r.over_max then
+      perform note_cap(v_reserve.api_key_id, p_taken - r.amount - r.over_max, v_reserve.at);
     end if;
   end if;
   update reservation x set state = p_state, settled = p_taken, ended_by = c_first

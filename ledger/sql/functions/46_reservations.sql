@@ -62,7 +62,9 @@ begin
   select k.family into v_family from capped_api_key k where k.key_id = p_api_key;
   if v_family is not null then
     select c.* into v_cap from cap_left(v_family) c;
-    if amount > v_cap.available then
+    -- All that a settlement may take: what is counted later nobody could refuse any more.
+    if amount + p_over_max > v_cap.available then
+      amount := amount + p_over_max;
       outcome := 'over_key_cap'; available := v_cap.available; expires_at := nullif(v_cap.renews, 'infinity'); return;
     end if;
   end if;
@@ -103,7 +105,7 @@ begin
   if e.member_id is not null then perform budget_take(p_root, e.member_id, amount, at); end if;
   if v_family is not null then
     perform refuse_next_period(at, v_cap.good_until);
-    perform cap_take(v_family, amount, at);
+    perform cap_take(v_family, amount + p_over_max, at);
   end if;
   outcome := 'reserved'; available := a.available; held := a.held; debt := a.debt;
 end $$;
