@@ -19,6 +19,7 @@ from api.endpoints import ENDPOINTS, OPERATOR_ENDPOINTS
 from api.identity.callers import OPERATORS
 from api.metrics import Metrics
 from api.operating.desk import Desk
+from api.problems.shortfall import NO_HELPS, Helps
 from ledger.api_keys import OwnApiKeys, Rate
 from ledger.balances import Balances
 from ledger.changes import Changes
@@ -59,12 +60,14 @@ async def listening(
     metrics: Metrics | None = None,
     rate_limit: Rate | None = None,
     drain_seconds: float = DRAIN_SECONDS,
+    helps: Helps = NO_HELPS,
 ) -> AsyncIterator[str]:
     """Serve `endpoints` while the context lasts, and give the URL; port 0 takes any free one.
 
     Wallets sign in by the terms of `sign_in`, or not at all. `rate_limit` is that of API keys
     without one of their own. For `drain_seconds` of STOP_SECONDS `/readyz` tells at the end that
     no more should be sent; then no connection is taken any more.
+    `helps` are the pages that a 402 refers to.
     `lanes` database sessions take charges, with at most `queue_max` waiting for each. Raises
     CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger.
     """
@@ -94,6 +97,7 @@ async def listening(
                 balances=balances,
                 signing=signing,
                 metrics=metrics or Metrics(),
+                helps=helps,
             )
             api = Api(parts, endpoints, rate_limit=rate_limit)
             async with _serving(api, listener, drain_seconds=drain_seconds):

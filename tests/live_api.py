@@ -20,6 +20,7 @@ from jsonschema.exceptions import best_match
 from api.calling.sign_in_terms import SignInTerms
 from api.identity.keys import new_api_key
 from api.pricing.price_file import parse_prices
+from api.problems.shortfall import NO_HELPS, Helps
 from api.serve import listening
 from ledger.api_keys import SELF_SERVICE_APP, ApiKeyKind, ApiKeyTerms, Cap, Rate
 from ledger.granting import Granting
@@ -205,6 +206,7 @@ def live_api(
     *,
     queue_max: int = QUEUE_MAX,
     sign_in: SignInTerms | None = SIGN_IN,
+    helps: Helps = NO_HELPS,
 ) -> Iterator[LiveApi]:
     """Serve the API on a free port, from a loop in a thread of its own."""
     asyncio.run(enter_prices(database_url))
@@ -223,6 +225,7 @@ def live_api(
                     queue_max=queue_max,
                     sign_in=sign_in,
                     drain_seconds=0,
+                    helps=helps,
                 ) as url:
                     urls.append(url)
                     started.set()

@@ -65,6 +65,15 @@ def test_a_right_file_becomes_values(tmp_path: Path) -> None:
     assert config.chains[1].sources[0].rule.per_base_units == 5 * 10**17
 
 
+@pytest.mark.parametrize("page", ["credits.example", "ftp://credits.example", "https://", "a b", 3])
+def test_pages_for_whoever_lacks_credits_are_addresses(tmp_path: Path, page: object) -> None:
+    good = {"earn_url": "http://127.0.0.1:8080/earn?x=1#y", "top_up_url": "https://pay.example"}
+    config = load(tmp_path, toml({"api": good, "chains": document()["chains"]}))
+    assert {"earn_url": config.api.earn_url, "top_up_url": config.api.top_up_url} == good
+    with pytest.raises(ConfigError, match="top_up_url"):
+        load(tmp_path, toml({"api": {"top_up_url": page}, "chains": document()["chains"]}))
+
+
 def test_what_is_left_out_has_a_careful_default(tmp_path: Path) -> None:
     config = load(tmp_path, toml({"chains": document()["chains"]}))
     assert config.database.url is None

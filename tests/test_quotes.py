@@ -13,6 +13,7 @@ from live_api import CREDIT, LiveApi, live_api
 from specification.pricing import Terms
 from town import Town
 
+from api.problems.shortfall import Helps
 from ledger.api_keys import Cap
 from ledger.ids import AccountRef
 from ledger.outcomes import (
@@ -196,14 +197,19 @@ def api(database_url: str) -> Iterator[LiveApi]:
         yield served
 
 
-def test_a_quote_over_http_takes_nothing_and_needs_no_key(api: LiveApi) -> None:
+def funded(api: LiveApi, amount: int) -> str:
     account = api.open_wallet(b"\x11" * 20)
     run(
         api.database_url,
-        "select creditd.grant_credits(root_id, account_id, 'promotional', 20000000,"
+        f"select creditd.grant_credits(root_id, account_id, 'promotional', {amount * CREDIT},"
         " gen_random_uuid(), gen_random_uuid(), '-infinity', 'infinity', 100::smallint, null,"
         " 'given', null, null, null) from creditd.wallet",
     )
+    return account
+
+
+def test_a_quote_over_http_takes_nothing_and_needs_no_key(api: LiveApi) -> None:
+    account = funded(api, 20)
     asked = {"account": account, "operation": "report.render", "units": 8}
     for _ in range(2):
         response = api.request("POST", "/v1/quotes", json=asked)
@@ -226,3 +232,35 @@ def test_a_quote_over_http_takes_nothing_and_needs_no_key(api: LiveApi) -> None:
     assert (within["available"], within["most_affordable_units"]) == ("10", 2)
     unknown = api.request("POST", "/v1/quotes", json={**asked, "operation": "no.such"})
     assert unknown.json()["type"] == "/problems/unknown-operation"
+
+
+def test_a_402_says_what_is_reserved_and_how_many_units_can_be_paid_for(api: LiveApi) -> None:
+    account = funded(api, 20)
+    held = {"account": account, "operation": "report.render", "expires_in": 60}
+    assert api.post("/v1/reservations", held).status_code == 201
+    for path, asked in (
+        ("/v1/charges", {"units": 5}),
+        ("/v1/reservations", {"units": 5, "expires_in": 60}),
+    ):
+        body = {"account": account, "operation": "report.render", **asked}
+        refused = api.post(path, body)
+        assert refused.status_code == 402
+        said = refused.json()
+        assert (said["reserved"], said["available"], said["most_affordable_units"]) == (
+            *("7", "13"),
+            4,
+        )
+        assert [remedy["kind"] for remedy in said["remedies"]] == ["earn"]
+        assert "retry-after" not in refused.headers
+
+
+def test_a_402_refers_to_the_operators_pages(database_url: str) -> None:
+    helps = Helps("https://credits.example/earn", "https://credits.example/top-up")
+    with live_api(database_url, helps=helps) as served:
+        account = funded(served, 1)
+        refused = served.post("/v1/charges", {"account": account, "operation": "report.render"})
+        assert refused.status_code == 402
+        assert [(each["kind"], each["url"]) for each in refused.json()["remedies"]] == [
+            ("earn", "https://credits.example/earn"),
+            ("top_up", "https://credits.example/top-up"),
+        ]

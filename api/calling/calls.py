@@ -13,6 +13,7 @@ from api.calling.caller import Caller
 from api.calling.signing import Signing
 from api.metrics import Metrics
 from api.problems.refusals import Cause
+from api.problems.shortfall import NO_HELPS, Helps
 from api.shapes import NoBody
 from ledger.api_keys import OwnApiKeys
 from ledger.balances import Balances
@@ -53,6 +54,7 @@ class Parts(Process):
     api_keys: OwnApiKeys
     balances: Balances
     signing: Signing
+    helps: Helps = NO_HELPS
 
 
 class Answer(msgspec.Struct, frozen=True):

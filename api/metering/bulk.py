@@ -109,6 +109,7 @@ async def _why_not(parts: Parts, call: BulkCall, item: _Item) -> Cause:
     if isinstance(item.outcome, BaseException):
         return cause_of(item.outcome, call.request_id)
     try:
-        return await why_not(parts, item.account, item.asked, cast("Unpaid", item.outcome))
+        outcome = cast("Unpaid", item.outcome)
+        return await why_not(parts, call.caller, item.account, item.asked, outcome)
     except Exception as error:  # noqa: BLE001 - one that fails must not take the others along
         return cause_of(error, call.request_id)

@@ -36,7 +36,7 @@ async def charge(parts: Parts, call: Call[wire.ChargeRequest, NoQuery]) -> Answe
         case outcomes.Charged(made, replayed):
             return _charged(made, replayed=replayed)
         case _:
-            raise Refused(await why_not(parts, account, asked, outcome))
+            raise Refused(await why_not(parts, call.caller, account, asked, outcome))
 
 
 async def refund(parts: Parts, call: Call[wire.RefundRequest, NoQuery]) -> Answer:

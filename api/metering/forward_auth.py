@@ -83,7 +83,7 @@ async def _charge(
             raise Refused(AuthorizationReplayed(None))
         case _:
             asked = wire.ChargeRequest(format_account(account), operation, model, units)
-            raise Refused(await why_not(parts, account, asked, outcome))
+            raise Refused(await why_not(parts, call.caller, account, asked, outcome))
 
 
 async def _reserve(
@@ -122,7 +122,7 @@ async def _reserve(
             asked = wire.ReservationRequest(
                 format_account(account), operation, expires_in, model, units
             )
-            raise Refused(await why_not(parts, account, asked, outcome))
+            raise Refused(await why_not(parts, call.caller, account, asked, outcome))
 
 
 def _headers(

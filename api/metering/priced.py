@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from api.calling.caller import Caller
 from api.calling.calls import Parts
 from api.metering.wire import ChargeRequest, QuoteRequest, ReservationRequest
 from api.problems.refusals import Cause, ModelNotPriced, NotPriced
 from api.problems.shortfall import Shortfall
+from api.shapes import UNITS_MAX
 from ledger.ids import AccountRef
 from ledger.outcomes import (
     DurationRefused,
@@ -18,10 +20,12 @@ from ledger.outcomes import (
     OverBudget,
     OverKeyCap,
     PriceChanged,
+    Quote,
     TooExpensive,
     UnknownModel,
     UnknownOperation,
 )
+from ledger.quoting import quote
 from ledger.reading import PendingPart
 
 KNOWN_OPERATIONS_MAX: Final = 20  # enough to spot a typing mistake; GET /v1/operations has them all
@@ -46,6 +50,7 @@ Unpaid = (
 
 async def why_not(
     parts: Parts,
+    caller: Caller,
     account: AccountRef,
     asked: ChargeRequest | ReservationRequest | QuoteRequest,
     outcome: Unpaid,
@@ -56,8 +61,28 @@ async def why_not(
             waiting = await parts.reading.pending(account, limit=PENDING_PARTS_MAX)
             pending = sum(part.credits for part in waiting)
             ready_at = _ready_at(waiting, min(outcome.missing, pending))
+            quoted = await quote(
+                parts.reading,
+                app_id=caller.app_id,
+                account=account,
+                operation=asked.operation,
+                model=asked.model,
+                units=asked.units,
+                units_max=UNITS_MAX,
+                api_key_id=caller.api_key_id,
+            )
+            found = quoted if isinstance(quoted, Quote) else None
             return Shortfall(
-                asked.account, asked.operation, asked.units, outcome, pending, ready_at
+                account=asked.account,
+                operation=asked.operation,
+                model=asked.model,
+                units=asked.units,
+                outcome=outcome,
+                pending=pending,
+                pending_ready_at=ready_at,
+                reserved=0 if found is None else found.held,
+                most_affordable_units=None if found is None else found.most_affordable_units,
+                helps=parts.helps,
             )
         case UnknownOperation():
             names = await parts.reading.priced_operations(KNOWN_OPERATIONS_MAX)

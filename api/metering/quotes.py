@@ -28,7 +28,7 @@ async def quote(parts: Parts, call: Call[wire.QuoteRequest, NoQuery]) -> Answer:
         api_key_id=call.caller.api_key_id,
     )
     if not isinstance(outcome, outcomes.Quote):
-        raise Refused(await why_not(parts, account, asked, outcome))
+        raise Refused(await why_not(parts, call.caller, account, asked, outcome))
     return Answer(
         200,
         wire.Quote(

@@ -41,7 +41,7 @@ async def reserve(parts: Parts, call: Call[wire.ReservationRequest, NoQuery]) ->
         case outcomes.Reserved(made, replayed):
             return _reserved(made, replayed=replayed)
         case _:
-            raise Refused(await why_not(parts, account, asked, outcome))
+            raise Refused(await why_not(parts, call.caller, account, asked, outcome))
 
 
 async def settle(parts: Parts, call: Call[wire.SettleRequest, NoQuery]) -> Answer:

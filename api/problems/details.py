@@ -37,26 +37,32 @@ class MissingScope(Problem, frozen=True):
 
 
 class Remedy(Struct, frozen=True, omit_defaults=True):
-    """Something that helps: `wait` for pending credits, or `earn` more."""
+    """Something that helps: `wait` for pending credits, `earn` more, or `top_up` at a `url`."""
 
-    kind: Literal["wait", "earn"]
+    kind: Literal["wait", "earn", "top_up"]
     detail: str
     retry_after: int | None = None
+    url: str | None = None
 
 
 class InsufficientCredits(Problem, frozen=True):
     """What the operation costs and what the account has. `missing` includes the debt.
 
+    `reserved` is what its reservations hold. `most_affordable_units` could be paid for: by the
+    account, or for a member by its organisation too; null where nobody can say.
     What is missing of what is `pending` is expected at `pending_ready_at`, or all of it where that
     is not enough; null where nobody can say.
     """
 
     account: AccountName
     operation: str
+    model: str | None
     units: int
     price_version: int
     required: Credits
     available: Credits
+    reserved: Credits
+    most_affordable_units: int | None
     pending: Credits
     pending_ready_at: Utc | None
     missing: Credits

@@ -16,6 +16,17 @@ RETRY_SECONDS_MAX: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
+class Helps:
+    """Pages that the operator sends whoever lacks credits to: to earn some, and to buy some."""
+
+    earn_url: str | None = None
+    top_up_url: str | None = None
+
+
+NO_HELPS: Final = Helps()
+
+
+@dataclass(frozen=True, slots=True)
 class Shortfall:
     """The balance does not cover the price.
 
@@ -29,6 +40,10 @@ class Shortfall:
     outcome: Insufficient
     pending: int
     pending_ready_at: datetime | None = None
+    model: str | None = None
+    reserved: int = 0
+    most_affordable_units: int | None = None
+    helps: Helps = NO_HELPS
 
     @property
     def retry_seconds(self) -> int:
@@ -63,10 +78,13 @@ class Shortfall:
         return {
             "account": self.account,
             "operation": self.operation,
+            "model": self.model,
             "units": self.units,
             "price_version": outcome.price_version,
             "required": format_credits(outcome.required),
             "available": format_credits(outcome.available),
+            "reserved": format_credits(self.reserved),
+            "most_affordable_units": self.most_affordable_units,
             "pending": format_credits(self.pending),
             "pending_ready_at": self.pending_ready_at,
             "missing": format_credits(outcome.missing),
@@ -86,8 +104,13 @@ class Shortfall:
         return headers
 
     def _remedies(self) -> list[details.Remedy]:
-        earn = details.Remedy("earn", "Mine or stake with a wallet of this account.")
-        if not self.waiting_helps:
-            return [earn]
-        covered = "Credits that wait to be confirmed cover what is missing."
-        return [details.Remedy("wait", covered, self.retry_seconds), earn]
+        remedies = []
+        if self.waiting_helps:
+            covered = "Credits that wait to be confirmed cover what is missing."
+            remedies.append(details.Remedy("wait", covered, self.retry_seconds))
+        earn = "Mine or stake with a wallet of this account."
+        remedies.append(details.Remedy("earn", earn, url=self.helps.earn_url))
+        if self.helps.top_up_url is not None:
+            top_up = "Buy credits for this account."
+            remedies.append(details.Remedy("top_up", top_up, url=self.helps.top_up_url))
+        return remedies

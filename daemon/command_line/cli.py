@@ -19,6 +19,7 @@ import uvloop
 from api.endpoints import ENDPOINTS, PUBLIC_ENDPOINTS
 from api.metrics import Metrics
 from api.pricing.price_file import PricesError, read_prices
+from api.problems.shortfall import Helps
 from api.serve import CannotListen, listening, operator_listening
 from daemon.chain.known_chains import chains_as_json, chains_as_text
 from daemon.chain.unfit import Unfit
@@ -160,6 +161,7 @@ def _serve(options: Namespace) -> int:
                     lanes=config.api.lanes,
                     queue_max=config.api.queue_max,
                     rate_limit=config.api.rate_limit,
+                    helps=Helps(config.api.earn_url, config.api.top_up_url),
                     endpoints=ENDPOINTS if operator is None else PUBLIC_ENDPOINTS,
                     sign_in=sign_in,
                     metrics=metrics,

@@ -46,6 +46,11 @@ QUEUE_MAX: Final = 1_000_000
 
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", re.ASCII)
 
+PAGE_URL_MAX: Final = 500  # every 402 carries it
+
+_PAGE: Final = re.compile(r"https?://[^\s/?#]+[!-~]*", re.ASCII)
+_PAGE_WANTED: Final = 'the address of a page, such as "https://credits.example/earn"'
+
 
 @dataclass(frozen=True, slots=True)
 class Database:
@@ -60,7 +65,7 @@ class Api:
     """How the API listens and how many charges it lets wait; `prices` is its price list's path.
 
     Port 0 lets the system choose one. `public_url` is the origin by which people know it, which
-    signing in by a wallet needs.
+    signing in by a wallet needs. `earn_url` and `top_up_url` are pages for whoever lacks credits.
     """
 
     host: str
@@ -70,6 +75,8 @@ class Api:
     prices: Path
     public_url: str | None = None
     rate_limit: Rate | None = None
+    earn_url: str | None = None
+    top_up_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +163,22 @@ def _read_api(table: Table, path: Path) -> Api:
         prices=_read_path(table, "prices", path, default="prices.toml"),
         public_url=read_public_url(table, "public_url"),
         rate_limit=_read_rate(table),
+        earn_url=_read_page(table, "earn_url"),
+        top_up_url=_read_page(table, "top_up_url"),
     )
     table.refuse_unknown()
     return api
+
+
+def _read_page(table: Table, key: str) -> str | None:
+    """Return the address of a page that answers refer to, if one is given."""
+    if table.value(key) is None:
+        return None
+    text = table.text(key, wanted=_PAGE_WANTED, default="https://credits.example")
+    if len(text) > PAGE_URL_MAX or _PAGE.fullmatch(text) is None:
+        table.mistake(key, f"is not {_PAGE_WANTED} (got {shown(text)})")
+        return None
+    return text
 
 
 def _read_rate(table: Table) -> Rate | None:
