@@ -343,7 +343,7 @@ def test_a_head_that_changes_while_a_grant_waits_is_compared_as_it_is_then(
                 connection.execute(
                     "select creditd.charge_with_care(%s, %s, %s, gen_random_uuid(),"
                     " gen_random_uuid(), 3, (select operation_id from creditd.operation"
-                    " where name = 'unit'), 3, 1, null)",
+                    " where name = 'unit'), 3, 1, null, null)",
                     (*account, app.app_id),
                 )
                 confirming = asyncio.create_task(chain.confirm())
