@@ -308,6 +308,23 @@ def test_what_began_long_ago_is_charged_as_it_began(database_url: str, tmp_path:
     tell(database_url, tmp_path, story)
 
 
+def test_what_begins_in_one_file_ends_in_the_next(database_url: str, tmp_path: Path) -> None:
+    first, then = tmp_path / "1", tmp_path / "2"
+
+    async def story(s: Stall, _: Path) -> None:
+        for key, ends in (("a", "ended"), ("b", "failed")):
+            passed = {"account": s.till.account, "operation": "summary", "units": 1}
+            PassedFile(first)(sample(key, state="begun", **passed))
+            PassedFile(then)(sample(key, state=ends, **passed))
+        s.till.line.down = False
+        with Credits(s.till.line.url, s.till.api_key) as purse:
+            replayed = await asyncio.to_thread(replay_passed, [first, then], purse)
+        assert [passed.key for passed in replayed.charged] == ["a"]
+        assert await s.has() == (EARNED - 2, NONE)
+
+    tell(database_url, tmp_path, story)
+
+
 def test_only_so_many_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passing, "KEYS_MAX", 3)
     remembering = passing.Passing(lambda _passed: None)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
@@ -104,7 +105,8 @@ class Replay:
     """What became of the records of a file.
 
     `charged` are charged now, at this or an earlier replay or by the call itself; `refused` are
-    not, with creditd's reason; `running` may still end; `unreadable` lines are none of ours.
+    not, with creditd's reason; `running` may still end; `unreadable` lines, counted through all
+    files, are none of ours.
     """
 
     charged: tuple[Passed, ...]
@@ -114,20 +116,25 @@ class Replay:
 
 
 def replay_passed(
-    path: str | os.PathLike[str],
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     credits: Credits,  # noqa: A002 - the word of the domain
     *,
     over_after: timedelta = OVER_AFTER,
 ) -> Replay:
-    """Charge what a file of passed calls holds, each under its key: so however often, once.
+    """Charge what files of passed calls hold, each under its key: so however often, once.
 
-    The file is only read; move it away first, so that nobody writes to it. Operations that failed
-    are not charged, and given back where creditd may have charged them. What has begun and not
-    ended is charged as it began once `over_after` has gone by since, and is `running` until then.
+    Files are only read; move one away first, so that nobody writes to it. What has begun in one may
+    end in the next: give those that still have `running` calls and those after, oldest first, or
+    what failed is charged as it began.
 
-    Raises CreditsUnavailable where creditd does not answer: replay the file again.
+    Operations that failed are not charged, and given back where creditd may have charged them. What
+    has begun and not ended is charged as it began once `over_after` has gone by since, and is
+    `running` until then.
+
+    Raises CreditsUnavailable where creditd does not answer: replay the files again.
     """
-    latest, unreadable = _latest(Path(path).read_bytes())
+    each = [paths] if isinstance(paths, str | os.PathLike) else paths
+    latest, unreadable = _latest(b"\n".join([Path(path).read_bytes() for path in each]))
     charged, refused, running = list[Passed](), list[tuple[Passed, Refused]](), list[Passed]()
     for passed in latest:
         if passed.state == "begun" and datetime.now(UTC) - passed.at < over_after:
