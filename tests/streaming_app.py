@@ -34,6 +34,7 @@ def _use_4(meter: Meter) -> None:
 
 USES: dict[str, Callable[[Meter], None]] = {
     "/uses-4": _use_4,
+    "/uses-30": lambda meter: meter.used(30),
     "/uses-none": lambda meter: meter.used(0),
     "/costs-3": lambda meter: meter.settle(Decimal(3)),
     "/costs-a-trifle": lambda meter: meter.settle(Decimal("1e-9")),

@@ -156,6 +156,26 @@ def test_a_reservation_is_looked_up(database_url: str, kind: Kind) -> None:
 
 
 @both
+def test_what_was_used_is_settled_by_its_units(database_url: str, kind: Kind) -> None:
+    async def story(t: Till, purse: AsyncCredits) -> None:
+        held = await purse.reserve(t.account, "tokens", 10, expires_in=60)
+        for wrong in (
+            {},
+            {"amount": Decimal(1), "units": 1},
+            {"amount": Decimal(1), "at_least": Decimal(1)},
+        ):
+            with pytest.raises(ValueError, match=r"amount"):
+                await purse.settle(held.reservation.id, **wrong)
+        assert (await held.settle(units=4)).taken == Decimal(2)
+        again = await purse.settle(held.reservation.id, units=4)
+        assert (again.taken, again.replayed) == (Decimal(2), True)
+        held = await purse.reserve(t.account, "tokens", 10, expires_in=60)
+        assert (await held.settle(units=0, at_least=Decimal("0.7"))).taken == Decimal("0.7")
+
+    tell(database_url, kind, story)
+
+
+@both
 def test_accounts_are_opened_by_name_and_by_wallet(database_url: str, kind: Kind) -> None:
     async def story(t: Till, purse: AsyncCredits) -> None:
         own = await purse.open_account("alice")

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import pytest
+from conftest import run
 from creditd_client import LostSettlement
 from creditd_client.metering import runs
 from creditd_client.wire import attempts
@@ -148,10 +149,17 @@ def test_a_settlement_that_cannot_be_made_is_told_and_can_be_made_later(
         await asyncio.gather(s.has(), return_exceptions=True)
         (lost,) = s.lost
         assert isinstance(lost, LostSettlement)
-        assert lost.amount == 2
+        assert (lost.amount, lost.units, lost.at_least) == (None, 4, None)
         assert await s.has() == (EARNED - 5, Decimal(5))
-        await s.till.direct.settle(lost.reservation, lost.amount, key=lost.key)
-        assert await s.has() == (EARNED - lost.amount, NONE)
+        for _ in range(2):
+            await s.till.direct.settle(
+                lost.reservation,
+                lost.amount,
+                units=lost.units,
+                at_least=lost.at_least,
+                key=lost.key,
+            )
+        assert await s.has() == (EARNED - 2, NONE)
 
     tell(database_url, story)
 
@@ -168,6 +176,39 @@ def test_what_cost_more_than_may_be_taken_is_taken_up_to_that_and_told(database_
         assert "402" in s.lost[-1].reason
 
     tell(database_url, story, over_max=Decimal(2))
+
+
+def test_more_units_than_are_held_are_taken_up_to_that_and_told(database_url: str) -> None:
+    async def story(s: Stall) -> None:
+        assert (await s.get("/uses-30")).status_code == 200
+        assert await s.has() == (EARNED - 7, NONE)
+        (lost,) = s.lost
+        assert isinstance(lost, LostSettlement)
+        assert (lost.units, lost.amount) == (30, None)
+        assert "from 0 to 7" in lost.reason
+
+    tell(database_url, story, over_max=Decimal(2))
+
+
+def test_units_cost_what_they_did_when_they_were_held(database_url: str) -> None:
+    async def story(s: Stall) -> None:
+        asking = asyncio.create_task(s.get("/streams-4"))
+        await s.app.began.wait()
+        await asyncio.to_thread(
+            run,
+            database_url,
+            "update creditd.price set ends_at = now();"
+            " insert into creditd.price (operation_id, version, base, per_unit, unit)"
+            " select operation_id, 2, 9000000, 9000000, 'unit' from creditd.operation"
+            " where name = 'tokens'",
+        )
+        s.app.go_on.set()
+        assert (await asking).status_code == 200
+        assert await s.has() == (EARNED - 2, NONE)
+        assert s.lost == []
+        assert s.till.line.count("/quotes") == 0
+
+    tell(database_url, story)
 
 
 def test_a_402_is_creditds_own(database_url: str) -> None:

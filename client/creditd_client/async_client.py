@@ -181,14 +181,23 @@ class AsyncCredits:
         return await self._call(requests.find_reservation(reservation_id))
 
     async def settle(
-        self, reservation_id: str, amount: Decimal, *, key: str | None = None
+        self,
+        reservation_id: str,
+        amount: Decimal | None = None,
+        *,
+        units: int | None = None,
+        at_least: Decimal | None = None,
+        key: str | None = None,
     ) -> Ended:
         """Take `amount` credits of what is held and give back the rest, once per key.
 
-        Raises ReservationEnded where that has happened, ReservationExceeded where what it costs
-        beyond what is held is not there.
+        Or take what `units` cost at the price that they were reserved at, and `at_least` so many
+        credits. Raises ReservationEnded where that has happened, ReservationExceeded where what it
+        costs beyond what is held is not there.
         """
-        return await self._call(requests.settle(reservation_id, amount, key=key))
+        return await self._call(
+            requests.settle(reservation_id, amount, units=units, at_least=at_least, key=key)
+        )
 
     async def release(self, reservation_id: str, *, key: str | None = None) -> Ended:
         """Give back all that is held, once per key. Raises as `settle`."""

@@ -24,7 +24,13 @@ class _AsyncEnding(Protocol):
     def within(self, seconds: float) -> Self: ...
 
     def settle(
-        self, reservation_id: str, amount: Decimal, *, key: str | None
+        self,
+        reservation_id: str,
+        amount: Decimal | None,
+        *,
+        units: int | None,
+        at_least: Decimal | None,
+        key: str | None,
     ) -> Coroutine[Any, Any, Ended]: ...
 
     def release(self, reservation_id: str, *, key: str | None) -> Coroutine[Any, Any, Ended]: ...
@@ -35,7 +41,15 @@ class _AsyncEnding(Protocol):
 class _Ending(Protocol):
     """What a Held asks of its client."""
 
-    def settle(self, reservation_id: str, amount: Decimal, *, key: str | None) -> Ended: ...
+    def settle(
+        self,
+        reservation_id: str,
+        amount: Decimal | None,
+        *,
+        units: int | None,
+        at_least: Decimal | None,
+        key: str | None,
+    ) -> Ended: ...
 
     def release(self, reservation_id: str, *, key: str | None) -> Ended: ...
 
@@ -47,7 +61,7 @@ class AsyncHeld:
 
     The keys of both are made of the reservation's id. Leaving `async with` releases what was never
     tried to be settled. Where a settlement was tried and failed, it stays held until it expires:
-    settle it again, with the same amount.
+    settle it again, in the same way.
     """
 
     def __init__(self, credits: _AsyncEnding, reservation: Reservation) -> None:  # noqa: A002 - the word of the domain
@@ -56,12 +70,24 @@ class AsyncHeld:
         self._to_release = True
         self.reservation = reservation
 
-    async def settle(self, amount: Decimal) -> Ended:
-        """Take `amount` credits of what is held, and give back the rest."""
+    async def settle(
+        self,
+        amount: Decimal | None = None,
+        *,
+        units: int | None = None,
+        at_least: Decimal | None = None,
+    ) -> Ended:
+        """Take `amount` credits of what is held, and give back the rest.
+
+        Or take what `units` cost at the price that they were reserved at, and `at_least` so many
+        credits.
+        """
         self._to_release = False
         name = self.reservation.id
         ending = self._credits.within(ENDING_SECONDS_MAX)
-        return await finish(ending.settle(name, amount, key=settlement_key(name)))
+        return await finish(
+            ending.settle(name, amount, units=units, at_least=at_least, key=settlement_key(name))
+        )
 
     async def release(self) -> Ended:
         """Give back all that is held."""
@@ -131,7 +157,7 @@ class Held:
 
     The keys of both are made of the reservation's id. Leaving `with` releases what was never tried
     to be settled. Where a settlement was tried and failed, it stays held until it expires: settle
-    it again, with the same amount.
+    it again, in the same way.
     """
 
     def __init__(self, credits: _Ending, reservation: Reservation) -> None:  # noqa: A002 - the word of the domain
@@ -156,11 +182,23 @@ class Held:
         except CreditsError as failure:
             _log.warning("%s is held until it expires: %s", self.reservation.id, failure)
 
-    def settle(self, amount: Decimal) -> Ended:
-        """Take `amount` credits of what is held, and give back the rest."""
+    def settle(
+        self,
+        amount: Decimal | None = None,
+        *,
+        units: int | None = None,
+        at_least: Decimal | None = None,
+    ) -> Ended:
+        """Take `amount` credits of what is held, and give back the rest.
+
+        Or take what `units` cost at the price that they were reserved at, and `at_least` so many
+        credits.
+        """
         self._to_release = False
         name = self.reservation.id
-        return self._credits.settle(name, amount, key=settlement_key(name))
+        return self._credits.settle(
+            name, amount, units=units, at_least=at_least, key=settlement_key(name)
+        )
 
     def release(self) -> Ended:
         """Give back all that is held."""

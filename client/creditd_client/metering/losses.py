@@ -30,17 +30,20 @@ class LostRefund:
 class LostSettlement:
     """Credits that were to be taken of a reservation and were not, as far as is known.
 
-    `credits.settle(reservation, amount, key=key)` puts that right, however often, as long as the
-    reservation is open. Once it has expired, its minimum was taken and this amount was not. Where
-    the reason is that it cost more than may be taken, what may be was taken: the rest is for people
-    to judge.
+    It is `amount` credits, or what `units` cost, `at_least` so many credits:
+    `credits.settle(reservation, amount, units=units, at_least=at_least, key=key)` puts that right,
+    however often, as long as the reservation is open. Once it has expired, its minimum was taken
+    and this was not. Where the reason is that it cost more than may be taken, what may be was
+    taken: the rest is for people to judge.
     """
 
     account: str
     operation: str
     reservation: str
     key: str
-    amount: Decimal
+    amount: Decimal | None
+    units: int | None
+    at_least: Decimal | None
     reason: str
 
 

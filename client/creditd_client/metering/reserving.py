@@ -29,10 +29,19 @@ from creditd_client.metering.runs import SERVER_FAILURE, Headers
 
 # A reservation is held longer thrice within the time it has: two attempts may fail.
 EXTENSIONS_PER_EXPIRY: Final = 3
-PRICE_SECONDS_MAX: Final = 2  # most of the time to end a request is for settling it
 SMALLEST: Final = Decimal("0.000001")  # creditd's micro-credit
+_OVER_BOUND: Final = "over-bound"
 
 _log = logging.getLogger("creditd_client")
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What to take of a reservation: credits, or what units cost and at least so many credits."""
+
+    amount: Decimal | None = None
+    units: int | None = None
+    at_least: Decimal | None = None
 
 
 @dataclass
@@ -91,62 +100,51 @@ class HeldRun:
 
     async def _settle(self, *, whole: bool) -> None:
         await self._end_extending()
-        due = self.reservation.amount
+        due = self._due(whole=whole)
         try:
             async with asyncio.timeout(runs.ENDING_SECONDS_MAX):
-                due = await self._due(whole=whole)
                 await self._take(due)
         except BaseException as failure:
             self._lose(due, failure)
             if not isinstance(failure, CreditsError | TimeoutError):
                 raise
 
-    async def _take(self, due: Decimal) -> None:
+    async def _take(self, due: _Due) -> None:
+        """Take what is due, or as much of it as can be: what is beyond is lost."""
         try:
-            await self.held.settle(due)
+            await self.held.settle(due.amount, units=due.units, at_least=due.at_least)
         except ReservationExceeded as exceeded:
             self._lose(due, exceeded)
             await self.held.settle(self.reservation.amount)
+        except Refused as refused:
+            if refused.code != _OVER_BOUND or due.amount is not None:
+                raise
+            self._lose(due, refused)
+            await self._take(_Due(amount=self._most))
 
-    async def _due(self, *, whole: bool) -> Decimal:
+    @property
+    def _most(self) -> Decimal:
+        return self.reservation.amount + self.asked.over_max
+
+    def _due(self, *, whole: bool) -> _Due:
         """Return what to take: what was used, at least for one unit where it was cut short."""
         asked, units = self.asked, self.meter.units
         if self.meter.amount is not None:
-            due = self.meter.amount
-        elif units is not None:
-            due = await self._price(units if whole else max(units, 1))
-        elif whole:
-            _log.warning("%s: nothing was said of what it used: all is taken", asked.operation)
-            due = self.reservation.amount
-        else:
-            due = await self._price(1)
-        if not whole:
-            due = max(due, asked.minimum)
-        most = self.reservation.amount + asked.over_max
-        if due > most:
-            reason = ValueError(f"it cost {due:f} credits and at most {most:f} can be taken")
-            self._lose(due, reason)
-        return min(due, most).quantize(SMALLEST, ROUND_CEILING)
-
-    async def _price(self, units: int) -> Decimal:
-        """Return what units cost at the price of the reservation.
-
-        Where creditd does not say, it is their share of what is held.
-        """
-        asked, reservation = self.asked, self.reservation
-        if units in {0, asked.max_units}:
-            return reservation.amount if units else Decimal(0)
-        try:
-            quote = await self.credits.within(PRICE_SECONDS_MAX).quote(
-                asked.account, asked.operation, units, model=asked.model
+            return self._due_of(
+                self.meter.amount if whole else max(self.meter.amount, asked.minimum)
             )
-        except CreditsError as failure:
-            _log.warning("the price of %d %s is estimated: %s", units, asked.operation, failure)
-        else:
-            if quote.price_version == reservation.price_version:
-                return quote.cost
-        share = reservation.amount * units / asked.max_units
-        return share.quantize(SMALLEST, ROUND_CEILING)
+        if not whole:
+            return _Due(units=max(units or 0, 1), at_least=asked.minimum or None)
+        if units is None:
+            _log.warning("%s: nothing was said of what it used: all is taken", asked.operation)
+            return _Due(amount=self.reservation.amount)
+        return _Due(units=units)
+
+    def _due_of(self, amount: Decimal) -> _Due:
+        if amount > self._most:
+            reason = f"it cost {amount:f} credits and at most {self._most:f} can be taken"
+            self._lose(_Due(amount=amount), ValueError(reason))
+        return _Due(amount=min(amount, self._most).quantize(SMALLEST, ROUND_CEILING))
 
     async def _extend(self) -> None:
         """Hold the credits longer and longer, up to the bound that the app has set."""
@@ -170,7 +168,7 @@ class HeldRun:
             self._extending.cancel()
             await asyncio.wait({self._extending})
 
-    def _lose(self, amount: Decimal, failure: BaseException) -> None:
+    def _lose(self, due: _Due, failure: BaseException) -> None:
         name = self.reservation.id
         self.losses.settlement(
             LostSettlement(
@@ -178,7 +176,9 @@ class HeldRun:
                 operation=self.asked.operation,
                 reservation=name,
                 key=settlement_key(name),
-                amount=amount,
+                amount=due.amount,
+                units=due.units,
+                at_least=due.at_least,
                 reason=str(failure) or type(failure).__name__,
             )
         )

@@ -147,10 +147,22 @@ def find_reservation(reservation_id: str) -> Request[ReservationRecord]:
     return _get(f"/v1/reservations/{_name(reservation_id)}", meanings.reservation_record)
 
 
-def settle(reservation_id: str, amount: Decimal, *, key: str | None) -> Request[Ended]:
-    """Take an amount of what is held and give back the rest."""
+def settle(
+    reservation_id: str,
+    amount: Decimal | None,
+    *,
+    units: int | None,
+    at_least: Decimal | None,
+    key: str | None,
+) -> Request[Ended]:
+    """Take an amount, or what units cost, of what is held and give back the rest."""
+    if (amount is None) == (units is None):
+        raise ValueError(f"settle by an amount or by units (got {amount} and {units})")
+    if units is None and at_least is not None:
+        raise ValueError(f"at_least is for units (got {at_least} with an amount)")
     path = f"/v1/reservations/{_name(reservation_id)}/settle"
-    return _post(path, {"amount": _in_full(amount)}, key, meanings.ended, ends=True)
+    body = {"amount": _in_full(amount), "units": units, "at_least": _in_full(at_least)}
+    return _post(path, body, key, meanings.ended, ends=True)
 
 
 def release(reservation_id: str, *, key: str | None) -> Request[Ended]:
