@@ -189,6 +189,7 @@ def test_live_answers_are_as_the_document_says(api: LiveApi) -> None:
         "/openapi.json",
     ):
         api.get(path)
+    api.get("/problems")
     api.get("/problems/not-found")
     refuse_charges(api, account)
     answered = {name for name, status in api.seen if status.startswith("2")}

@@ -37,7 +37,7 @@ SEEDED = (
     *("open-account", "get-balance", "list-entries", "list-earnings", "list-accounts", "set-alert"),
     *("open-organisation", "list-organisations", "get-organisation", "add-member", "list-members"),
     *("get-member", "remove-member", "move-member", "list-budgets", "set-budget", "end-budget"),
-    *("allocate", "take-back", "list-operations", "readyz", "status", "problem"),
+    *("allocate", "take-back", "list-operations", "readyz", "status", "problem", "problems"),
 )
 ANSWERED = re.compile(r'creditd_http_requests_total\{endpoint="([^"]*)",status="(\d+)"\} (\S+)')
 

@@ -6,16 +6,22 @@ from typing import Final
 from api.calling.calls import AnyEndpoint, Document, OpenEndpoint, Process
 from api.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from api.problems import pages, refusals
-from api.problems.table import BY_CODE
+from api.problems.table import BY_CODE, TYPES
 from api.standing import status, wire
 from ledger import errors
+
+_HTML: Final = "text/html; charset=utf-8"
+
+
+async def _problems(_parts: Process, _path: Mapping[str, str]) -> Document:
+    return Document(_HTML, pages.list_page(TYPES).encode())
 
 
 async def _problem(_parts: Process, path: Mapping[str, str]) -> Document:
     row = BY_CODE.get(path["code"])
     if row is None:
         raise refusals.Refused(refusals.NotFound())
-    return Document("text/html; charset=utf-8", pages.problem_page(row).encode())
+    return Document(_HTML, pages.problem_page(row).encode())
 
 
 ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
@@ -55,10 +61,17 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         run=status.metrics,
     ),
     OpenEndpoint(
+        path=pages.LIST_PATH,
+        name="problems",
+        summary="Every type of problem there is",
+        shape=_HTML,
+        run=_problems,
+    ),
+    OpenEndpoint(
         path="/problems/{code}",
         name="problem",
-        summary="What a type of problem means",
-        shape="text/html; charset=utf-8",
+        summary="What a type of problem means, what to do, and what its document holds",
+        shape=_HTML,
         refusals=(refusals.NotFound,),
         run=_problem,
     ),
