@@ -274,3 +274,32 @@ def test_very_many_refunds_are_counted_some_at_a_time_and_in_any_order(database_
         assert await used(shop, by) == [2, 2]
 
     play(database_url, story)
+
+
+def test_what_a_settlement_took_beyond_is_given_back_to_the_day_it_was_reserved_on(
+    database_url: str,
+) -> None:
+    async def story(shop: ReservingShop) -> None:
+        by = await api_key(shop.town, Cap("day", 20), Cap("ever", 100))
+        account = await shop.user(1_000)
+        held = await shop.reserving.reserve(
+            app_id=shop.app_id,
+            account=account,
+            key=shop.key(),
+            operation="unit",
+            units=5,
+            expires_in=2 * DAY,
+            over_max=10,
+            api_key_id=by,
+        )
+        assert isinstance(held, Reserved)
+        assert await used(shop, by) == [15, 15]
+        shop.wait(DAY)
+        settled = await shop.settle(held.reservation.movement, 12)
+        assert isinstance(settled, Settled)
+        assert isinstance(await charge(shop, account, 10, by), Charged)
+        assert await used(shop, by) == [10, 22]
+        await shop.refunded(settled.ending.movement)
+        assert await used(shop, by) == [10, 10]
+
+    play(database_url, story)

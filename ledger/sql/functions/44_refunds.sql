@@ -149,6 +149,16 @@ begin
     order by x.seq limit 1);
 end $$;
 
+-- When a charge or a settlement was counted in the caps of its API key: all that a settlement took, when it was
+-- reserved.
+create or replace function creditd.cap_counted_at(p_charge creditd.entry) returns timestamptz
+language plpgsql set search_path = creditd, pg_temp as $$
+begin
+  if p_charge.refers_to is null then return p_charge.at; end if;
+  return (select x.at from entry x where x.root_id = p_charge.root_id and x.account_id = p_charge.account_id
+            and x.seq = p_charge.refers_to);
+end $$;
+
 -- A refund that stands, read from its entries (`e` is the first of them).
 create or replace function creditd.refund_as_made(
   e creditd.entry, out seq bigint, out amount bigint, out repaid bigint, out available bigint, out at timestamptz
@@ -226,7 +236,7 @@ begin
       perform budget_give_back(p_root, v_charge.member_id, e.amount, counted_at(v_leg));
     end if;
     if v_charge.api_key_id is not null then
-      perform note_cap(v_charge.api_key_id, -e.amount, counted_at(v_leg));
+      perform note_cap(v_charge.api_key_id, -e.amount, cap_counted_at(v_charge));
     end if;
     exit when v_left = 0;
     e.movement := seq;
