@@ -206,6 +206,7 @@ def live_api(
     *,
     queue_max: int = QUEUE_MAX,
     sign_in: SignInTerms | None = SIGN_IN,
+    rate_limit: Rate | None = None,
     helps: Helps = NO_HELPS,
 ) -> Iterator[LiveApi]:
     """Serve the API on a free port, from a loop in a thread of its own."""
@@ -224,6 +225,7 @@ def live_api(
                     port=0,
                     queue_max=queue_max,
                     sign_in=sign_in,
+                    rate_limit=rate_limit,
                     drain_seconds=0,
                     helps=helps,
                 ) as url:

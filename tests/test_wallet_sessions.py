@@ -12,6 +12,7 @@ from signing_person import ALICE_KEY, BOB_KEY, OWN_PAGE, Person
 from api.calling.calls import Endpoint
 from api.calling.sessions import COOKIE, PERSON_SCOPES
 from api.endpoints import ENDPOINTS
+from ledger.api_keys import Rate
 
 
 @pytest.fixture
@@ -32,6 +33,18 @@ def bob(api: LiveApi) -> Person:
 
 def code_of(response: Any) -> str:  # noqa: ANN401
     return str(response.json()["type"]).removeprefix("/problems/")
+
+
+def test_a_session_has_the_rate_that_api_keys_have(database_url: str) -> None:
+    with live_api(database_url, rate_limit=Rate(3, 3600)) as api:
+        person = Person(api)
+        account = person.sign_in()
+        statuses = [person.balance(account).status_code for _ in range(2)]
+        person.sign_in()  # another session is no other bucket
+        statuses += [person.balance(account).status_code for _ in range(2)]
+        assert statuses == [200, 200, 200, 429]
+        other = Person(api, BOB_KEY)
+        assert other.balance(other.sign_in()).status_code == 200
 
 
 def test_a_session_changes_something_for_our_own_pages_alone(alice: Person) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 from api.calling.caller import Caller
 from api.problems.refusals import QuotaExceeded, Refused
 from ledger.api_keys import Rate
+from ledger.ids import AccountRef
 
 POLICY: Final = "api-key"
 # As many as there are API keys remembered. One that is forgotten begins anew with a full bucket.
@@ -28,15 +29,20 @@ class _Bucket:
 
 
 class RateLimits:
-    """The buckets of API keys that have a rate, or of all if there is a `default`."""
+    """The buckets of API keys that have a rate, or of all if there is a `default`.
+
+    By the default whoever signed in has one too, by account: a session costs nothing but a wallet.
+    """
 
     def __init__(self, default: Rate | None) -> None:
         self._default = default
-        self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[int | AccountRef, _Bucket] = OrderedDict()
 
     def limits(self, caller: Caller) -> bool:
         """Return whether the caller has a rate at all."""
-        return caller.rate is not None or (self._default is not None and caller.family != 0)
+        return caller.rate is not None or (
+            self._default is not None and (caller.family != 0 or caller.session is not None)
+        )
 
     def admit(self, caller: Caller) -> Headers:
         """Take a request of a limited caller. Returns the headers that tell it what is left.
@@ -46,14 +52,15 @@ class RateLimits:
         rate = caller.rate or self._default
         if rate is None:
             return ()
+        whose = caller.family if caller.account is None else caller.family or caller.account
         now = time.monotonic()
-        bucket = self._buckets.get(caller.family)
+        bucket = self._buckets.get(whose)
         if bucket is None:
-            bucket = self._buckets[caller.family] = _Bucket(rate.requests, now)
+            bucket = self._buckets[whose] = _Bucket(rate.requests, now)
             if len(self._buckets) > BUCKETS_MAX:
                 self._buckets.popitem(last=False)
         else:
-            self._buckets.move_to_end(caller.family)
+            self._buckets.move_to_end(whose)
         per_second = rate.requests / rate.seconds
         bucket.left = min(rate.requests, bucket.left + (now - bucket.at) * per_second)
         bucket.at = now

@@ -40,8 +40,8 @@ TYPES: Final = (
         status=429,
         title="Quota exceeded",
         detail=lambda cause: (
-            f"This API key may make {cause.requests} requests in {cause.seconds} seconds: try"
-            " again after Retry-After seconds, with the same Idempotency-Key."
+            f"This API key or account may make {cause.requests} requests in {cause.seconds}"
+            " seconds: try again after Retry-After seconds, with the same Idempotency-Key."
         ),
         shape=details.QuotaExceeded,
         members=lambda _cause: {"violated_policies": ["api-key"]},
