@@ -109,6 +109,12 @@ def test_a_session_may_do_what_people_may_and_nothing_else(alice: Person) -> Non
         path = re.sub(r"\{account\}", account, endpoint.path)
         path = re.sub(r"\{\w+\}", "x", path)
         for method in endpoint.methods:
+            if endpoint.name == "follow-account":  # what it answers has no end
+                with alice.api.client.stream(
+                    method, path, headers={"Cookie": f"{COOKIE}={alice.cookie}"}
+                ) as response:
+                    assert response.status_code == 200
+                continue
             status = alice.send(method, path, content=b"{").status_code
             is_theirs = not endpoint.scopes or not PERSON_SCOPES.isdisjoint(endpoint.scopes)
             if endpoint.for_apps or not is_theirs:
