@@ -11,6 +11,15 @@ begin atomic
     order by p.model desc, p.version desc limit 1;
 end;
 
+-- The same where no model is named: of one model no two prices are in force at once, so there is nothing to sort.
+create or replace function creditd.price_of_any_model(p_operation text, p_at timestamptz)
+returns setof creditd.price
+language sql stable
+begin atomic
+  select p.* from creditd.operation x join creditd.price p using (operation_id)
+    where x.name = p_operation and p.model = '' and p.effective_at <= p_at and p.ends_at > p_at limit 1;
+end;
+
 -- Why there is no price where `price_in_force` gives none.
 create or replace function creditd.why_unpriced(p_operation text, p_at timestamptz) returns text
 language sql stable

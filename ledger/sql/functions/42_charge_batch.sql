@@ -153,7 +153,11 @@ begin
     lacks(p_models, cardinality(p_operations))]);
   v_now := clock();
   for k in 1 .. cardinality(p_operations) loop
-    select p.* into v_price from price_in_force(p_operations[k], p_models[k], v_now) p;
+    if p_models[k] = '' then
+      select p.* into v_price from price_of_any_model(p_operations[k], v_now) p;
+    else
+      select p.* into v_price from price_in_force(p_operations[k], p_models[k], v_now) p;
+    end if;
     v_operation[k] := v_price.operation_id; v_base[k] := v_price.base; v_per_unit[k] := v_price.per_unit;
     v_version[k] := v_price.version; v_by_model[k] := (v_price.model <> '')::integer;
     if v_price.tier_above <> '{}' then
