@@ -84,6 +84,7 @@ MAY_BE_NULL: Mapping[tuple[str, str], str] = {
 # Any value will do: what is missing is noticed before anything is looked at.
 ANY: Mapping[str, str] = {
     "bigint": "1",
+    "jsonb": "[]",
     "integer": "1",
     "smallint": "1",
     "numeric": "1",
