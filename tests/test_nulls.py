@@ -95,7 +95,6 @@ ANY: Mapping[str, str] = {
     "uuid": "00000000-0000-0000-0000-000000000001",
     "timestamp with time zone": "2040-01-01Z",
     "interval": "1 hour",
-    "jsonb": "[]",
 }
 
 
