@@ -295,6 +295,7 @@ def test_a_request_sent_ahead_never_answers_for_the_one_before(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.connections.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("api.connections.HEAD_SECONDS", 0.2)
     monkeypatch.setattr("ledger.connecting.LOCK_WAIT_SECONDS", 60)
     with live_api(database_url) as api, psycopg.connect(database_url) as other:
         earn(database_url, WALLET, 20 * CREDIT)
