@@ -138,7 +138,8 @@ def irreplaceable_types(stage: Stage) -> None:
 def older_tables(stage: Stage) -> None:
     """The tables are those of many versions before, and so is what refunds do with them.
 
-    But entries and prices keep their columns: what is charged meanwhile by this release needs them.
+    But entries, prices and what is counted of API keys stay: what is charged meanwhile by this
+    release needs them.
     """
     Without("finish", "perform note_unbacked(a.root_id, a.account_id, p_refers)", "null")(stage)
     stage.rows("alter table creditd.charge_cause drop column unbacked")
@@ -169,13 +170,19 @@ def older_tables(stage: Stage) -> None:
     )
     stage.rows(
         "drop table creditd.challenge, creditd.sign_in, creditd.wallet_proof,"
-        " creditd.consent cascade"
+        " creditd.consent, creditd.operator_act cascade"
     )
     stage.rows("alter table creditd.account_name drop column is_organisation cascade")
     stage.rows("drop index creditd.account_name_by_account")
     stage.rows(
         "alter table creditd.price drop constraint price_model_is_short,"
         " drop constraint price_ends_after_it_begins, drop constraint price_tiers_are_whole"
+    )
+    stage.rows(
+        "alter table creditd.api_key drop constraint api_key_kind_is_known,"
+        " drop constraint personal_api_key_has_its_account,"
+        " drop constraint api_key_rate_is_in_range,"
+        " drop constraint api_key_says_what_it_was_asked_for"
     )
     stage.rows("update creditd.schema_version set version_num = '0002'")
 

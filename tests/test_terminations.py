@@ -135,6 +135,9 @@ def test_a_request_that_is_ended_at_any_step_has_done_nothing_and_may_be_made_ag
     assert_sound(database_url)
 
 
+ALWAYS_ASKED = {"account", "entry", "account_access"}
+
+
 @pytest.mark.parametrize("scene", ASKED)
 def test_a_request_that_is_ended_while_it_waits_for_a_table_has_done_nothing(
     database_url: str, scene: Scene
@@ -162,5 +165,8 @@ def test_a_request_that_is_ended_while_it_waits_for_a_table_has_done_nothing(
         Stage.on(database_url, pretended_time=True) as stage,
         Tables.open(database_url) as books,
     ):
-        assert {"account", "entry", "account_access"} <= set(asyncio.run(main(stage, books)))
+        waited_for = asyncio.run(main(stage, books))
+        # An app may give back what it took, whether it still reaches the account or not.
+        asked = {"account", "entry"} if "refund" in scene.__name__ else ALWAYS_ASKED
+        assert asked <= set(waited_for)
     assert_sound(database_url)
