@@ -23,7 +23,9 @@ CONNECT_TIMEOUT_SECONDS: Final = 5  # a database that takes longer is as good as
 IDLE_IN_TRANSACTION_SECONDS: Final = 30
 # A charge waits for its account while others move it. Whoever holds it longer than this holds up
 # every charge of the lane: they are told to come back.
-LOCK_WAIT_SECONDS: Final = 3
+# Of two who wait, the second may begin anew once the first has given up: the answer comes within
+# twice this, and that before the database is taken for gone (`ledger.wire`).
+LOCK_WAIT_SECONDS: Final = 2
 # A request waits at most LOCK_WAIT_SECONDS for an account: a database silent for longer than this
 # is gone, whatever its socket says.
 ANSWER_SECONDS: Final = 5

@@ -30,7 +30,7 @@ def of_the_table(name: str) -> Endpoint[Any, Any]:
 
 def headers_of(endpoint: Endpoint[Any, Any]) -> dict[str, str]:
     """What the API sends with its refusal of somebody whom it does not know."""
-    parts = SimpleNamespace(metrics=Metrics(), reading=None, signing=None)
+    parts = SimpleNamespace(metrics=Metrics(), reading=None, signing=None, draining=asyncio.Event())
     api = Api(cast("Any", parts), [endpoint])
     scope = {
         "type": "http",

@@ -205,12 +205,15 @@ async def point(kind: str) -> None:
 def mortal() -> Iterator[None]:
     """Let every exchange that a process has with the database be a point of it."""
 
-    async def connect(*arguments: Any) -> psycopg.AsyncConnection[Any]:  # noqa: ANN401 - as the real
+    async def connect(
+        *arguments: Any,  # noqa: ANN401 - as the real
+        **options: Any,  # noqa: ANN401
+    ) -> psycopg.AsyncConnection[Any]:
         process = _RUNNING.get()
         if process is None:
-            return await database.connect(*arguments)
+            return await database.connect(*arguments, **options)
         await process.point("connect")
-        connection = await database.connect(*arguments)
+        connection = await database.connect(*arguments, **options)
         process.opened(connection)
         return _mortal(connection, process)
 
