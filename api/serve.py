@@ -111,7 +111,8 @@ async def operator_listening(
     """Serve the operator's endpoints while the context lasts, and give the URL.
 
     By sessions of the operator's role, which serve nothing else. `metrics` are the process's.
-    Raises CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger.
+    Raises CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger; LedgerError where
+    the database login may not act as an operator.
     """
     with contextlib.closing(_bound(host, port)) as listener:
         async with (
@@ -143,15 +144,21 @@ async def _serving(
             timeout_graceful_shutdown=STOP_SECONDS - drain_seconds,  # type: ignore[arg-type]
         )
     )
-    async with asyncio.TaskGroup() as group:
-        group.create_task(server.serve(sockets=[listener]))
-        try:
-            await server.ready.wait()
-            yield
-        finally:
-            api.drain()
-            await asyncio.sleep(drain_seconds)
-            server.should_exit = True
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve(sockets=[listener]))
+            try:
+                await server.ready.wait()
+                yield
+            finally:
+                api.drain()
+                await asyncio.sleep(drain_seconds)
+                server.should_exit = True
+    except ExceptionGroup as failures:
+        # What fails while this serves is told as it is: the other port that cannot be opened, say.
+        if len(failures.exceptions) == 1:
+            raise failures.exceptions[0] from failures
+        raise
 
 
 class _Server(uvicorn.Server):

@@ -8,16 +8,20 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
-from conftest import earn, run
+from conftest import earn, name_of, run
 from live_api import CREDIT, LiveApi
 from operator_port import Ports, both_ports, operator_key
+from sqlalchemy import make_url
 
 from api.calling.addresses import format_address
 from api.calling.calls import AnyEndpoint, Endpoint
 from api.endpoints import OPERATOR_ENDPOINTS, PUBLIC_ENDPOINTS
+from api.metrics import Metrics
 from api.openapi import openapi_document
+from api.serve import listening, operator_listening
 from ledger.alarms import note_audit
 from ledger.audit import audit, render
+from ledger.errors import LedgerError
 from ledger.ids import parse_account
 from ledger.scopes import SCOPES
 
@@ -338,3 +342,22 @@ def test_the_last_audit_is_told(ports: Ports) -> None:
     told = ports.operator.get("/v1/audit").json()
     assert (told["breaches"], told["said"]) == (0, "")
     assert told["at"] is not None
+
+
+def test_a_database_login_that_may_not_act_as_an_operator_is_told_so(database_url: str) -> None:
+    login = f"login_{name_of(database_url)}"
+    run(database_url, f"create role {login} login in role creditd_api")
+    url = make_url(database_url).set(username=login).render_as_string(hide_password=False)
+
+    async def main() -> None:
+        async with (
+            listening(url, host="127.0.0.1", port=0),
+            operator_listening(url, host="127.0.0.1", port=0, metrics=Metrics()),
+        ):
+            raise AssertionError("the port was opened")
+
+    try:
+        with pytest.raises(LedgerError, match="may not act for this program"):
+            asyncio.run(main())
+    finally:
+        run(database_url, f"drop role {login}")
