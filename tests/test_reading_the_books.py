@@ -170,7 +170,11 @@ def test_books_that_are_not_there_are_told_with_the_remedy(
     asyncio.run(main())
 
 
-def test_who_waits_too_long_for_a_session_is_told_to_come_back(database_url: str) -> None:
+def test_who_waits_too_long_for_a_session_is_told_to_come_back(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.connecting.LOCK_WAIT_SECONDS", 10)
+
     async def main() -> None:
         account = AccountRef(1, 1)
         async with Reading.open(database_url) as reading:
