@@ -51,7 +51,7 @@ from api.problems.refusals import (
 )
 from api.problems.table import problem_type
 from api.streaming import Streamed, Streaming
-from ledger.api_keys import Rate
+from ledger.api_key_terms import Rate
 
 BODY_BYTES_MAX: Final = 65_536  # the largest body anyone needs to send is under 1 KiB
 # A sender that overshoots is read to its end, if that is near: closing on it would lose the answer.

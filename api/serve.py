@@ -20,7 +20,8 @@ from api.identity.callers import OPERATORS
 from api.metrics import Metrics
 from api.operating.desk import Desk
 from api.problems.shortfall import NO_HELPS, Helps
-from ledger.api_keys import OwnApiKeys, Rate
+from ledger.api_key_terms import Rate
+from ledger.api_keys import OwnApiKeys
 from ledger.balances import Balances
 from ledger.changes import Changes
 from ledger.consents import Consents

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Row
 
-from ledger.api_keys import ApiKeyKind, CapPeriod, Rate
+from ledger.api_key_terms import ApiKeyKind, CapPeriod, Rate
 from ledger.ids import AccountRef
 
 

@@ -3,20 +3,18 @@
 The books keep digests; what one may do never changes, and its successor may do the same.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
+from ledger.api_key_terms import TERMS, ApiKeyTerms
 from ledger.ids import AccountRef
 from ledger.outcomes import KeyReused, NoSuchAccount
 from ledger.requests import digest128, key_digest
 from ledger.session import Session
-
-ApiKeyKind = Literal["app", "personal", "operator"]
-CapPeriod = Literal["day", "week", "month", "ever"]
 
 # The app of people's and operators' API keys. No other may have the name.
 SELF_SERVICE_APP: Final = "creditd"
@@ -25,48 +23,6 @@ OVERLAP_MAX: Final = timedelta(days=7)
 OVERLAP_DEFAULT: Final = timedelta(hours=24)  # time to hand the successor out, and little more
 # As `creditd.most_api_keys` says, and why.
 API_KEYS_MAX: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Cap:
-    """The most that an API key and its successors spend in a period of UTC, in micro-credits."""
-
-    period: CapPeriod
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """So many requests in so many seconds."""
-
-    requests: int
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKeyTerms:
-    """What an API key may do, and until when. `operations` None: it may charge for all."""
-
-    scopes: Sequence[str]
-    operations: Sequence[str] | None = None
-    caps: Sequence[Cap] = ()
-    rate: Rate | None = None
-    expires_at: datetime | None = None
-
-    def parameters(self, digest: bytes, hint: str) -> tuple[object, ...]:
-        """Return them as the books' functions take them, around whose they are."""
-        rate = (None, None) if self.rate is None else (self.rate.requests, self.rate.seconds)
-        operations = None if self.operations is None else list(self.operations)
-        return (
-            *(list(self.scopes), operations, digest, hint, self.expires_at),
-            *([cap.period for cap in self.caps], [cap.amount for cap in self.caps], *rate),
-        )
-
-
-TERMS: Final = (
-    "%s::text[], %s::text[], %s, %s, %s::timestamptz, %s::text[], %s::bigint[], %s::integer,"
-    " %s::integer"
-)
 
 
 _CREATE_OWN: Final = (

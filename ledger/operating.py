@@ -8,13 +8,11 @@ from typing import Final, Literal
 
 import psycopg
 
+from ledger.api_key_terms import TERMS, ApiKeyKind, ApiKeyTerms
 from ledger.api_keys import (
     OVERLAP_DEFAULT,
     OVERLAP_MAX,
     SELF_SERVICE_APP,
-    TERMS,
-    ApiKeyKind,
-    ApiKeyTerms,
     RotateOutcome,
     Secret,
     rotate_outcome,

@@ -22,7 +22,8 @@ from api.identity.keys import new_api_key
 from api.pricing.price_file import parse_prices
 from api.problems.shortfall import NO_HELPS, Helps
 from api.serve import listening
-from ledger.api_keys import SELF_SERVICE_APP, ApiKeyKind, ApiKeyTerms, Cap, Rate
+from ledger.api_key_terms import ApiKeyKind, ApiKeyTerms, Cap, Rate
+from ledger.api_keys import SELF_SERVICE_APP
 from ledger.granting import Granting
 from ledger.ids import parse_account
 from ledger.operating import Operating

@@ -14,7 +14,8 @@ from api.endpoints import PUBLIC_ENDPOINTS
 from api.identity.keys import new_api_key
 from api.metrics import Metrics
 from api.serve import listening, operator_listening
-from ledger.api_keys import ApiKeyTerms, Secret
+from ledger.api_key_terms import ApiKeyTerms
+from ledger.api_keys import Secret
 from ledger.operating import Operating
 from ledger.scopes import OPERATOR_SCOPES
 

@@ -10,7 +10,8 @@ from conftest import fake_hash
 from reserving_shop import DAY, ReservingShop
 from town import Town
 
-from ledger.api_keys import ApiKeyRotated, ApiKeyTerms, Cap, Secret
+from ledger.api_key_terms import ApiKeyTerms, Cap
+from ledger.api_keys import ApiKeyRotated, Secret
 from ledger.ids import AccountRef
 from ledger.outcomes import (
     Charged,

@@ -16,7 +16,7 @@ from test_api_edge import FOR_APPS, code_of, path_of
 
 from api.identity import callers
 from api.identity.keys import new_api_key
-from ledger.api_keys import Cap, Rate
+from ledger.api_key_terms import Cap, Rate
 from ledger.scopes import OPERATOR_SCOPES, PERSONAL_SCOPES
 
 MINE, OTHERS = (bytes([n]) * 20 for n in (0x21, 0x22))

@@ -249,7 +249,7 @@ def test_workers_may_take_longer_than_a_session_may_be_idle(
 
 def test_only_an_audit_brings_numpy() -> None:
     programs = (
-        "import api.app, daemon.command_line.cli, ledger.audit, sys;"
+        "import api.serve, daemon.command_line.books_commands, daemon.command_line.serving, sys;"
         " sys.exit('numpy' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", programs], check=True)

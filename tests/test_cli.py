@@ -2,9 +2,12 @@
 
 import argparse
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,7 @@ from fakechain import FakeChain
 from fakenode import Failure, Faults, Says, Status
 
 from daemon.command_line.arguments import parser
+from daemon.command_line.cli import EXPLAINED, MODULES, command_named
 from ledger.versions import newest_version
 
 TERMINAL_WIDTH = 80
@@ -73,6 +77,35 @@ def test_every_command_and_every_option_is_explained() -> None:
                 assert told == set(action.choices), words
             else:
                 assert action.help, (words, action.dest)
+
+
+def test_every_command_is_carried_out_by_something() -> None:
+    named = {" ".join(words): each for words, each in commands(parser({})) if words}
+    carried_out = {
+        name for name, each in named.items() if each.get_default("command") and command_named(name)
+    }
+    groups = {name for name, each in named.items() if each.get_default("command") is None}
+    assert carried_out | groups == set(named)
+    assert {name.partition(" ")[0] for name in carried_out} == set(MODULES)
+
+
+def test_every_error_that_explains_itself_is_where_it_is_looked_for() -> None:
+    for module, name in EXPLAINED:
+        error = getattr(import_module(module), name)
+        assert issubclass(error, Exception), name
+        assert error.__module__ == module
+
+
+def test_help_needs_no_database_and_no_server() -> None:
+    program = (
+        "import sys; from daemon.command_line.cli import main; main(['key'])\n"
+        "print(*{'sqlalchemy', 'psycopg', 'uvicorn', 'web3'} & set(sys.modules))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == ""
+    assert "usage: creditd key" in said.stderr
 
 
 def test_without_a_command_the_help_is_shown() -> None:

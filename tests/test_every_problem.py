@@ -13,7 +13,7 @@ from owning import owner
 from test_api_edge import exchange
 
 from api.problems.table import BY_CODE
-from ledger.api_keys import Cap
+from ledger.api_key_terms import Cap
 
 WALLET = bytes.fromhex("11" * 20)
 NOBODY = "acct_0000000000007"

@@ -13,7 +13,7 @@ from live_api import CREDIT, LiveApi, live_api
 
 from api.calling.calls import METHODS
 from api.problems.denials import PROBLEM_BYTES_MAX, denial_headers
-from ledger.api_keys import Cap
+from ledger.api_key_terms import Cap
 from ledger.ids import parse_movement
 
 WALLET = bytes.fromhex("11" * 20)

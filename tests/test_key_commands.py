@@ -8,7 +8,7 @@ from command_line import SHUT, creditd, write_config
 from live_api import live_api
 
 from daemon.configuration.rates import parse_cap, parse_rate, parse_span
-from ledger.api_keys import Cap, Rate
+from ledger.api_key_terms import Cap, Rate
 
 
 def test_an_api_key_is_made_used_listed_replaced_and_ended(

@@ -14,7 +14,7 @@ from specification.pricing import Terms
 from town import Town
 
 from api.problems.shortfall import Helps
-from ledger.api_keys import Cap
+from ledger.api_key_terms import Cap
 from ledger.ids import AccountRef
 from ledger.outcomes import (
     Charged,

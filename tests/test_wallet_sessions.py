@@ -12,7 +12,7 @@ from signing_person import ALICE_KEY, BOB_KEY, OWN_PAGE, Person
 from api.calling.calls import Endpoint
 from api.calling.sessions import COOKIE, PERSON_SCOPES
 from api.endpoints import ENDPOINTS
-from ledger.api_keys import Rate
+from ledger.api_key_terms import Rate
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from api.problems.refusals import (
     Refused,
     ScopeMissing,
 )
-from ledger.api_keys import Rate
+from ledger.api_key_terms import Rate
 from ledger.ids import AccountRef
 
 CallerKind = Literal["app", "personal", "operator", "session"]

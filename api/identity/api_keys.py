@@ -12,16 +12,8 @@ from api.identity.keys import new_api_key
 from api.problems.problem_type import NO_STORE
 from api.problems.refusals import ForOwnersOnly, Invalid, Refused
 from api.shapes import NoBody, NoQuery, PageQuery
-from ledger.api_keys import (
-    ApiKeyMade,
-    ApiKeyRotated,
-    ApiKeyTerms,
-    BeyondOwnRights,
-    Cap,
-    Manager,
-    NoSuchApiKey,
-    Rate,
-)
+from ledger.api_key_terms import ApiKeyTerms, Cap, Rate
+from ledger.api_keys import ApiKeyMade, ApiKeyRotated, BeyondOwnRights, Manager, NoSuchApiKey
 from ledger.credits import format_credits
 from ledger.ids import format_account
 from ledger.reading import ApiKeyRecord

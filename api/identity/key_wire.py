@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from api.shapes import AccountName, Credits, CreditsAsked, OperationName, Utc
-from ledger.api_keys import OVERLAP_DEFAULT, OVERLAP_MAX, ApiKeyKind, CapPeriod
+from ledger.api_key_terms import ApiKeyKind, CapPeriod
+from ledger.api_keys import OVERLAP_DEFAULT, OVERLAP_MAX
 
 SCOPES_MAX = 16  # more than there are
 OPERATIONS_MAX = 100  # an API key for more than these is one for all

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from ledger.api_keys import ApiKeyKind, Secret
+from ledger.api_key_terms import ApiKeyKind
+from ledger.api_keys import Secret
 
 PREFIXES: Final[Mapping[ApiKeyKind, str]] = MappingProxyType(
     {"app": "ck_", "personal": "cp_", "operator": "co_"}

@@ -12,7 +12,7 @@ from typing import Final
 
 from api.calling.caller import Caller
 from api.problems.refusals import QuotaExceeded, Refused
-from ledger.api_keys import Rate
+from ledger.api_key_terms import Rate
 from ledger.ids import AccountRef
 
 POLICY: Final = "api-key"

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from daemon.command_line.command_parts import config_of
+from daemon.command_line.configured import config_of
 from daemon.processes.postgres import database
 from ledger.consents import Consents, May, consents_of
 from ledger.credits import format_credits, parse_credits
@@ -300,7 +300,7 @@ def _shown(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-ACCOUNT_COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
+COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
     {
         "account open": _command(_account_open),
         "account list": _command(_account_list),

@@ -16,7 +16,7 @@ from daemon.command_line.command_parts import (
     options_of_all,
 )
 from daemon.command_line.key_arguments import add_key_commands
-from daemon.command_line.prices_commands import add_prices_arguments
+from daemon.command_line.prices_arguments import add_prices_arguments
 
 _FIRST_STEPS: Final = """\
 first steps:

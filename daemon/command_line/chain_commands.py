@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from daemon.command_line.command_parts import config_of
+from daemon.command_line.configured import config_of
 from daemon.configuration.config import Chain, Config
 from daemon.configuration.mistakes import nearest
 from daemon.configuration.sources import Source
@@ -163,7 +163,7 @@ def _rewind(options: Namespace) -> int:
     return 0
 
 
-CHAIN_COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
+COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
     {
         "reorg show": _reorg_show,
         "reorg accept": _reorg_accept,

@@ -1,11 +1,8 @@
 """What the command line is put together of."""
 
 import argparse
-import os
 from pathlib import Path
 
-from contracts.catalogue import EVENTS
-from daemon.configuration.config import Config, load_config
 from ledger.ids import AccountRef, parse_account
 
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse names the type of it nowhere else
@@ -26,11 +23,6 @@ def options_of_all() -> argparse.ArgumentParser:
         help="log JSON to a terminal as well, not only to files and pipes",
     )
     return options
-
-
-def config_of(options: argparse.Namespace) -> Config:
-    """Return the configuration that a command goes by. Raises ConfigError."""
-    return load_config(options.config, os.environ, events=EVENTS)
 
 
 def add(
@@ -75,3 +67,8 @@ def account(text: str) -> AccountRef:
         raise argparse.ArgumentTypeError(
             f"{error}: give it as the API did, acct_ and 13 or 26 letters and digits"
         ) from error
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return how many of something there are, in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

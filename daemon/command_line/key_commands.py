@@ -11,14 +11,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from api.identity.keys import NewApiKey, new_api_key
-from daemon.command_line.command_parts import config_of
+from daemon.command_line.configured import config_of
 from daemon.processes.postgres import database
+from ledger.api_key_terms import ApiKeyKind, ApiKeyTerms
 from ledger.api_keys import (
     SELF_SERVICE_APP,
-    ApiKeyKind,
     ApiKeyReplaced,
     ApiKeyRotated,
-    ApiKeyTerms,
     NoSuchApiKey,
     RotateOutcome,
 )
@@ -245,7 +244,7 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds")
 
 
-KEY_COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
+COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = MappingProxyType(
     {
         "key create": key_create,
         "key list": key_list,

@@ -7,11 +7,36 @@ from typing import Final
 
 import structlog
 
+from api.pricing.price_file import read_prices
+from daemon.command_line.prices_commands import apply_prices
 from daemon.processes.children import child
+from ledger.migrate import migrate
 
 PARTS: Final = ("watch", "serve")
 
 log = structlog.get_logger()
+
+
+def prepare(url: str, price_list: Path) -> None:
+    """Bring the books to this release, and put a price list in force if there is one.
+
+    Raises PricesError, LedgerError: then no price is changed.
+    """
+    prices = read_prices(price_list) if price_list.exists() else []
+    migrate(url)
+    if not prices:
+        remedy = f"creditd config example --prices > {price_list}"
+        log.warning("no price list: the prices in the books stay", remedy=remedy)
+    for price in asyncio.run(apply_prices(url, prices)):
+        if price.changed:
+            log.info(
+                "price changed",
+                operation=price.operation,
+                model=price.model or None,
+                change=price.kind,
+                version=price.version,
+                begins=price.begins.isoformat(),
+            )
 
 
 async def up(config_path: Path, environ: Mapping[str, str], stop: asyncio.Event) -> int:

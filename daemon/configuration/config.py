@@ -18,7 +18,7 @@ from daemon.configuration.receivers import Receiver, read_receivers
 from daemon.configuration.secret_url import SecretUrl
 from daemon.configuration.sources import Source
 from daemon.configuration.toml_reader import Table, parse_toml
-from ledger.api_keys import Rate
+from ledger.api_key_terms import Rate
 
 __all__ = [
     "Api",

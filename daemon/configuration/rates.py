@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Final, cast, get_args
 
-from ledger.api_keys import Cap, CapPeriod, Rate
+from ledger.api_key_terms import Cap, CapPeriod, Rate
 from ledger.credits import parse_credits
 
 RATE_WANTED: Final = 'a number of requests and a span, such as "50/s", "600/min" or "5000/h"'
