@@ -69,7 +69,7 @@ async def listening(
     without one of their own. For `drain_seconds` of STOP_SECONDS `/readyz` tells at the end that
     no more should be sent; then no connection is taken any more.
     `helps` are the pages that a 402 refers to.
-    `lanes` database sessions take charges, with at most `queue_max` waiting for each. Raises
+    Charges go to the database by so many `lanes`, with at most `queue_max` waiting for each. Raises
     CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger.
     """
     with contextlib.closing(_bound(host, port)) as listener:

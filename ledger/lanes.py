@@ -120,8 +120,9 @@ class Lane:
             wire.close()
 
     def _hand_over(self) -> None:
-        # At half of what is on its way batches stay about equal, and a lone charge goes at once.
-        if not (self._queue and self._idle and 2 * len(self._queue) >= self._in_flight):
+        # As many as are on its way: batches stay about equal, and a lone charge goes at once. What
+        # a batch costs both sides beside its charges is shared by as many as can be.
+        if not (self._queue and self._idle and len(self._queue) >= self._in_flight):
             return
         wire = self._idle.pop()
         batch = self._next_batch()

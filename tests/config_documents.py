@@ -21,7 +21,7 @@ RULE: Final = (*SOURCE, "rule")
 
 _RIGHT: Final[dict[str, Any]] = {
     "database": {"url": "postgresql://books:pa55@db.example:5432/creditd", "data_dir": "data"},
-    "api": {"host": "127.0.0.1", "port": 8402, "lanes": 2, "queue_max": 4096, "prices": "p.toml"},
+    "api": {"host": "127.0.0.1", "port": 8402, "lanes": 1, "queue_max": 4096, "prices": "p.toml"},
     "chains": [
         {
             "name": "local",

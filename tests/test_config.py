@@ -79,7 +79,7 @@ def test_what_is_left_out_has_a_careful_default(tmp_path: Path) -> None:
     assert config.database.url is None
     assert config.database.data_dir == tmp_path / ".creditd"
     assert (config.api.host, config.api.port) == ("127.0.0.1", 8402)
-    assert (config.api.lanes, config.api.queue_max) == (2, 4096)
+    assert (config.api.lanes, config.api.queue_max) == (1, 4096)
     assert config.api.prices == tmp_path / "prices.toml"
     chain = config.chains[1]
     assert (chain.confirmation, chain.on_deep_reorg) == (Finalized(), "halt")

@@ -158,7 +158,7 @@ def _read_api(table: Table, path: Path) -> Api:
     api = Api(
         host=_read_host(table),
         port=table.integer("port", at_least=0, at_most=PORT_MAX, default=8402),
-        lanes=table.integer("lanes", at_least=1, at_most=LANES_MAX, default=2),
+        lanes=table.integer("lanes", at_least=1, at_most=LANES_MAX, default=1),
         queue_max=table.integer("queue_max", at_least=1, at_most=QUEUE_MAX, default=4096),
         prices=_read_path(table, "prices", path, default="prices.toml"),
         public_url=read_public_url(table, "public_url"),
