@@ -16,6 +16,7 @@ import msgspec
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
+from api.caching import NO_STORE
 from api.calling.caller import Caller, CallerKind
 from api.calling.calls import (
     Answer,
@@ -39,7 +40,6 @@ from api.openapi import openapi_endpoint
 from api.problems.causes import cause_of
 from api.problems.denials import denial_headers
 from api.problems.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
-from api.problems.problem_type import NO_STORE
 from api.problems.refusals import (
     BodyTooLarge,
     Denied,

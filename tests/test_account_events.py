@@ -24,6 +24,12 @@ OTHER = bytes.fromhex("22" * 20)
 
 
 @pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """API keys are remembered for a moment only, by an API that is made after this."""
+    monkeypatch.setattr("api.identity.callers.API_KEY_CACHE_SECONDS", 0.2)
+
+
+@pytest.fixture
 def api(database_url: str) -> Iterator[LiveApi]:
     with live_api(database_url) as served:
         yield served
@@ -184,11 +190,11 @@ def test_a_quiet_stream_shows_that_it_is_alive(
         assert [line for line, _ in zip(lines, range(12), strict=False)].count(": still here") > 1
 
 
+@pytest.mark.usefixtures("forgetful")
 def test_a_revoked_api_key_ends_the_stream(
     api: LiveApi, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("api.identity.callers.API_KEY_CACHE_SECONDS", 0.2)
     with api.followed(account) as response:
         stream = told(response)
         assert next(stream).name == "balance"

@@ -29,6 +29,18 @@ WALLET = bytes.fromhex("11" * 20)
 
 
 @pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """API keys are remembered for a moment only, by an API that is made after this."""
+    monkeypatch.setattr("api.identity.callers.API_KEY_CACHE_SECONDS", 0.5)
+
+
+@pytest.fixture
+def of_one_mind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One API key is remembered at a time, by an API that is made after this."""
+    monkeypatch.setattr("api.identity.callers.API_KEYS_REMEMBERED_MAX", 1)
+
+
+@pytest.fixture
 def api(database_url: str) -> Iterator[LiveApi]:
     with live_api(database_url) as served:
         yield served
@@ -119,10 +131,8 @@ def test_an_api_key_ends_when_it_expires(api: LiveApi) -> None:
     assert "expired" in response.json()["detail"]
 
 
-def test_a_revoked_api_key_lives_on_for_a_bounded_moment(
-    api: LiveApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("api.identity.callers.API_KEY_CACHE_SECONDS", 1)
+@pytest.mark.usefixtures("forgetful")
+def test_a_revoked_api_key_lives_on_for_a_bounded_moment(api: LiveApi) -> None:
     key = api.api_key()
     assert api.request("GET", "/v1/operations", api_key=key).status_code == 200
     revoked_at = time.monotonic()
@@ -134,10 +144,8 @@ def test_a_revoked_api_key_lives_on_for_a_bounded_moment(
     assert "revoked" in response.json()["detail"]
 
 
-def test_the_least_used_api_key_is_forgotten_first(
-    api: LiveApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("api.identity.callers.API_KEYS_REMEMBERED_MAX", 1)
+@pytest.mark.usefixtures("of_one_mind")
+def test_the_least_used_api_key_is_forgotten_first(api: LiveApi) -> None:
     first, second = api.api_key(), api.api_key()
     for _ in range(2):
         for key in (first, second):

@@ -3,6 +3,7 @@
 import msgspec
 
 from api.accounts import wire
+from api.caching import NO_STORE
 from api.calling.calls import Answer, Call, Parts
 from api.calling.reached import reached_account
 from api.problems.refusals import Refused, VersionAhead
@@ -50,7 +51,7 @@ def _answer(row: Balance) -> Answer:
         200,
         msgspec.Raw(msgspec.json.encode(shown)),
         (
-            ("Cache-Control", "no-store"),
+            NO_STORE,
             ("Credits-Balance", shown.available),
             ("Credits-Version", str(row.version)),
         ),

@@ -4,6 +4,7 @@ from typing import Final, get_args
 
 from api.accounts import sharing_wire as wire
 from api.accounts.members import member_named
+from api.caching import NO_STORE
 from api.calling.asked import credits_asked
 from api.calling.calls import Answer, Call, Parts
 from api.calling.reached import reached_account
@@ -26,9 +27,7 @@ async def budgets(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
     if row is None or call.path["account"] != format_account(pool):
         raise Refused(NoSuchAccount())
     rows = await parts.reading.budgets(account)
-    return Answer(
-        200, wire.Budgets([_budget(row) for row in rows]), (("Cache-Control", "no-store"),)
-    )
+    return Answer(200, wire.Budgets([_budget(row) for row in rows]), (NO_STORE,))
 
 
 async def set_budget(parts: Parts, call: Call[wire.BudgetRequest, NoQuery]) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
+from api.caching import NO_STORE
 from api.calling.calls import Stream
 
 MEDIA_TYPE: Final = "text/csv; charset=utf-8; header=present"
@@ -27,7 +28,7 @@ def csv_stream(
         MEDIA_TYPE,
         _pieces(shape, pages),
         (
-            ("Cache-Control", "no-store"),
+            NO_STORE,
             ("Content-Disposition", f'attachment; filename="{name}.csv"'),
             ("X-Content-Type-Options", "nosniff"),
         ),

@@ -11,6 +11,7 @@ import msgspec
 
 from api.accounts.balance import balance_shown
 from api.accounts.earnings import earning_shown
+from api.caching import NO_STORE
 from api.calling.caller import Caller
 from api.calling.calls import Call, Parts, Stream
 from api.calling.cursors import POSITION_MAX
@@ -53,7 +54,7 @@ async def events(parts: Parts, call: Call[NoBody, NoQuery]) -> Stream:
     """Tell of the account's balance and earnings for as long as the reader stays."""
     account = await reached_account(parts, call.caller, call.path["account"])
     last_ids = [value for name, value in call.headers if name == b"last-event-id"]
-    headers = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))
+    headers = (NO_STORE, ("X-Accel-Buffering", "no"))
     return Stream(MEDIA_TYPE, _events(parts, call.caller, account, last_ids), headers)
 
 
@@ -71,18 +72,21 @@ async def _events(
             changed.clear()
             async for piece in follower.look():
                 yield piece
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await changed.wait()
-            except TimeoutError:
-                pass
-            else:
+            if await _set_within(changed, LOOK_SECONDS):
                 await asyncio.sleep(PAUSE_SECONDS)
             if monotonic() - beat >= HEARTBEAT_SECONDS:
                 beat = monotonic()
                 yield b": still here\n\n"
             else:
                 yield b""  # whether the caller may still call is looked at between pieces
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 class _Follower:

@@ -4,12 +4,12 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from api.caching import NO_STORE
 from api.calling.asked import credits_asked
 from api.calling.calls import Answer, Call, Parts, marked
 from api.calling.cursors import format_cursor, parse_cursor
 from api.identity import key_wire as wire
 from api.identity.keys import new_api_key
-from api.problems.problem_type import NO_STORE
 from api.problems.refusals import ForOwnersOnly, Invalid, Refused
 from api.shapes import NoBody, NoQuery, PageQuery
 from ledger.api_key_terms import ApiKeyTerms, Cap, Rate

@@ -1,5 +1,6 @@
 """Signing in by a wallet, and who is signed in."""
 
+from api.caching import NO_STORE
 from api.calling.addresses import format_address
 from api.calling.calls import Answer, Call, Parts, Visit
 from api.identity import sign_in_wire as wire
@@ -16,8 +17,6 @@ from api.shapes import NoBody, NoQuery
 from ledger.ids import format_account
 from ledger.outcomes import ChallengeSpent
 from ledger.sign_ins import WalletRef
-
-NO_STORE = ("Cache-Control", "no-store")
 
 
 async def challenge(parts: Parts, visit: Visit[wire.SignInChallengeRequest]) -> Answer:

@@ -4,6 +4,7 @@ import re
 from datetime import UTC
 from typing import Final
 
+from api.caching import NO_STORE
 from api.calling.addresses import format_address, parse_address
 from api.calling.asked import account_named
 from api.calling.caller import Caller
@@ -21,7 +22,6 @@ from ledger.outcomes import ChallengeSpent, Linked, NoSuchAccount, Unlinked
 from ledger.reading import WalletRow
 from ledger.sign_ins import LinkTerms
 
-NO_STORE: Final = ("Cache-Control", "no-store")
 _PLACE: Final = re.compile(r"(?P<address>0x[0-9a-f]{40})(?: (?P<chain>[0-9]{1,19}))?", re.ASCII)
 
 

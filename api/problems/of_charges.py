@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Final
 
+from api.caching import NO_STORE
 from api.problems import details, refusals
-from api.problems.problem_type import NO_STORE, ProblemType
+from api.problems.problem_type import ProblemType
 from api.problems.shortfall import Shortfall
 from ledger import outcomes
 from ledger.credits import format_credits

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from api.caching import NO_STORE
 from api.problems import details, refusals
-from api.problems.problem_type import NO_STORE, ProblemType
+from api.problems.problem_type import ProblemType
 
 TYPES: Final = (
     ProblemType(

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from api.caching import NO_STORE
 from api.problems import refusals
-from api.problems.problem_type import NO_STORE, ProblemType
+from api.problems.problem_type import ProblemType
 from ledger import outcomes
 
 CHALLENGE_RETRY_SECONDS: Final = 1

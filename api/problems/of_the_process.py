@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from api.caching import NO_STORE
 from api.problems import refusals
-from api.problems.problem_type import NO_STORE, Headers, ProblemType
+from api.problems.problem_type import Headers, ProblemType
 from ledger import errors
 
 # A full queue empties within a second once Postgres answers; a restart of it takes a few.

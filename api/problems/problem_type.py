@@ -11,7 +11,6 @@ from api.problems.refusals import Cause
 
 Headers = tuple[tuple[str, str], ...]
 MEDIA_TYPE: Final = "application/problem+json"
-NO_STORE: Final = ("Cache-Control", "no-store")
 
 
 def _no_members(_cause: object) -> dict[str, object]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Final
 
+from api.caching import NO_STORE
 from api.problems import details
 from ledger.credits import format_credits
 from ledger.outcomes import Insufficient
@@ -95,7 +96,7 @@ class Shortfall:
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Return the headers; a 402 asks to be retried only where waiting alone helps."""
         headers = (
-            ("Cache-Control", "no-store"),
+            NO_STORE,
             ("Credits-Balance", format_credits(self.outcome.available)),
             ("Credits-Cost", format_credits(self.outcome.required)),
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from api.caching import NO_STORE
 from api.calling.calls import Answer, Document, Process
 from api.metrics import MEDIA_TYPE
 from api.problems.refusals import Draining, Refused
@@ -33,7 +34,7 @@ async def status(parts: Process, _path: Mapping[str, str]) -> Answer:
         wire.AlarmStatus(each.chain, each.kind, each.said, each.remedy, each.since)
         for each in await parts.reading.alarms()
     ]
-    return Answer(200, wire.Status(chains, alarms), (("Cache-Control", "no-store"),))
+    return Answer(200, wire.Status(chains, alarms), (NO_STORE,))
 
 
 async def metrics(parts: Process, _path: Mapping[str, str]) -> Document:
