@@ -6,13 +6,11 @@ Every answer is one statement, so all of it is of one moment. Nothing here write
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from ledger import access_questions, earning_questions
 from ledger import account_questions as questions
-from ledger.asking import PAGE_MAX, Asking, bounded, of_account, page
+from ledger.asking import PAGE_MAX, Asking, Row, bounded, of_account, page
 from ledger.causes import EventIdentity
 from ledger.ids import AccountRef, MovementRef
 from ledger.kinds import EntryKind
@@ -202,7 +200,7 @@ class AccountReading(Asking):
         return None
 
 
-def _balance(row: Row[Any]) -> Balance:
+def _balance(row: Row) -> Balance:
     return Balance(
         account=AccountRef(row.root_id, row.account_id),
         available=int(row.available),
@@ -220,7 +218,7 @@ def _balance(row: Row[Any]) -> Balance:
     )
 
 
-def _entry(row: Row[Any]) -> EntryRow:
+def _entry(row: Row) -> EntryRow:
     return EntryRow(
         seq=row.seq,
         kind=EntryKind(row.kind).name.lower(),
@@ -239,7 +237,7 @@ def _entry(row: Row[Any]) -> EntryRow:
     )
 
 
-def _origin(row: Row[Any]) -> GrantOrigin | None:
+def _origin(row: Row) -> GrantOrigin | None:
     event = EventIdentity.of_cause(row.cause)
     if event is None:
         return None
@@ -254,7 +252,7 @@ def _origin(row: Row[Any]) -> GrantOrigin | None:
     )
 
 
-def _earning(row: Row[Any]) -> EarningRow:
+def _earning(row: Row) -> EarningRow:
     event = EventIdentity(row.chain_id, row.tx_hash, row.ordinal, row.role)
     return EarningRow(
         cursor=EarningCursor(row.event_no),

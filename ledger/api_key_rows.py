@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
-
-from sqlalchemy import Row
+from typing import Literal
 
 from ledger.api_key_terms import ApiKeyKind, CapPeriod, Rate
+from ledger.asking import Row
 from ledger.ids import AccountRef
 
 
@@ -31,7 +30,7 @@ class ApiKeyRow:
     rate: Rate | None
 
     @classmethod
-    def of(cls, row: Row[Any]) -> "ApiKeyRow":
+    def of(cls, row: Row) -> "ApiKeyRow":
         """Return the API key that a row of the table is, with the name of its app."""
         account = None if row.account_id is None else AccountRef(row.root_id, row.account_id)
         rate = None if row.rate_requests is None else Rate(row.rate_requests, row.rate_seconds)
@@ -80,7 +79,7 @@ class ApiKeyRecord:
     caps: tuple[CapUse, ...]
 
     @classmethod
-    def of(cls, row: Row[Any]) -> "ApiKeyRecord":
+    def of(cls, row: Row) -> "ApiKeyRecord":
         """Return what a row of `ledger.api_key_questions` says."""
         caps = (
             CapUse(period, amount, used, None if renews is None else datetime.fromisoformat(renews))

@@ -1,38 +1,39 @@
 """How questions are put to the books: one statement each, on a few sessions that only read."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Self, cast
+from functools import lru_cache
+from time import monotonic
+from typing import Any, Final, Self
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg import errors as postgres
-from sqlalchemy import Executable, Row, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from psycopg.rows import TupleRow, namedtuple_row
+from sqlalchemy import SelectBase, TextClause, text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from ledger.connecting import (
-    CONNECT_TIMEOUT_SECONDS,
-    Role,
-    hanging_up_on_silence,
-    session_options,
-    sqlalchemy_url,
-    translated,
-    unreachable,
-)
+from ledger.connecting import Role, connect, hanging_up_on_silence, translated
 from ledger.errors import LedgerBusy, SchemaMismatch
 from ledger.ids import AccountRef
 from ledger.requests import BIGINT_MAX
 from ledger.session import RELEASE, require_same_release
 
+Question = SelectBase | TextClause
+Row = Any
+"""A row of an answer: a named tuple with a field for each column."""
+
 SESSIONS_MAX: Final = 4  # a read takes about a millisecond: more sessions only load the database
 # A caller that waits longer for a session had better be told to come back.
 SESSION_WAIT_SECONDS: Final = 2
-# Every question is an index look-up: one that takes longer is stuck. Below ANSWER_SECONDS, so that
-# a server that is there says so itself.
-READ_TIMEOUT_SECONDS: Final = 4
+# A session that was lost while it waited says so at once, and a question may be asked again. One
+# that is lost later than this was silent: whoever asked has waited long enough.
+LOST_BEFORE_SECONDS: Final = 1.0
 PAGE_MAX: Final = 1_000  # rows that are held in memory at once for one caller
+
+_DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_QUESTIONS_MAX: Final = 256  # every question there is, several times over
 
 # What Postgres says when our tables or functions are not there, or not for this role.
 _OTHER_BOOKS: Final = (
@@ -44,70 +45,108 @@ _OTHER_BOOKS: Final = (
 )
 
 
+class _Lost(Exception):
+    """The session that a question was asked on is gone."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Asking:
     """Asks the books, on a few sessions of its own. Use `open` of who inherits."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database_url: str, role: Role) -> None:
+        self._database_url = database_url
+        self._role: Role = role
+        self._free = asyncio.Semaphore(SESSIONS_MAX)
+        self._idle: list[AsyncConnection[TupleRow]] = []
+        self._is_closed = False
 
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, *, role: Role = "creditd_api") -> AsyncIterator[Self]:
         """Open the books for reading. API keys are not for the roles of watcher and reader.
 
-        Raises ValueError for a URL that is not PostgreSQL's.
+        Raises BadDatabaseUrl for a URL that is not PostgreSQL's.
         """
-        options = (
-            f"{session_options(role)} -c default_transaction_read_only=on"
-            f" -c statement_timeout={READ_TIMEOUT_SECONDS}s"
-        )
-        engine = create_async_engine(
-            sqlalchemy_url(database_url),
-            # One statement is one transaction: no round trips to begin and end it.
-            isolation_level="AUTOCOMMIT",
-            pool_size=SESSIONS_MAX,
-            max_overflow=0,
-            pool_timeout=SESSION_WAIT_SECONDS,
-            connect_args={"options": options, "connect_timeout": CONNECT_TIMEOUT_SECONDS},
-        )
+        reading = cls(database_url, role)
         try:
-            reading = cls(engine)
             await reading.ready()
             yield reading
         finally:
-            await engine.dispose()
+            reading._is_closed = True
+            await reading._hang_up()
 
     async def ready(self) -> None:
         """Return if the database answers and runs this release's tables and functions."""
         for row in await self.ask(text(RELEASE), {}):
             require_same_release(row.functions, row.version)
 
-    async def ask(self, question: Executable, asked: Mapping[str, object]) -> Sequence[Row[Any]]:
+    async def ask(self, question: Question, asked: Mapping[str, object]) -> Sequence[Row]:
         """Return the rows that answer a question. Raises as every method of `Reading` does."""
-        try:
-            return await self._ask_once(question, asked)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise _told(error) from error
-        # The session was lost, perhaps long ago in the pool. A question may be asked again.
-        try:
-            return await self._ask_once(question, asked)
-        except DBAPIError as error:
-            raise _told(error) from error
+        statement, constants = _written(question)
+        parameters = {**constants, **asked}
+        async with self._turn():
+            began = monotonic()
+            try:
+                return await self._ask_once(statement, parameters)
+            except _Lost as lost:
+                if monotonic() - began > LOST_BEFORE_SECONDS:
+                    raise _told(lost.error) from lost.error
+            await self._hang_up()  # those that wait were lost with it, or are opened again
+            try:
+                return await self._ask_once(statement, parameters)
+            except _Lost as lost:
+                raise _told(lost.error) from lost.error
 
-    async def _ask_once(
-        self, question: Executable, asked: Mapping[str, object]
-    ) -> Sequence[Row[Any]]:
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
         try:
-            async with self._engine.connect() as connection:
-                raw = await connection.get_raw_connection()
-                session = cast("AsyncConnection[Any]", raw.driver_connection)
-                with hanging_up_on_silence(session):
-                    return (await connection.execute(question, asked)).all()
-        except PoolTimeoutError as error:
+            async with asyncio.timeout(SESSION_WAIT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError as error:
             raise LedgerBusy(
                 f"none of {SESSIONS_MAX} sessions came free in {SESSION_WAIT_SECONDS} seconds"
             ) from error
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    async def _ask_once(self, statement: str, parameters: Mapping[str, object]) -> Sequence[Row]:
+        session = self._idle.pop() if self._idle else await self._open_session()
+        try:
+            with hanging_up_on_silence(session):
+                cursor = session.cursor(row_factory=namedtuple_row)
+                await cursor.execute(statement, parameters)
+                return await cursor.fetchall()
+        except psycopg.Error as error:
+            if session.closed:
+                raise _Lost(error) from error
+            raise _told(error) from error
+        finally:
+            if session.closed or self._is_closed:
+                await session.close()
+            else:
+                self._idle.append(session)
+
+    async def _open_session(self) -> AsyncConnection[TupleRow]:
+        return await connect(self._database_url, self._role, only_reads=True)
+
+    async def _hang_up(self) -> None:
+        sessions, self._idle = self._idle, []
+        for session in sessions:
+            await session.close()
+
+
+@lru_cache(_QUESTIONS_MAX)
+def _written(question: Question) -> tuple[str, Mapping[str, object]]:
+    """Return a question as the driver takes it, and the constants in it by name."""
+    written = question.compile(dialect=_DIALECT)
+    return str(written), {
+        name: given for name, given in written.params.items() if given is not None
+    }
 
 
 def of_account(account: AccountRef) -> dict[str, int]:
@@ -129,14 +168,10 @@ def page(before: int | None, limit: int) -> dict[str, int]:
     return {"before": position, "limit": bounded(limit)}
 
 
-def _told(error: DBAPIError) -> Exception:
-    cause = error.orig
-    if isinstance(cause, _OTHER_BOOKS):
+def _told(error: psycopg.Error) -> Exception:
+    if isinstance(error, _OTHER_BOOKS):
         return SchemaMismatch(
             "the database does not hold the books of this creditd: run `creditd migrate`"
-            f" ({cause.diag.message_primary})"
+            f" ({error.diag.message_primary})"
         )
-    if isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None:
-        return unreachable(cause)
-    ours = translated(cause) if isinstance(cause, psycopg.Error) else None
-    return ours or error
+    return translated(error) or error

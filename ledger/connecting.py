@@ -77,13 +77,16 @@ _BY_INDEX: Final = (
     " -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off"
     " -c enable_mergejoin=off -c jit=off -c plan_cache_mode=force_generic_plan"
 )
+# A question that takes longer is stuck: a server that is there says so before ANSWER_SECONDS.
+READ_TIMEOUT_SECONDS: Final = 4
 
 
 async def connect(
-    database_url: str, role: Role, *, tells_itself: bool = False
+    database_url: str, role: Role, *, tells_itself: bool = False, only_reads: bool = False
 ) -> AsyncConnection[TupleRow]:
     """Open a session that acts as `role` and commits each statement unless told otherwise.
 
+    Of one that `only_reads` each statement is a question that an index answers.
     Whoever `tells_itself` which accounts it changes (`ledger.changes`) is not told of by the books.
     Raises LedgerUnavailable if the database cannot be reached or lacks the role.
     """
@@ -93,7 +96,13 @@ async def connect(
         .render_as_string(hide_password=False)
     )
     parameters = {**_SILENCE, "connect_timeout": CONNECT_TIMEOUT_SECONDS, **parameters}
-    options = session_options(role) + (_BY_INDEX if role in _WRITERS else "")
+    options = session_options(role)
+    if only_reads:
+        options += (
+            f" -c default_transaction_read_only=on -c statement_timeout={READ_TIMEOUT_SECONDS}s"
+        )
+    elif role in _WRITERS:
+        options += _BY_INDEX
     if tells_itself:
         options += " -c creditd.tells_itself=on"
     conninfo = make_conninfo("", **{**parameters, "options": options})

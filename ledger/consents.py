@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from sqlalchemy import BigInteger, Integer, Row, and_, bindparam, select, tuple_
+from sqlalchemy import BigInteger, Integer, and_, bindparam, select, tuple_
 
-from ledger.asking import bounded, of_account, page
+from ledger.asking import Row, bounded, of_account, page
 from ledger.changes import Changes
 from ledger.connecting import Role
 from ledger.errors import LedgerError
@@ -173,7 +173,7 @@ def _require_signature(by: str) -> None:
         raise LedgerError(f"who gives or withdraws consent has a name of 1 to {SIGNED_MAX} letters")
 
 
-def _row(row: Row[Any]) -> ConsentRow:
+def _row(row: Row) -> ConsentRow:
     return ConsentRow(
         account=AccountRef(row.root_id, row.account_id),
         number=row.consent_no,

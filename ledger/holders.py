@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import BigInteger, Integer, Row, Text, and_, bindparam, select
+from sqlalchemy import BigInteger, Integer, Text, and_, bindparam, select
 
-from ledger.asking import bounded
+from ledger.asking import Row, bounded
 from ledger.ids import AccountRef
 from ledger.reading import MemberRow, Reading
 from ledger.rows import AccountKind, AccountStatus
@@ -109,7 +109,7 @@ async def membership(reading: Reading, of: AccountRef) -> MemberRow | None:
     return None
 
 
-def _named(rows: Sequence[Row[Any]]) -> list[NamedAccountRow]:
+def _named(rows: Sequence[Row]) -> list[NamedAccountRow]:
     return [
         NamedAccountRow(
             row.name,

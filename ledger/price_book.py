@@ -7,8 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Row
-
+from ledger.asking import Row
 from ledger.errors import LedgerError
 
 ANY_MODEL: Final = ""
@@ -70,7 +69,7 @@ class BookPrice:
     is_in_force: bool
 
     @classmethod
-    def of(cls, row: Row[Any]) -> "BookPrice":
+    def of(cls, row: Row) -> "BookPrice":
         """Return a row of the table, with the name of its operation."""
         tiers = tuple(map(Tier, row.tier_above, row.tier_per_unit))
         return cls(

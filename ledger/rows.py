@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Final, Literal, NewType
+from typing import Final, Literal, NewType
 
-from sqlalchemy import Row
-
+from ledger.asking import Row
 from ledger.causes import RewardOrigin
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import Charge
@@ -249,7 +248,7 @@ class MemberRow:
     moved_to: AccountRef | None
 
     @classmethod
-    def of(cls, row: Row[Any]) -> "MemberRow":
+    def of(cls, row: Row) -> "MemberRow":
         """Return the membership that a row of the table `member` is, with its account's status."""
         moved = None if row.moved_root is None else AccountRef(row.moved_root, row.moved_account)
         account = AccountRef(row.root_id, row.account_id)

@@ -10,7 +10,7 @@ from followed_chain import FIRST_BLOCK_TIME, FollowedChain
 from selling_app import DIGEST, SellingApp
 from town import Town
 
-from ledger import asking
+from ledger import connecting
 from ledger.errors import LedgerBusy, LedgerUnavailable, SchemaMismatch
 from ledger.granting import Granting
 from ledger.ids import AccountRef
@@ -192,7 +192,7 @@ def test_who_waits_too_long_for_a_session_is_told_to_come_back(
 
 
 def test_a_question_that_is_stuck_ends(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "READ_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(connecting, "READ_TIMEOUT_SECONDS", 1)
 
     async def main() -> None:
         async with Reading.open(database_url) as reading:
