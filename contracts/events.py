@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Self, cast
 
-from eth_hash.auto import keccak
-
+from contracts.hashing import keccak
 from contracts.logs import ADDRESS_LENGTH, TOPICS_MAX, WORD_LENGTH, Log
 
 _EVENT: Final = re.compile(r"([A-Za-z_$][\w$]*)\((.*)\)", re.ASCII)

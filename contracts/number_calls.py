@@ -5,8 +5,7 @@ Apart from `contracts.calls`, which imports eth_abi: who asks for one number nee
 
 from typing import Final
 
-from eth_hash.auto import keccak
-
+from contracts.hashing import keccak
 from contracts.logs import WORD_LENGTH
 
 _SELECTOR_LENGTH: Final = 4

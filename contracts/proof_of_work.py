@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from eth_hash.auto import keccak
-
+from contracts.hashing import keccak
 from contracts.logs import ADDRESS_LENGTH, WORD_LENGTH
 
 # A few seconds of work in Python; a caller with more time goes on where this ended.

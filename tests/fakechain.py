@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from contracts.hashing import keccak
 from contracts.logs import Log
 from daemon.chain.evidence import bloom_mask
 from daemon.chain.reading import Block
-from daemon.chain.trie import EMPTY_ROOT, keccak, ordered_root, rlp_bytes, rlp_integer, rlp_list
+from daemon.chain.trie import EMPTY_ROOT, ordered_root, rlp_bytes, rlp_integer, rlp_list
 
 STAKED = keccak(b"Staked(address,uint256)")
 WITHDRAWN = keccak(b"Withdrawn(address,uint256)")

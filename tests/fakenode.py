@@ -15,7 +15,7 @@ from aiohttp import web
 from fakechain import Branch, MinedBlock
 from fakelogs import LogFaults, Refusal, find_logs, receipt_of
 
-from daemon.chain.trie import keccak
+from contracts.hashing import keccak
 
 UNKNOWN_BLOCK = -39001
 METHOD_MISSING = -32601

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from eth_hash.auto import keccak
 from eth_tester import EthereumTester  # type: ignore[import-untyped] # it ships no types
 from eth_tester.exceptions import TransactionFailed  # type: ignore[import-untyped] # as above
 from web3 import EthereumTesterProvider, Web3
@@ -16,6 +15,7 @@ from contracts.artifacts import Artifact, artifact
 from contracts.calls import decode_result, encode_call, encode_deployment
 from contracts.catalogue import EVENTS
 from contracts.events import Decoded
+from contracts.hashing import keccak
 from contracts.logs import Log
 
 ONE = 10**18

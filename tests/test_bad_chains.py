@@ -8,8 +8,8 @@ from fakechain import STAKED, Event
 from scene import ALICE, BOB, CREDIT, DEPTH, TOKEN, VAULT, mining, scene, stakes
 
 from contracts.events import EventType
+from contracts.hashing import keccak
 from daemon.chain.known_chains import Verify
-from daemon.chain.trie import keccak
 from daemon.configuration.followed_events import FollowedEvent
 from daemon.configuration.rules import Rule
 from daemon.configuration.sources import Source

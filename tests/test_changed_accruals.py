@@ -11,8 +11,9 @@ from accruals_on_chain import CREDIT, HOUR, SHAPES, evidence, granted
 from scene import BOB, MINE, TOKEN, scene
 from test_watched_stakes import DAY, MIDNIGHT, held
 
+from contracts.hashing import keccak
 from daemon.chain.evidence import encoded_receipts, header_rlp, prove_header
-from daemon.chain.trie import keccak, ordered_proof
+from daemon.chain.trie import ordered_proof
 from daemon.evidence_files.evidence_file import NoEvidence
 from daemon.evidence_files.grant_evidence import check
 

@@ -4,12 +4,12 @@ import random
 from collections import Counter
 
 import pytest
-from eth_hash.auto import keccak
 from memory_chain import ONE, Chain, Deployed, decoded, logs_of, revert_of, word
 from web3.types import TxReceipt
 
 from contracts.catalogue import EVENTS
 from contracts.events import Decoded, Mismatch
+from contracts.hashing import keccak
 from contracts.proof_of_work import solve
 
 STAKED = EVENTS["staking-rewards.Staked"]

@@ -24,6 +24,7 @@ from fakechain import MINT, STAKED, TX_GAS, Event, FakeChain, MinedBlock, Tx, mi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.hashing import keccak
 from daemon.chain.evidence import (
     Header,
     Kind,
@@ -36,7 +37,6 @@ from daemon.chain.evidence import (
     quantity,
 )
 from daemon.chain.hearsay import believe_header, believe_logs
-from daemon.chain.trie import keccak
 
 POOL, MINE, OTHER = b"\x01" * 20, b"\x02" * 20, b"\x03" * 20
 ANN = b"\xa1" * 20

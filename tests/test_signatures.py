@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.calling.sign_in_terms import AskContract
+from api.identity.recovery import KEY_SIGNATURE_BYTES, recover
 from api.identity.signatures import (
-    KEY_SIGNATURE_BYTES,
     SIGNATURE_BYTES_MAX,
     Proof,
     parse_signature,
     prove,
-    recover,
     signed_hash,
 )
 

@@ -8,18 +8,14 @@ import re
 from enum import Enum
 from typing import Final
 
-from coincurve import PublicKey
 from eth_hash.auto import keccak
 
 from api.calling.sign_in_terms import AskContract
 
 # What a contract's signature may take: those of passkeys and of many owners are some hundred bytes.
 SIGNATURE_BYTES_MAX: Final = 8_192
-KEY_SIGNATURE_BYTES: Final = 65  # r, s and v; the compact 64 of ERC-2098 are not taken
 
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*", re.ASCII)
-_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-_RECOVERY_OF_V: Final = {0: 0, 1: 1, 27: 0, 28: 1}
 
 
 class Proof(Enum):
@@ -50,27 +46,6 @@ def signed_hash(text: str) -> bytes:
     return keccak(b"\x19Ethereum Signed Message:\n%d" % len(content) + content)
 
 
-def recover(hashed: bytes, signature: bytes) -> bytes | None:
-    """Return the address whose key signed a hash, None if the signature is none of a key.
-
-    Of the two signatures that one can be turned into without the key, only that with the lower
-    `s` is taken (EIP-2), and `v` is 0, 1, 27 or 28.
-    """
-    if len(signature) != KEY_SIGNATURE_BYTES:
-        return None
-    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
-    recovery = _RECOVERY_OF_V.get(signature[64])
-    if recovery is None or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2:
-        return None
-    try:
-        key = PublicKey.from_signature_and_message(
-            signature[:64] + bytes([recovery]), hashed, hasher=None
-        )
-    except ValueError:  # no point of the curve has this r
-        return None
-    return keccak(key.format(compressed=False)[1:])[-20:]
-
-
 async def prove(
     ask_contract: AskContract, chain_id: int, address: bytes, text: str, signature: bytes
 ) -> Proof:
@@ -78,6 +53,9 @@ async def prove(
 
     A key is tried first: an address with a key may have code as well (EIP-7702).
     """
+    # 8 MB that an API nobody signs in to saves. Where somebody may, it is here before it serves.
+    from api.identity.recovery import recover  # noqa: PLC0415
+
     hashed = signed_hash(text)
     if recover(hashed, signature) == address:
         return Proof.KEY

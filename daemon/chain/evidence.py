@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.hashing import keccak
 from contracts.logs import TOPICS_MAX, Log
 from contracts.rewards import RewardKind
 from daemon.chain.node_json import (
@@ -30,15 +31,7 @@ from daemon.chain.node_json import (
     record_of,
     shown,
 )
-from daemon.chain.trie import (
-    EMPTY_ROOT,
-    keccak,
-    ordered_root,
-    rlp_bytes,
-    rlp_integer,
-    rlp_list,
-    rlp_log,
-)
+from daemon.chain.trie import EMPTY_ROOT, ordered_root, rlp_bytes, rlp_integer, rlp_list, rlp_log
 
 # No node could answer with a block of so many logs, and the books number them with 32 bits.
 LOG_INDEX_END: Final = 1_000_000_000

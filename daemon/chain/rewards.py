@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
+from contracts.hashing import keccak
 from contracts.rewards import GENERATED, Reward, RewardKind
 from daemon.chain.evidence import Header, Moved, Violated, header_rlp
 from daemon.chain.node_json import ADDRESS, HASH, Malformed, integer, items, octets, record_of
 from daemon.chain.rpc import Node
 from daemon.chain.trie import (
     EMPTY_ROOT,
-    keccak,
     ordered_proof,
     ordered_root,
     rlp_bytes,

@@ -7,10 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
-try:  # the extra `fast`
-    from eth_hash.backends.pysha3 import keccak256 as keccak
-except ImportError:
-    from eth_hash.backends.pycryptodome import keccak256 as keccak
+from contracts.hashing import keccak
 
 EMPTY_ROOT: Final = keccak(b"\x80")  # of a trie without entries
 
@@ -32,7 +29,6 @@ Rlp = bytes | list["Rlp"]
 __all__ = [
     "EMPTY_ROOT",
     "BadPath",
-    "keccak",
     "ordered_proof",
     "ordered_root",
     "proven_value",

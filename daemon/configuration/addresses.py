@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from daemon.chain.trie import keccak
+from contracts.hashing import keccak
 from daemon.configuration.secret_url import SecretUrl, fill_in
 from daemon.configuration.toml_reader import Key, Table
 
