@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +25,9 @@ def place(pid: int, core: int) -> None:
     """Keep a process, all its threads and all its children, to one core."""
     process = psutil.Process(pid)
     for each in (process, *process.children(recursive=True)):
-        for thread in each.threads():
-            os.sched_setaffinity(thread.id, {core})
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):  # a worker that has just ended
+            for thread in each.threads():
+                os.sched_setaffinity(thread.id, {core})
 
 
 @contextmanager
