@@ -9,7 +9,6 @@ from api.problems.shortfall import Shortfall
 from api.shapes import NoBody, NoQuery
 from ledger import outcomes
 
-# Charges stand first: routes are tried in this order, and most requests are charges.
 ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
     Endpoint(
         method="POST",
@@ -226,6 +225,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
             outcomes.DurationRefused,
         ),
         for_apps=True,
+        repeatable=True,
         run=reservations.extend,
     ),
 )

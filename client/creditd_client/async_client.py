@@ -203,25 +203,21 @@ class AsyncCredits:
         """Give back all that is held, once per key. Raises as `settle`."""
         return await self._call(requests.release(reservation_id, key=key))
 
-    async def extend(
-        self, reservation_id: str, until: datetime, *, key: str | None = None
-    ) -> datetime:
+    async def extend(self, reservation_id: str, until: datetime) -> datetime:
         """Let an open reservation last until a moment, and return until when it does."""
-        return await self._call(requests.extend(reservation_id, until, key=key))
+        return await self._call(requests.extend(reservation_id, until))
 
     async def balance(self, account: str) -> Balance:
         """Look up what an account can spend."""
         return await self._call(requests.balance(account))
 
-    async def open_account(self, name: str, *, key: str | None = None) -> str:
+    async def open_account(self, name: str) -> str:
         """Return the app's account of a name, opened if there is none yet."""
-        return await self._call(requests.open_account(name, key=key))
+        return await self._call(requests.open_account(name))
 
-    async def open_wallet_account(
-        self, chain_id: int, address: str, *, key: str | None = None
-    ) -> str:
+    async def open_wallet_account(self, chain_id: int, address: str) -> str:
         """Return the account of a wallet, opened if there is none yet."""
-        return await self._call(requests.open_wallet_account(chain_id, address, key=key))
+        return await self._call(requests.open_wallet_account(chain_id, address))
 
     async def _call(self, request: Request[Meaning]) -> Meaning:
         call = Call(request, str(self._http.base_url), self._breaker, self._within_seconds)

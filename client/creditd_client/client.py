@@ -201,21 +201,21 @@ class Credits:
         """Give back all that is held, once per key. Raises as `settle`."""
         return self._call(requests.release(reservation_id, key=key))
 
-    def extend(self, reservation_id: str, until: datetime, *, key: str | None = None) -> datetime:
+    def extend(self, reservation_id: str, until: datetime) -> datetime:
         """Let an open reservation last until a moment, and return until when it does."""
-        return self._call(requests.extend(reservation_id, until, key=key))
+        return self._call(requests.extend(reservation_id, until))
 
     def balance(self, account: str) -> Balance:
         """Look up what an account can spend."""
         return self._call(requests.balance(account))
 
-    def open_account(self, name: str, *, key: str | None = None) -> str:
+    def open_account(self, name: str) -> str:
         """Return the app's account of a name, opened if there is none yet."""
-        return self._call(requests.open_account(name, key=key))
+        return self._call(requests.open_account(name))
 
-    def open_wallet_account(self, chain_id: int, address: str, *, key: str | None = None) -> str:
+    def open_wallet_account(self, chain_id: int, address: str) -> str:
         """Return the account of a wallet, opened if there is none yet."""
-        return self._call(requests.open_wallet_account(chain_id, address, key=key))
+        return self._call(requests.open_wallet_account(chain_id, address))
 
     def _call(self, request: Request[Meaning]) -> Meaning:
         call = Call(request, str(self._http.base_url), self._breaker, self._within_seconds)

@@ -19,7 +19,7 @@ from creditd_client.wire.requests import Request
 # outage. Each is drawn from zero to that, so that those who failed together do not come back so.
 BACKOFF_SECONDS: Final = (0.2, 1.0, 4.0)
 ATTEMPTS_MAX: Final = len(BACKOFF_SECONDS) + 1
-# As long as creditd ever asks for; a longer wish comes from elsewhere, and a request is waiting.
+# As long as a busy creditd asks for; a longer wish is not waited for: a request is waiting.
 RETRY_AFTER_SECONDS_MAX: Final = 5
 # All attempts and waits of a call: shorter than the minute after which proxies give callers up.
 CALL_SECONDS_MAX: Final = 30.0

@@ -44,8 +44,9 @@ class ChargeItem:
 class Request(Generic[Meaning]):
     """A request, sent under one key however often; `read` says what its answer means.
 
-    `key` is None where nothing is written. `ends` says that it ends what has begun (a refund, a
-    settlement), which is worth a longer wait than a beginning is.
+    `key` is None where doing it again changes nothing more, and where each item has its own.
+    `ends` says that it ends what has begun (a refund, a settlement), which is worth a longer wait
+    than a beginning is.
     """
 
     method: str
@@ -102,7 +103,9 @@ def charge_many(items: Sequence[ChargeItem]) -> Request[list[Charged | CreditsEr
 def refund(charge_id: str, *, key: str | None, amount: Decimal | None) -> Request[Refunded]:
     """Give back an amount of a charge, or all that is left of it."""
     body = {"amount": _in_full(amount)}
-    return _post(f"/v1/charges/{_name(charge_id)}/refund", body, key, meanings.refunded, ends=True)
+    return _post(
+        f"/v1/charges/{_name(charge_id)}/refund", body, sound(key), meanings.refunded, ends=True
+    )
 
 
 def find_charge(charge_id: str) -> Request[ChargeRecord]:
@@ -139,7 +142,7 @@ def reserve(
         "over_max": _in_full(over_max),
         "price_version": price_version,
     }
-    return _post("/v1/reservations", body, key, meanings.reservation)
+    return _post("/v1/reservations", body, sound(key), meanings.reservation)
 
 
 def find_reservation(reservation_id: str) -> Request[ReservationRecord]:
@@ -162,23 +165,22 @@ def settle(
         raise ValueError(f"at_least is for units (got {at_least} with an amount)")
     path = f"/v1/reservations/{_name(reservation_id)}/settle"
     body = {"amount": _in_full(amount), "units": units, "at_least": _in_full(at_least)}
-    return _post(path, body, key, meanings.ended, ends=True)
+    return _post(path, body, sound(key), meanings.ended, ends=True)
 
 
 def release(reservation_id: str, *, key: str | None) -> Request[Ended]:
     """Give back all that is held."""
-    return _post(
-        f"/v1/reservations/{_name(reservation_id)}/release", {}, key, meanings.ended, ends=True
-    )
+    path = f"/v1/reservations/{_name(reservation_id)}/release"
+    return _post(path, {}, sound(key), meanings.ended, ends=True)
 
 
-def extend(reservation_id: str, until: datetime, *, key: str | None) -> Request[datetime]:
+def extend(reservation_id: str, until: datetime) -> Request[datetime]:
     """Let a reservation last until a moment."""
     if until.tzinfo is None:
         raise ValueError(f"until is {until}, a time without a zone: give datetime.now(UTC) + …")
     path = f"/v1/reservations/{_name(reservation_id)}/extend"
     body = {"until": until.astimezone(UTC).isoformat()}
-    return _post(path, body, key, lambda answer: answer.time("expires_at"))
+    return _post(path, body, None, lambda answer: answer.time("expires_at"))
 
 
 def balance(account: str) -> Request[Balance]:
@@ -186,15 +188,15 @@ def balance(account: str) -> Request[Balance]:
     return _get(f"/v1/accounts/{_name(account)}/balance", meanings.balance)
 
 
-def open_account(name: str, *, key: str | None) -> Request[str]:
+def open_account(name: str) -> Request[str]:
     """Open the app's account of a name, or find it."""
-    return _post("/v1/accounts", {"name": name}, key, lambda answer: answer.text("id"))
+    return _post("/v1/accounts", {"name": name}, None, lambda answer: answer.text("id"))
 
 
-def open_wallet_account(chain_id: int, address: str, *, key: str | None) -> Request[str]:
+def open_wallet_account(chain_id: int, address: str) -> Request[str]:
     """Open a wallet's account, or find it."""
     body = {"wallet": {"chain_id": chain_id, "address": address}}
-    return _post("/v1/accounts", body, key, lambda answer: answer.text("id"))
+    return _post("/v1/accounts", body, None, lambda answer: answer.text("id"))
 
 
 def sound(key: str | None) -> str:
@@ -219,7 +221,7 @@ def _post(
 ) -> Request[Meaning]:
     # What is not asked for is left out: a creditd that does not know it yet takes the rest.
     asked = {name: value for name, value in body.items() if value is not None}
-    return Request("POST", path, sound(key), json.dumps(asked).encode(), read, ends)
+    return Request("POST", path, key, json.dumps(asked).encode(), read, ends)
 
 
 def _get(path: str, read: Callable[[Answer], Meaning]) -> Request[Meaning]:
