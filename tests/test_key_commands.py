@@ -54,7 +54,7 @@ def test_an_api_key_is_made_used_listed_replaced_and_ended(
     assert len(shown.out.splitlines()) == 4
     for number, told in ((made["key_id"], "successor"), (99, "no API key 99")):
         again = creditd("key", "rotate", str(number), "--config", config, database_url=database_url)
-        assert (again.code, told in again.err) == (1, True)
+        assert (again.code, told in again.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -176,3 +176,5 @@ def test_the_command_line_shows_what_waits_and_what_is_dead(
     said = creditd("webhooks", "retry", "billing", "--config", config, database_url=database_url)
     assert (said.code, said.out) == (0, "1 message of billing will be tried again\n")
     assert status("--json")[0] == 0
+    mistyped = creditd("webhooks", "retry", "biling", "--config", config, database_url=database_url)
+    mistyped.refused('did you mean "billing"?')

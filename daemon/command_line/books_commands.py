@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -27,7 +26,7 @@ log = structlog.get_logger()
 
 
 def _migrate(options: Namespace) -> int:
-    from ledger.migrate import migrate  # noqa: PLC0415 - as above
+    from ledger.migrate import migrate  # noqa: PLC0415 - half a second that the others save
 
     with database(config_of(options).database, os.environ, make=True) as url:
         before, after = migrate(url)
@@ -60,8 +59,7 @@ def _exposure(options: Namespace) -> int:
     with database(config_of(options).database, os.environ) as url:
         report = asyncio.run(exposure(url, options.chain, options.block))
     if report is None:
-        print(f"creditd: the books know no chain {options.chain}", file=sys.stderr)
-        return 1
+        raise LedgerError(f"the books know no chain {options.chain}: `creditd status` lists them")
     print(exposure_as_json(report) if options.json else exposure_as_text(report))
     return 0
 

@@ -43,8 +43,7 @@ def _reorg_show(options: Namespace) -> int:
     with database(config.database, os.environ) as url:
         report = asyncio.run(read_report(url, chain))
     if report is None:
-        print(f"creditd: the books know no chain {chain.name}", file=sys.stderr)
-        return 1
+        raise LedgerError(f"the books know no chain {chain.name} yet: start `creditd watch` first")
     print(report.as_json() if options.json else report.render())
     return 1 if report.is_halted else 0
 

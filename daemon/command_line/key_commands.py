@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -115,7 +114,7 @@ def key_show(options: Namespace) -> int:
     with database(config_of(options).database, os.environ) as url:
         record = asyncio.run(run(url))
     if record is None:
-        return _none_such(options.number)
+        raise _none_such(options.number)
     if options.json:
         print(json.dumps(_json(record)))
     else:
@@ -153,11 +152,10 @@ def key_rotate(options: Namespace) -> int:
         case ApiKeyReplaced(by):
             told = f"has a successor already: rotate {by}"
         case NoSuchApiKey():
-            return _none_such(options.number)
+            raise _none_such(options.number)
         case _:
             told = "has ended: make a new one with `creditd key create`"
-    print(f"creditd: API key {options.number} {told}", file=sys.stderr)
-    return 1
+    raise LedgerError(f"API key {options.number} {told}")
 
 
 def key_revoke(options: Namespace) -> int:
@@ -170,8 +168,7 @@ def key_revoke(options: Namespace) -> int:
     with database(config_of(options).database, os.environ) as url:
         revoked = asyncio.run(run(url))
     if not revoked:
-        print(f"creditd: no API key {options.number} is in force", file=sys.stderr)
-        return 1
+        raise LedgerError(f"no API key {options.number} is in force: see `creditd key list`")
     print(f"API key {options.number} is revoked")
     return 0
 
@@ -180,9 +177,8 @@ def _expires_at(options: Namespace) -> datetime | None:
     return None if options.expires is None else datetime.now(UTC) + options.expires
 
 
-def _none_such(number: int) -> int:
-    print(f"creditd: there is no API key {number}: see `creditd key list`", file=sys.stderr)
-    return 1
+def _none_such(number: int) -> LedgerError:
+    return LedgerError(f"there is no API key {number}: see `creditd key list`")
 
 
 def _show_once(
