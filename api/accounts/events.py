@@ -22,7 +22,8 @@ from ledger.reading import Balance, EarningCursor, EarningRow, EarningState
 
 MEDIA_TYPE: Final = "text/event-stream"
 HEARTBEAT_SECONDS: Final = 15.0  # proxies give a silent connection up after a minute or half of one
-# How long an API key that was revoked, or a change that nobody told of, goes unnoticed at most.
+# So often it is looked whether the reader may still read, and for changes that nobody told of: an
+# API key that was revoked is remembered for as long again.
 LOOK_SECONDS: Final = 5.0
 # Of what changes more often, the newest state is told.
 PAUSE_SECONDS: Final = 0.1

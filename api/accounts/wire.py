@@ -95,7 +95,7 @@ class Balance(Struct, frozen=True):
 
     `available` can be spent now, `held` is reserved. `pending` waits for its chain to confirm it,
     all of it until about `pending_ready_at`, null where nobody can say; `debt` was spent of grants
-    that a reorg took back and is repaid first by later ones. `version` is the number of the
+    that were taken back and is repaid first by later ones. `version` is the number of the
     account's last entry.
     """
 

@@ -10,7 +10,7 @@ from api.problems.refusals import Invalid, Malformed, Refused
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
-QUERY_FIELDS_MAX: Final = 16  # no list takes more than two; more is a mistake or an attack
+QUERY_FIELDS_MAX: Final = 16  # no list takes half as many; more is a mistake or an attack
 FIELD_SHOWN_MAX: Final = 80  # an unknown field's name is the sender's and may be a book
 
 # What msgspec says of a value: "Expected `int`, got `str` - at `$.wallet.chain_id`".

@@ -21,8 +21,8 @@ TYPES: Final = (
         status=403,
         title="Missing scope",
         detail=lambda cause: (
-            f"This API key lacks the scope {cause.scope}: use one that has it, or"
-            " ask the operator for one."
+            f"This API key or session lacks the scope {cause.scope}: use an API key that has it,"
+            " or ask the operator for one."
         ),
         shape=details.MissingScope,
         members=lambda cause: {"scope": cause.scope},

@@ -37,7 +37,7 @@ TYPES: Final = (
         code="idempotency-key-missing",
         status=400,
         title="Idempotency-Key missing",
-        detail="Every write needs an Idempotency-Key header: send a new one (such as a UUID) for"
+        detail="This needs an Idempotency-Key header: send a new one (such as a UUID) for"
         " each thing you want done, and the same one when you try that thing again.",
     ),
     ProblemType(
