@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from starlette.routing import Route, Router
+from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from api.caching import NO_STORE
@@ -111,15 +111,11 @@ class Api:
         paths = {path: _Path(found, parts, guard) for path, found in by_path.items()}
         # Most requests charge, and name a path without parts: it is looked up, not tried in turn.
         self._fixed = {path: found for path, found in paths.items() if "{" not in path}
-        self._router = Router(
-            [
-                Route(_SLASHES_IN.sub("{operation:path}", path), found)
-                for path, found in paths.items()
-                if "{" in path
-            ],
-            redirect_slashes=False,
-            default=_nothing_here,
-        )
+        self._patterns = [
+            (compile_path(_SLASHES_IN.sub("{operation:path}", path))[0], found)
+            for path, found in paths.items()
+            if "{" in path
+        ]
 
     def drain(self) -> None:
         """Say from now on that no more should be sent, and end what would not end by itself.
@@ -137,10 +133,7 @@ class Api:
         notices: Headings = ()
         reply: _Reply | Streamed
         try:
-            path = self._fixed.get(scope["path"])
-            if path is None:
-                await self._router(scope, receive, send)
-                path = scope["creditd.path"]
+            path = self._fixed.get(scope["path"]) or self._matched(scope)
             endpoint = path.endpoint(scope["method"])
             name, notices = endpoint.name, endpoint.notices
             answer = await endpoint.answer(scope, headers, receive, request_id)
@@ -165,6 +158,15 @@ class Api:
         else:
             await self._streaming.send(reply, scope["method"], receive, send)
 
+    def _matched(self, scope: Scope) -> "_Path":
+        """Return a path with parts, which the scope has then. Raises Refused(NotFound)."""
+        for pattern, path in self._patterns:
+            match = pattern.fullmatch(scope["path"])
+            if match is not None:
+                scope["path_params"] = match.groupdict()
+                return path
+        raise Refused(NotFound())
+
 
 def _reply(answer: Answer | Document) -> _Reply:
     if isinstance(answer, Answer):
@@ -187,10 +189,7 @@ def _refusal(error: BaseException, request_id: str) -> _Reply:
 
 
 class _Path:
-    """The endpoints of one path, by method.
-
-    To the router it is an application, which leaves itself in the scope: only `Api` answers.
-    """
+    """The endpoints of one path, by method."""
 
     def __init__(self, endpoints: Sequence[AnyEndpoint], parts: Process, guard: "_Guard") -> None:
         self._methods: dict[str, _Guarded | _Visited | _Open] = {}
@@ -204,9 +203,6 @@ class _Path:
                 self._methods["GET"] = _Open(endpoint, parts)
         if "GET" in self._methods:
             self._methods["HEAD"] = self._methods["GET"]
-
-    async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
-        scope["creditd.path"] = self
 
     def endpoint(self, method: str) -> "_Guarded | _Visited | _Open":
         """Return the endpoint of a method. Raises Refused if there is none."""
@@ -336,10 +332,6 @@ class _Open:
         self, scope: Scope, _headers: Headers, _receive: Receive, _request_id: str
     ) -> Answer | Document:
         return await self._run(self._parts, scope.get("path_params", {}))
-
-
-async def _nothing_here(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise Refused(NotFound())
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes:
