@@ -48,23 +48,6 @@ class Linking:
         finally:
             await session.close()
 
-    async def link(
-        self, *, app_id: int, chain_id: int | None, address: bytes, account: AccountRef
-    ) -> LinkOutcome:
-        """Let an address's wallet on one chain, or (None) on every chain, earn for an account.
-
-        What is left of the wallet's credits moves there, and what it owes. The caller answers for
-        the address being its user's; on every chain only if a key holds it: a contract's address
-        may belong to others elsewhere. `address` has 20 bytes, or ValueError is raised.
-        """
-        _require_address(address)
-        rows = await self._session.rows(
-            "select * from creditd.link_wallet(%s, %s::bigint, %s, %s::bigint, %s::bigint)",
-            (app_id, chain_id, address, *account),
-        )
-        self._tell(account)
-        return link_outcome(account, rows[0])
-
     async def link_by_signature(
         self,
         *,
@@ -78,27 +61,27 @@ class Linking:
 
         The caller answers for the signature being the wallet's: its key's (`by_key`: the address
         is linked on every chain) or its contract's, on the text's own chain alone. Text and
-        signature are kept. What waits to be moved moves, as by `link`.
+        signature are kept. What is left of the wallet's credits moves to the account, and what it
+        owes.
         """
         rows = await self._session.rows(
             "select * from creditd.link_by_signature(%s, %s::bigint, %s::bigint, %s, %s, %s)",
             (app_id, *account, message, signature, by_key),
         )
-        outcome, wallets, moved, debt = rows[0]
         self._tell(account)
-        if outcome in {"linked", "replayed"}:
-            return Linked(account, wallets, moved, debt, replayed=outcome == "replayed")
-        return ChallengeSpent() if outcome == "spent" else _REFUSALS[outcome]
+        return ChallengeSpent() if rows[0][0] == "spent" else link_outcome(account, rows[0])
 
     async def unlink(
         self, *, app_id: int, chain_id: int | None, address: bytes, account: AccountRef
     ) -> UnlinkOutcome:
         """End an address's link to an account, on one chain or (None) on every chain.
 
-        What is earned later is the wallet's own again; nothing moves back. `address` has 20 bytes,
-        or ValueError is raised.
+        What is earned later is the wallet's own again; nothing moves back. Only for an app that
+        opened the account, or SELF_SERVICE_APP: acting for an account is not enough. `address` has
+        20 bytes, or ValueError is raised.
         """
-        _require_address(address)
+        if len(address) != _ADDRESS_BYTES:
+            raise ValueError(f"an address has {_ADDRESS_BYTES} bytes, this one {len(address)}")
         rows = await self._session.rows(
             "select creditd.unlink_wallet(%s, %s::bigint, %s, %s::bigint, %s::bigint)",
             (app_id, chain_id, address, *account),
@@ -128,11 +111,6 @@ def unlink_outcome(outcome: str) -> UnlinkOutcome:
             return LinkedElsewhere()
         case _:
             return NoSuchAccount()
-
-
-def _require_address(address: bytes) -> None:
-    if len(address) != _ADDRESS_BYTES:
-        raise ValueError(f"an address has {_ADDRESS_BYTES} bytes, this one {len(address)}")
 
 
 _REFUSALS: dict[str, LinkOutcome] = {

@@ -122,7 +122,10 @@ class OperatorActs:
     ) -> LinkOutcome:
         """Let an address's wallet on one chain, or (None) on every chain, earn for an account.
 
-        For those who cannot sign: mining payout addresses, say. As `Linking.link` else.
+        For those who cannot sign: mining payout addresses, say. What is left of the wallet's
+        credits moves there, and what it owes. The operator answers for the address being its
+        user's; on every chain only if a key holds it: a contract's address may belong to others
+        elsewhere.
         """
         rows = await self._session.rows(
             "select * from creditd.attest_link(%s::bigint, %s, %s::bigint, %s::bigint, %s, %s, %s)",

@@ -3,11 +3,12 @@
 from datetime import timedelta
 
 from busy_cast import CREDIT, Chain, Customer
+from conftest import ASKED
 
 from ledger.granting import Granting
 from ledger.ids import MovementRef
-from ledger.linking import Linking
 from ledger.operating import Operating
+from ledger.operator_acts import OperatorActs
 from ledger.outcomes import (
     AccountOpened,
     Allocated,
@@ -38,8 +39,8 @@ async def share(database_url: str, chain: Chain, spending: Spending, app_id: int
     ]
     async with Reserving.open(database_url) as reserving:
         await _reserve(chain, dave, reserving)
-    async with Linking.open(database_url) as linking:
-        await _link(chain, erin, dave, linking)
+    async with OperatorActs.open(database_url) as acts:
+        await _link(chain, erin, dave, acts)
     async with Operating.open(database_url) as operating:
         await _overdraw(chain, fred, operating)
     await _absorb(chain, gina)
@@ -82,19 +83,19 @@ async def _reserve(chain: Chain, dave: Customer, reserving: Reserving) -> None:
     await reserved("stays open", 3)
 
 
-async def _link(chain: Chain, erin: Customer, to: Customer, linking: Linking) -> None:
+async def _link(chain: Chain, erin: Customer, to: Customer, acts: OperatorActs) -> None:
     """A wallet in debt is linked: what it owes goes along."""
     before = await chain.block()
     await chain.block(chain.event("plain", ERIN, 5 * CREDIT))
     await erin.pay("draw", 4)
     await chain.leave(before, confirmed=True)
-    owing = await linking.link(app_id=erin.app_id, chain_id=1, address=ERIN, account=to.account)
+    owing = await acts.link(to.account, chain_id=1, address=ERIN, signed=ASKED)
     assert isinstance(owing, Linked), owing
     assert owing.debt > 0
     await chain.block(chain.event("plain", ERIN, 2 * CREDIT))
-    await linking.unlink(app_id=erin.app_id, chain_id=1, address=ERIN, account=to.account)
+    await acts.unlink(to.account, chain_id=1, address=ERIN, signed=ASKED)
     await chain.block(chain.event("plain", ERIN, 3 * CREDIT))
-    having = await linking.link(app_id=erin.app_id, chain_id=1, address=ERIN, account=to.account)
+    having = await acts.link(to.account, chain_id=1, address=ERIN, signed=ASKED)
     assert isinstance(having, Linked), having
     assert having.moved > 0
 
@@ -123,10 +124,8 @@ async def _spend_together(
     assert isinstance(pool, AccountOpened), pool
     member = await sharing.add_member(app_id=app_id, organisation=pool.account, name="hugo")
     assert isinstance(member, AccountOpened), member
-    async with Linking.open(database_url) as linking:
-        linked = await linking.link(
-            app_id=app_id, chain_id=1, address=bytes([8]) * 20, account=pool.account
-        )
+    async with OperatorActs.open(database_url) as acts:
+        linked = await acts.link(pool.account, chain_id=1, address=bytes([8]) * 20, signed=ASKED)
         assert isinstance(linked, Linked), linked
     await chain.block(chain.event("plain", bytes([8]) * 20, 20 * CREDIT))
     await sharing.set_budget(

@@ -21,10 +21,12 @@ from daemon.processes.anvil import AnvilMissing, find_anvil
 from daemon.processes.postgres import embedded
 from ledger.errors import AnotherLeader
 from ledger.migrate import migrate
+from ledger.operator_acts import Signature
 from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
 
 CHAIN_ID = 31337
 LEAD_TRIES_MAX = 500  # five seconds, where a server that is busy takes some hundredths of one
+ASKED = Signature("ops", "asked")  # by whom and why, where that does not matter
 GENESIS = hashlib.sha256(b"genesis").digest()
 
 

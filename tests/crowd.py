@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import psycopg
-from conftest import CHAIN_ID
+from conftest import ASKED, CHAIN_ID
 from town import ALICE, Town
 
 from ledger.ids import AccountRef
-from ledger.linking import Linking
+from ledger.operator_acts import OperatorActs
 from ledger.spending import Spending
 
 CONNECTIONS = 8
@@ -29,10 +29,11 @@ def nobody_waiting_in_a_circle(database_url: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def linkings(database_url: str) -> AsyncIterator[list[Linking]]:
+async def operators(database_url: str) -> AsyncIterator[list[OperatorActs]]:
     async with AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(Linking.open(database_url)) for _ in range(CONNECTIONS)
+            await stack.enter_async_context(OperatorActs.open(database_url))
+            for _ in range(CONNECTIONS)
         ]
 
 
@@ -46,15 +47,15 @@ async def spendings(database_url: str) -> AsyncIterator[list[Spending]]:
 
 
 async def link(
-    linking: Linking, account: AccountRef, address: bytes = ALICE, chain_id: int | None = CHAIN_ID
+    acts: OperatorActs, account: AccountRef, address: bytes = ALICE, chain_id: int | None = CHAIN_ID
 ) -> object:
-    return await linking.link(app_id=1, chain_id=chain_id, address=address, account=account)
+    return await acts.link(account, chain_id=chain_id, address=address, signed=ASKED)
 
 
 async def unlink(
-    linking: Linking, account: AccountRef, address: bytes = ALICE, chain_id: int | None = CHAIN_ID
+    acts: OperatorActs, account: AccountRef, address: bytes = ALICE, chain_id: int | None = CHAIN_ID
 ) -> object:
-    return await linking.unlink(app_id=1, chain_id=chain_id, address=address, account=account)
+    return await acts.unlink(account, chain_id=chain_id, address=address, signed=ASKED)
 
 
 def total(town: Town, accounts: Sequence[AccountRef]) -> int:

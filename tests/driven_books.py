@@ -24,8 +24,8 @@ from specification.accounts import (
 from ledger.exposure import Exposure
 from ledger.granting import Granting
 from ledger.ids import AccountRef
-from ledger.linking import Linking
 from ledger.operating import Operating
+from ledger.operator_acts import OperatorActs
 from ledger.price_book import PriceRow
 from ledger.reserving import Reserving
 from ledger.sharing import Sharing
@@ -139,7 +139,7 @@ class Sides(NamedTuple):
     spending: Spending
     watching: Watching
     operating: Operating
-    linking: Linking
+    acts: OperatorActs
     sharing: Sharing
     reserving: Reserving
     granting: Granting
@@ -171,7 +171,7 @@ class DrivenBooks:
                     await stack.enter_async_context(Spending.open(database_url, lanes=1)),
                     await stack.enter_async_context(Watching.lead(database_url, chain, "test")),
                     await stack.enter_async_context(Operating.open(database_url)),
-                    await stack.enter_async_context(Linking.open(database_url)),
+                    await stack.enter_async_context(OperatorActs.open(database_url)),
                     await stack.enter_async_context(Sharing.open(database_url)),
                     await stack.enter_async_context(Reserving.open(database_url, sessions=1)),
                     await stack.enter_async_context(Granting.open(database_url)),

@@ -1,5 +1,6 @@
 """Links, organisations, overdrafts and the operator's hand, told to both."""
 
+from conftest import ASKED
 from driven_books import CHAIN, DRIVEN, agree
 from driven_story import AMOUNTS, KEYS, PICKS, WALLETS, ToldTwice, told
 from hypothesis import strategies as st
@@ -44,13 +45,9 @@ class Shared(ToldTwice):
         chain, address = None if on_all else CHAIN, self.addresses[wallet]
         account = self.account(pick)
         got = self.real.run(
-            self.real.by.linking.link(
-                app_id=self.app, chain_id=chain, address=address, account=account
-            )
+            self.real.by.acts.link(account, chain_id=chain, address=address, signed=ASKED)
         )
-        expected = sharing.link(
-            self.books, self.now, app=self.app, chain=chain, address=address, account=account
-        )
+        expected = sharing.link(self.books, self.now, chain=chain, address=address, account=account)
         agree(got, expected)
 
     @told(1, wallet=st.integers(0, WALLETS - 1), pick=PICKS, on_all=st.booleans())
@@ -60,13 +57,9 @@ class Shared(ToldTwice):
         chain, address = None if on_all else CHAIN, self.addresses[wallet]
         account = self.account(pick)
         got = self.real.run(
-            self.real.by.linking.unlink(
-                app_id=self.app, chain_id=chain, address=address, account=account
-            )
+            self.real.by.acts.unlink(account, chain_id=chain, address=address, signed=ASKED)
         )
-        expected = sharing.unlink(
-            self.books, app=self.app, chain=chain, address=address, account=account
-        )
+        expected = sharing.unlink(self.books, chain=chain, address=address, account=account)
         agree(got, expected)
 
     @told(2, members=st.integers(1, 2))

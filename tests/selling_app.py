@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from conftest import CHAIN_ID
+from conftest import ASKED, CHAIN_ID
 
 from ledger.ids import AccountRef, MovementRef
-from ledger.linking import Linking
 from ledger.operating import Operating
+from ledger.operator_acts import OperatorActs
 from ledger.outcomes import Charged, Linked, Refunded
 from ledger.price_book import PriceRow
 from ledger.reading import Balance, Reading
@@ -22,7 +22,7 @@ class SellingApp:
     app_id: int
     spending: Spending
     reading: Reading
-    linking: Linking
+    acts: OperatorActs
 
     @classmethod
     @asynccontextmanager
@@ -35,10 +35,10 @@ class SellingApp:
             await operating.apply_prices([PriceRow("unit", 0, 1, "unit")])
             spending = await stack.enter_async_context(Spending.open(database_url))
             reading = await stack.enter_async_context(Reading.open(database_url))
-            linking = await stack.enter_async_context(Linking.open(database_url))
+            acts = await stack.enter_async_context(OperatorActs.open(database_url))
             api_key = await reading.api_key(DIGEST)
             assert api_key is not None
-            yield cls(api_key.app_id, spending, reading, linking)
+            yield cls(api_key.app_id, spending, reading, acts)
 
     async def account_of(self, wallet: bytes) -> AccountRef:
         opened = await self.spending.open_wallet_account(
@@ -48,9 +48,7 @@ class SellingApp:
 
     async def link(self, wallet: bytes, account: AccountRef, *, chain_id: int = CHAIN_ID) -> None:
         """Let a wallet earn for another account from now on."""
-        outcome = await self.linking.link(
-            app_id=self.app_id, chain_id=chain_id, address=wallet, account=account
-        )
+        outcome = await self.acts.link(account, chain_id=chain_id, address=wallet, signed=ASKED)
         assert isinstance(outcome, Linked)
         assert (outcome.wallets, outcome.replayed) == (1, False)
 

@@ -9,8 +9,8 @@ from conftest import CHAIN_ID, earn
 from crowd import (
     ROUNDS,
     link,
-    linkings,
     nobody_waiting_in_a_circle,
+    operators,
     somebody_waits,
     spendings,
     total,
@@ -19,7 +19,7 @@ from crowd import (
 from followed_chain import Earned, FollowedChain
 from town import ALICE, BOB, Town
 
-from ledger.linking import Linking
+from ledger.operator_acts import OperatorActs
 from ledger.outcomes import (
     Charged,
     Insufficient,
@@ -42,12 +42,12 @@ def test_of_two_links_of_one_wallet_at_once_one_is_made(database_url: str, _roun
         earn(database_url, ALICE, 10)
 
     async def main() -> None:
-        async with Town.open(database_url) as town, linkings(database_url) as many:
+        async with Town.open(database_url) as town, operators(database_url) as many:
             users = [await town.user("a"), await town.user("b")]
             outcomes = await asyncio.gather(
                 *(
-                    link(linking, users[number % 2], chain_id=CHAIN_ID if number % 3 else None)
-                    for number, linking in enumerate(many)
+                    link(acts, users[number % 2], chain_id=CHAIN_ID if number % 3 else None)
+                    for number, acts in enumerate(many)
                 )
             )
             made = [o for o in outcomes if isinstance(o, Linked) and o.wallets]
@@ -67,7 +67,7 @@ def test_a_link_while_the_wallet_is_charged_loses_nothing(database_url: str, _ro
     async def main() -> None:
         async with (
             Town.open(database_url) as town,
-            linkings(database_url) as many,
+            operators(database_url) as many,
             spendings(database_url) as shops,
         ):
             own, user = await town.wallet(ALICE), await town.user()
@@ -94,7 +94,7 @@ def test_a_link_while_the_wallet_is_charged_loses_nothing(database_url: str, _ro
                 return taken
 
             tasks = [asyncio.create_task(spend(n, shop)) for n, shop in enumerate(shops)]
-            linked = await asyncio.gather(*(link(linking, user) for linking in many))
+            linked = await asyncio.gather(*(link(acts, user) for acts in many))
             assert sum(o.wallets for o in linked if isinstance(o, Linked)) == 1
             taken = sum(await asyncio.gather(*tasks))
             assert town.has(own) == (0, 0)
@@ -110,20 +110,20 @@ def test_grants_while_wallets_are_linked_and_unlinked_arrive_once(
     async def main() -> None:
         async with (
             Town.open(database_url) as town,
-            linkings(database_url) as many,
+            operators(database_url) as many,
             FollowedChain.lead(database_url) as chain,
         ):
             users = [await town.user("a"), await town.user("b")]
             over = asyncio.Event()
 
-            async def wander(number: int, linking: Linking) -> None:
+            async def wander(number: int, acts: OperatorActs) -> None:
                 address, user = (ALICE, BOB)[number % 2], users[number // 2 % 2]
                 every = None if number < 4 else CHAIN_ID
                 while not over.is_set():
-                    await link(linking, user, address, every)
-                    await unlink(linking, user, address, every)
+                    await link(acts, user, address, every)
+                    await unlink(acts, user, address, every)
 
-            tasks = [asyncio.create_task(wander(n, linking)) for n, linking in enumerate(many[:6])]
+            tasks = [asyncio.create_task(wander(n, acts)) for n, acts in enumerate(many[:6])]
             for number in range(25):
                 await chain.grow(Earned(ALICE, 10, f"a {number}"), Earned(BOB, 7, f"b {number}"))
                 await chain.confirm()
@@ -146,13 +146,13 @@ def test_a_wallet_that_is_new_while_its_address_is_linked_everywhere_is_linked(
     database_url: str, _round: int
 ) -> None:
     async def main() -> None:
-        async with Town.open(database_url) as town, linkings(database_url) as many:
+        async with Town.open(database_url) as town, operators(database_url) as many:
             addresses = [bytes([number]) * 20 for number in range(1, 9)]
             users = [await town.user(str(number)) for number in range(len(addresses))]
             async with FollowedChain.lead(database_url) as chain:
                 links = [
-                    asyncio.create_task(link(linking, user, address, None))
-                    for linking, user, address in zip(many, users, addresses, strict=True)
+                    asyncio.create_task(link(acts, user, address, None))
+                    for acts, user, address in zip(many, users, addresses, strict=True)
                 ]
                 for number in range(3):
                     events = (Earned(address, 5, f"{number} {address!r}") for address in addresses)
@@ -168,10 +168,10 @@ def test_unlinks_and_links_at_once_leave_one_answer(database_url: str) -> None:
     earn(database_url, ALICE, 10)
 
     async def main() -> None:
-        async with Town.open(database_url) as town, linkings(database_url) as many:
+        async with Town.open(database_url) as town, operators(database_url) as many:
             user = await town.user()
             outcomes = await asyncio.gather(
-                *((link if n % 2 else unlink)(linking, user) for n, linking in enumerate(many))
+                *((link if n % 2 else unlink)(acts, user) for n, acts in enumerate(many))
             )
             assert {type(outcome) for outcome in outcomes} == {Linked, Unlinked}
             assert sum(o.moved for o in outcomes if isinstance(o, Linked)) == 10
@@ -189,7 +189,7 @@ def test_a_grant_waits_for_a_link_that_is_being_made(database_url: str) -> None:
             own, user = await town.wallet(ALICE), await town.user()
             await chain.grow(Earned(ALICE, 10, "a"))
             await linking.execute(
-                "select creditd.link_wallet(1, %s, %s, %s, %s)", (CHAIN_ID, ALICE, *user)
+                "select creditd.join_wallet(%s, %s, %s, %s)", (CHAIN_ID, ALICE, *user)
             )
             confirming = asyncio.create_task(chain.confirm())
             await somebody_waits(database_url, 1)

@@ -13,7 +13,6 @@ from stage import SECOND, Stage
 from daemon.command_line.exposure_report import exposure_as_json, exposure_as_text
 from ledger.exposure import Exposure, ExposureReport, exposure
 from ledger.ids import format_account
-from ledger.linking import Linking
 from ledger.outcomes import Reserved
 from ledger.reserving import Reserving
 
@@ -59,7 +58,6 @@ def test_what_has_moved_and_what_is_reserved_is_told_where_it_is(database_url: s
         async with (
             FollowedChain.lead(database_url, rule=rule) as chain,
             SellingApp.open(database_url) as app,
-            Linking.open(database_url) as linking,
             Reserving.open(database_url) as reserving,
         ):
             await chain.grow(Earned(ALICE, 100, "a"))
@@ -67,7 +65,7 @@ def test_what_has_moved_and_what_is_reserved_is_told_where_it_is(database_url: s
             alice = await app.account_of(ALICE)
             await app.sell(alice, 30, "k")
             user = (await app.spending.open_account(app_id=app.app_id, name="user")).account
-            await linking.link(app_id=app.app_id, chain_id=CHAIN_ID, address=ALICE, account=user)
+            await app.link(ALICE, user)
             await app.sell(user, 15, "l")
             reserved = await reserving.reserve(
                 app_id=app.app_id,

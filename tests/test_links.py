@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from conftest import CHAIN_ID, earn
-from town import ALICE, BOB, Town
+from conftest import ASKED, CHAIN_ID, earn
+from town import ALICE, BOB, CAROL, Town
 
 from ledger.ids import AccountRef
 from ledger.outcomes import (
@@ -15,6 +15,7 @@ from ledger.outcomes import (
     LinkedElsewhere,
     NoSuchAccount,
     Unlinked,
+    UnlinkOutcome,
 )
 
 OTHER_CHAIN = 10
@@ -245,7 +246,7 @@ def test_links_are_never_chained(database_url: str) -> None:
             user, alice = await town.user(), await town.wallet(ALICE)
             await town.linked(BOB, alice)
             assert await town.link(ALICE, user) == LinkChained()
-            await town.linking.unlink(app_id=1, chain_id=CHAIN_ID, address=BOB, account=alice)
+            await town.acts.unlink(alice, chain_id=CHAIN_ID, address=BOB, signed=ASKED)
             await town.linked(ALICE, user)
             assert await town.link(BOB, alice) == LinkChained()
             assert town.has(user) == (34, 0)
@@ -286,29 +287,44 @@ def test_an_overdraft_and_what_is_frozen_do_not_move(database_url: str) -> None:
     asyncio.run(main())
 
 
-def test_an_app_links_only_to_accounts_it_reaches(database_url: str) -> None:
+def test_an_app_ends_links_only_of_accounts_it_opened(database_url: str) -> None:
     earn(database_url, ALICE, 30)
 
     async def main() -> None:
         async with Town.open(database_url) as town:
-            user = await town.user()
+            user, bob = await town.user(), await town.wallet(BOB)
             await town.operating.create_app_key(
                 app="other", scopes=[], digest=b"\x01" * 32, hint=""
             )
 
-            async def link(app_id: int, account: AccountRef) -> object:
-                return await town.linking.link(
-                    app_id=app_id, chain_id=CHAIN_ID, address=ALICE, account=account
+            async def unlink(
+                app_id: int, account: AccountRef, address: bytes = ALICE
+            ) -> UnlinkOutcome:
+                return await town.linking.unlink(
+                    app_id=app_id, chain_id=CHAIN_ID, address=address, account=account
                 )
 
-            assert await link(2, user) == NoSuchAccount()
-            assert await link(1, AccountRef(1, 1)) == NoSuchAccount()
             await town.linked(ALICE, user)
-            unlinked = await town.linking.unlink(
-                app_id=2, chain_id=CHAIN_ID, address=ALICE, account=user
+            await town.linked(CAROL, bob)
+            assert await unlink(2, user) == NoSuchAccount()
+            town.rows(
+                "insert into creditd.account_access (root_id, account_id, app_id)"
+                " values (%s, %s, 2)",
+                *user,
             )
-            assert unlinked == NoSuchAccount()
+            assert await unlink(2, user) == NoSuchAccount()  # it may act for it, no more
+            assert await unlink(1, bob, CAROL) == NoSuchAccount()
+            assert await unlink(1, AccountRef(1, 1)) == NoSuchAccount()
+            assert await unlink(1, user) == Unlinked(replayed=False)
             with pytest.raises(ValueError, match="an address has 20 bytes, this one 19"):
-                await town.link(ALICE[1:], user)
+                await unlink(1, user, ALICE[1:])
+
+    asyncio.run(main())
+
+
+def test_an_operator_links_to_no_account_that_is_not_there(database_url: str) -> None:
+    async def main() -> None:
+        async with Town.open(database_url) as town:
+            assert await town.link(ALICE, AccountRef(1, 1)) == NoSuchAccount()
 
     asyncio.run(main())

@@ -47,7 +47,6 @@ MAY_BE_NULL: Mapping[tuple[str, str], str] = {
     ("note_watch", "p_troubles"): "of a node: it serves",
     ("end_messages", "p_said"): "nothing was wrong",
     ("set_alert", "p_below"): "nobody is told",
-    ("link_wallet", "p_chain"): "on every chain",
     ("attest_link", "p_chain"): "on every chain",
     ("end_link", "p_chain"): "on every chain",
     ("unlink_wallet", "p_chain"): "on every chain",

@@ -13,8 +13,8 @@ from crowd import (
     CONNECTIONS,
     ROUNDS,
     link,
-    linkings,
     nobody_waiting_in_a_circle,
+    operators,
     somebody_waits,
     spendings,
     total,
@@ -147,13 +147,13 @@ def test_a_member_that_leaves_while_wallets_are_linked_to_it_takes_none_along(
         earn(database_url, address, 10)
 
     async def main() -> None:
-        async with Town.open(database_url) as town, linkings(database_url) as many:
+        async with Town.open(database_url) as town, operators(database_url) as many:
             works, mill = await town.organisation(), await town.organisation("mill")
             anna = await town.member(works)
             async with Sharing.open(database_url) as other:
                 links = [
-                    link(linking, anna, address, None if number % 2 else CHAIN_ID)
-                    for number, (linking, address) in enumerate(zip(many, addresses, strict=True))
+                    link(acts, anna, address, None if number % 2 else CHAIN_ID)
+                    for number, (acts, address) in enumerate(zip(many, addresses, strict=True))
                 ]
                 removed, moved, *linked = await asyncio.gather(
                     town.sharing.remove_member(app_id=1, member=anna),
@@ -218,7 +218,7 @@ def test_a_membership_that_ends_while_a_wallet_is_linked_to_it_waits_in_order(
             own, works = await town.wallet(ALICE), await town.organisation()
             anna = await town.member(works)
             await linking.execute(
-                "select creditd.link_wallet(1, %s, %s, %s, %s)", (CHAIN_ID, ALICE, *anna)
+                "select creditd.join_wallet(%s, %s, %s, %s)", (CHAIN_ID, ALICE, *anna)
             )
             removing = asyncio.create_task(town.sharing.remove_member(app_id=1, member=anna))
             await somebody_waits(database_url, 1)

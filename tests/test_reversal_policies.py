@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from books import Books
-from conftest import CHAIN_ID
 from followed_chain import Earned, FollowedChain, source
 from selling_app import SellingApp
 
 from ledger.audit import audit, render
 from ledger.granting import Granting
 from ledger.ids import AccountRef
-from ledger.linking import Linking
-from ledger.outcomes import Charged, Frozen, Linked, Reserved, Settled
+from ledger.outcomes import Charged, Frozen, Reserved, Settled
 from ledger.reserving import Reserving
 from ledger.watching import SeenBlock
 
@@ -181,14 +179,11 @@ def test_a_debt_is_paid_by_the_block_that_comes_back(database_url: str) -> None:
 
 def test_what_moved_by_a_link_is_taken_back_where_it_is(database_url: str) -> None:
     async def main() -> None:
-        async with place(database_url, "debt") as here, Linking.open(database_url) as linking:
+        async with place(database_url, "debt") as here:
             stays, own = await orphaned(here, 100, 30)
             opened = await here.app.spending.open_account(app_id=here.app.app_id, name="user")
             user = opened.account
-            linked = await linking.link(
-                app_id=here.app.app_id, chain_id=CHAIN_ID, address=WALLET, account=user
-            )
-            assert isinstance(linked, Linked)
+            await here.app.link(WALLET, user)
             await here.app.sell(user, 50, "there")
             await here.chain.reverse(stays)
             # What the wallet's own account spent is owed where the wallet is linked to.
@@ -202,13 +197,11 @@ def test_what_moved_by_a_link_is_taken_back_where_it_is(database_url: str) -> No
 
 def test_what_moved_by_a_link_is_borne_where_it_is(database_url: str) -> None:
     async def main() -> None:
-        async with place(database_url, "absorb") as here, Linking.open(database_url) as linking:
+        async with place(database_url, "absorb") as here:
             stays, own = await orphaned(here, 100, 30)
             opened = await here.app.spending.open_account(app_id=here.app.app_id, name="user")
             user = opened.account
-            await linking.link(
-                app_id=here.app.app_id, chain_id=CHAIN_ID, address=WALLET, account=user
-            )
+            await here.app.link(WALLET, user)
             await here.app.sell(user, 50, "there")
             await here.chain.reverse(stays)
             assert (await here.state(own))[:2] == (0, 0)

@@ -43,7 +43,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
         {
             *("charge_batch", "refund", "open_account", "open_wallet_account", "release_digest"),
             *("reserve", "settle", "settle_units", "release", "extend", "quote"),
-            *("link_wallet", "unlink_wallet"),
+            "unlink_wallet",
             *("open_organisation", "add_member", "remove_member", "move_member", "set_budget"),
             *("allocate", "set_alert", "balance_as_of", "budgets_of", "alarms"),
             *("enter_challenge", "try_challenge", "sign_in", "signed_in", "sign_out"),

@@ -368,6 +368,21 @@ def test_nobody_is_asked_to_link_to_an_account_that_the_app_does_not_reach(
     asyncio.run(main())
 
 
+def test_a_text_links_nothing_once_its_app_reaches_the_account_no_more(database_url: str) -> None:
+    earn(database_url, ALICE, 30)
+
+    async def main() -> None:
+        async with Town.open(database_url) as town, opened(database_url) as sign_ins:
+            user = await town.user()
+            await sign_ins.enter("text", WALLET, LinkTerms(APP, user), good_for=GOOD_FOR)
+            town.rows("delete from creditd.account_access where account_id = %s", user.account_id)
+            assert await linked(town.linking, user, "text") == NoSuchAccount()
+            assert town.has(user) == (0, 0)
+            assert town.rows("select from creditd.wallet_proof") == []
+
+    asyncio.run(main())
+
+
 def rows(database_url: str, statement: str) -> list[tuple[object, ...]]:
     with psycopg.connect(database_url, autocommit=True) as connection:
         return connection.execute(statement).fetchall()

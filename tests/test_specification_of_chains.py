@@ -213,7 +213,7 @@ def test_a_link_moves_what_is_left_and_what_comes_back_later(
     wallet = books.accounts[WALLET]
     chain.confirm(event(100, who=ADDRESS), 0)
     charge = pay(books, 30, who=WALLET)
-    linked = sharing.link(books, 0, app=APP, chain=1, address=ADDRESS, account=ALICE)
+    linked = sharing.link(books, 0, chain=1, address=ADDRESS, account=ALICE)
     assert linked == Linked(ALICE, wallets=1, moved=70, debt=0, replayed=False)
     assert alice.lots[1].origin == LotRef(WALLET, 1)
     assert (wallet.available, alice.available) == (0, 70)
@@ -225,11 +225,11 @@ def test_a_link_moves_what_is_left_and_what_comes_back_later(
     # 20 were spent by the wallet itself; its debt moves along.
     assert alice.debt == 95
     assert alice.total(Kind.DEBT_IN) == 20
-    other = sharing.link(books, 0, app=APP, chain=1, address=ADDRESS, account=MEMBER)
+    other = sharing.link(books, 0, chain=1, address=ADDRESS, account=MEMBER)
     assert other == LinkedElsewhere()
-    again = sharing.link(books, 0, app=APP, chain=1, address=ADDRESS, account=ALICE)
+    again = sharing.link(books, 0, chain=1, address=ADDRESS, account=ALICE)
     assert again == Linked(ALICE, wallets=0, moved=0, debt=0, replayed=True)
-    sharing.unlink(books, app=APP, chain=1, address=ADDRESS, account=ALICE)
+    sharing.unlink(books, chain=1, address=ADDRESS, account=ALICE)
     chain.confirm(event(10, block=9, who=ADDRESS), 0)
     assert wallet.available == 10
 

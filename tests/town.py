@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 import psycopg
-from conftest import CHAIN_ID, run
+from conftest import ASKED, CHAIN_ID, run
 from conservation import adds_up
 
 from ledger.audit import audit, render
 from ledger.ids import AccountRef
 from ledger.linking import Linking
 from ledger.operating import Operating
+from ledger.operator_acts import OperatorActs
 from ledger.outcomes import AccountOpened, Charged, ChargeOutcome, Linked, LinkOutcome, Refunded
 from ledger.price_book import PriceRow
 from ledger.sharing import Sharing
@@ -53,6 +54,7 @@ class Town:
     linking: Linking
     sharing: Sharing
     operating: Operating
+    acts: OperatorActs
     planted: list[str] = field(default_factory=list)
 
     @classmethod
@@ -77,6 +79,7 @@ class Town:
                 await stack.enter_async_context(Linking.open(database_url)),
                 await stack.enter_async_context(Sharing.open(database_url)),
                 operating,
+                await stack.enter_async_context(OperatorActs.open(database_url)),
             )
             yield town
         adds_up(database_url)
@@ -120,9 +123,7 @@ class Town:
     async def link(
         self, address: bytes, account: AccountRef, chain_id: int | None = CHAIN_ID
     ) -> LinkOutcome:
-        return await self.linking.link(
-            app_id=self.app_id, chain_id=chain_id, address=address, account=account
-        )
+        return await self.acts.link(account, chain_id=chain_id, address=address, signed=ASKED)
 
     async def linked(
         self, address: bytes, account: AccountRef, chain_id: int | None = CHAIN_ID

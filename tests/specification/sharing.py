@@ -31,12 +31,10 @@ Whose = TypeVar("Whose")
 
 
 def link(
-    books: Books, now: int, *, app: int, chain: int | None, address: bytes, account: AccountRef
+    books: Books, now: int, *, chain: int | None, address: bytes, account: AccountRef
 ) -> LinkOutcome:
     """Send what an address earns, on one chain or (None) on all, to an account; and what it has."""
-    target = books.reached(app, account)
-    if target is None:
-        return NoSuchAccount()
+    target = books.accounts[account]
     named = wallets_of(books, chain, address)
     links = [books.links[wallet] for wallet in named if wallet in books.links]
     on_all = books.links_to_come.get(address) if chain is None else None
@@ -81,11 +79,9 @@ def link_refusal(
 
 
 def unlink(
-    books: Books, *, app: int, chain: int | None, address: bytes, account: AccountRef
+    books: Books, *, chain: int | None, address: bytes, account: AccountRef
 ) -> UnlinkOutcome:
     """Let the address earn for itself again. What has moved stays where it is."""
-    if books.reached(app, account) is None:
-        return NoSuchAccount()
     linked = [w for w in wallets_of(books, chain, address) if w in books.links]
     ended = [wallet for wallet in linked if books.links[wallet] == account]
     for wallet in ended:

@@ -132,21 +132,7 @@ begin
   return 'replayed';
 end $$;
 
--- `join_wallet` for an app that reaches the account.
-create or replace function creditd.link_wallet(
-  p_app integer, p_chain bigint, p_address bytea, p_root bigint, p_account bigint,
-  out outcome text, out wallets integer, out moved bigint, out debt bigint
-)
-language plpgsql security definer set search_path = creditd, pg_temp as $$
-begin
-  perform refuse_null('p_app p_address p_root p_account',
-    array[p_app is null, p_address is null, p_root is null, p_account is null]);
-  wallets := 0; moved := 0; debt := 0;
-  if not reaches(p_app, p_root, p_account) then outcome := 'no_account'; return; end if;
-  select l.* into outcome, wallets, moved, debt from join_wallet(p_chain, p_address, p_root, p_account) l;
-end $$;
-
--- `part_wallet` for an app that reaches the account.
+-- `part_wallet` for an app that may say which wallets earn for the account.
 create or replace function creditd.unlink_wallet(
   p_app integer, p_chain bigint, p_address bytea, p_root bigint, p_account bigint
 ) returns text
@@ -154,6 +140,6 @@ language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform refuse_null('p_app p_address p_root p_account',
     array[p_app is null, p_address is null, p_root is null, p_account is null]);
-  if not reaches(p_app, p_root, p_account) then return 'no_account'; end if;
+  if not sees_to_wallets(p_app, p_root, p_account) then return 'no_account'; end if;
   return part_wallet(p_chain, p_address, p_root, p_account);
 end $$;

@@ -134,8 +134,8 @@ begin
 end $$;
 
 -- Links a wallet by the text it has signed, to the account that the text was made for. `p_by_key`: its key signed,
--- so the address is linked on every chain; else the contract on its own. Outcomes as of `link_wallet`, and
--- "spent": the text is not good (any more). Whatever comes of it, the text is used up.
+-- so the address is linked on every chain; else the contract on its own. Outcomes as of `join_wallet`,
+-- 'no_account', and 'spent': the text is not good (any more). Whatever comes of it, the text is used up.
 create or replace function creditd.link_by_signature(
   p_app integer, p_root bigint, p_account bigint, p_message text, p_signature bytea, p_by_key boolean,
   out outcome text, out wallets integer, out moved bigint, out debt bigint
@@ -152,8 +152,10 @@ begin
       and (c.app_id, c.root_id, c.account_id) = (p_app, p_root, p_account)
     returning c.* into v;
   if not found then outcome := 'spent'; return; end if;
+  wallets := 0; moved := 0; debt := 0;
+  if not sees_to_wallets(p_app, p_root, p_account) then outcome := 'no_account'; return; end if;
   v_chain := case when p_by_key then null else v.chain_id end;
-  select l.* into outcome, wallets, moved, debt from link_wallet(p_app, v_chain, v.address, p_root, p_account) l;
+  select l.* into outcome, wallets, moved, debt from join_wallet(v_chain, v.address, p_root, p_account) l;
   if outcome in ('linked', 'replayed') then
     insert into wallet_proof (root_id, account_id, app_id, chain_id, address, message, signature, linked_at)
       values (p_root, p_account, p_app, v_chain, v.address, p_message, p_signature, clock());

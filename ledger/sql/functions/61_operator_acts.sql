@@ -70,7 +70,7 @@ begin
   select x.available, x.debt into available, debt from account x where x.root_id = p_root and x.account_id = p_account;
 end $$;
 
--- Links an address to an account on an operator's word, as `link_wallet` does on an app's.
+-- Links an address to an account on an operator's word, as `link_by_signature` does on its holder's.
 create or replace function creditd.attest_link(
   p_chain bigint, p_address bytea, p_root bigint, p_account bigint, p_api_key integer, p_by text, p_reason text,
   out outcome text, out wallets integer, out moved bigint, out debt bigint

@@ -43,7 +43,7 @@ grant execute on function creditd.create_own_api_key, creditd.rotate_own_api_key
 grant execute on function creditd.caps_of to creditd_api, creditd_operator;
 grant execute on function creditd.apply_prices to creditd_operator;
 grant execute on function
-  creditd.link_wallet, creditd.unlink_wallet, creditd.open_organisation, creditd.add_member, creditd.remove_member,
+  creditd.unlink_wallet, creditd.open_organisation, creditd.add_member, creditd.remove_member,
   creditd.move_member, creditd.set_budget, creditd.allocate
   to creditd_api;
 grant execute on function
