@@ -241,8 +241,9 @@ class _Guarded:
     ) -> Answer | Streamed:
         endpoint = self._endpoint
         caller = await self._caller(scope["method"], headers)
-        if self._rates.limits(caller):
-            scope[RATE] = self._rates.admit(caller)
+        rate = self._rates.admit(caller)
+        if rate:
+            scope[RATE] = rate
         self._require(caller)
         query = scope["query_string"]
         call = Call(

@@ -220,6 +220,12 @@ class ChainRow:
     last_reorg_depth: int | None
     leader_seen_at: datetime
 
+    @property
+    def lag_blocks(self) -> int:
+        """How many blocks its head is ahead of the last one read."""
+        # A head from before the last blocks read is no negative lag.
+        return max(0, self.head_number - self.indexed_number)
+
 
 @dataclass(frozen=True, slots=True)
 class PastBalance:

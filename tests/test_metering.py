@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from creditd_client import AsyncCredits, LostRefund, Metering, Passed
 from creditd_client.asgi import Message, Receive, Scope, Send
-from creditd_client.metering import runs
+from creditd_client.metering import charging
 from creditd_client.wire import attempts
 from shop import price, shop
 from standin import ACCOUNT, API_KEY, Fault, answers, lost_after, lost_before, passes, slow
@@ -321,7 +321,7 @@ def test_a_refund_that_cannot_be_made_is_reported(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_refund_is_given_up_at_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "ENDING_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(charging, "ENDING_SECONDS_MAX", 0.05)
 
     async def main() -> None:
         async with shop(passes, slow(0.5)) as s:

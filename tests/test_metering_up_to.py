@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from conftest import run
 from creditd_client import LostSettlement
-from creditd_client.metering import runs
+from creditd_client.metering import reserving
 from creditd_client.wire import attempts
 from streaming_app import MOST, Stall, stall
 from till import EARNED, NONE
@@ -138,7 +138,7 @@ def test_answers_that_are_lost_on_the_way_make_no_difference(database_url: str) 
 def test_a_settlement_that_cannot_be_made_is_told_and_can_be_made_later(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "ENDING_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(reserving, "ENDING_SECONDS_MAX", 0.5)
 
     async def story(s: Stall) -> None:
         asking = asyncio.create_task(s.get("/streams-4"))

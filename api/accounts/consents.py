@@ -5,8 +5,8 @@ from typing import Any
 from api.accounts import consent_wire as wire
 from api.calling.caller import Caller
 from api.calling.calls import Answer, Call, Parts, marked
-from api.calling.cursors import format_cursor, format_name_cursor, parse_cursor, parse_name_cursor
-from api.problems.refusals import ForOwnersOnly, Invalid, Refused
+from api.calling.cursors import format_cursor, no_cursor, paged, parse_cursor, parse_name_cursor
+from api.problems.refusals import ForOwnersOnly, Refused
 from api.shapes import NoBody, NoQuery, PageQuery
 from ledger.api_keys import BeyondOwnRights
 from ledger.consents import NUMBER_MAX, ConsentRow, May, consents_for, consents_of
@@ -20,9 +20,9 @@ async def consents(parts: Parts, call: Call[NoBody, PageQuery]) -> Answer:
     limit, cursor = call.query.limit, call.query.cursor
     before = None if cursor is None else parse_cursor("consents", cursor)
     rows = await consents_of(parts.reading, account, before=before, limit=limit + 1)
-    more = len(rows) > limit
-    next_cursor = format_cursor("consents", rows[limit - 1].number) if more else None
-    return Answer(200, wire.ConsentPage([_consent(row) for row in rows[:limit]], next_cursor))
+    page, last = paged(rows, limit)
+    next_cursor = None if last is None else format_cursor("consents", last.number)
+    return Answer(200, wire.ConsentPage([_consent(row) for row in page], next_cursor))
 
 
 async def give(parts: Parts, call: Call[wire.ConsentRequest, NoQuery]) -> Answer:
@@ -59,13 +59,9 @@ async def given(parts: Parts, call: Call[NoBody, PageQuery]) -> Answer:
     limit, cursor = call.query.limit, call.query.cursor
     after = None if cursor is None else _after(cursor)
     rows = await consents_for(parts.reading, call.caller.app_id, after=after, limit=limit + 1)
-    next_cursor = None
-    if len(rows) > limit:
-        next_cursor = format_name_cursor("consents", format_account(rows[limit - 1].account))
-    data = [
-        wire.GrantedAccess(format_account(row.account), row.may, row.given_at)
-        for row in rows[:limit]
-    ]
+    page, last = paged(rows, limit)
+    next_cursor = None if last is None else format_cursor("consents", format_account(last.account))
+    data = [wire.GrantedAccess(format_account(row.account), row.may, row.given_at) for row in page]
     return Answer(200, wire.GrantedAccessPage(data, next_cursor))
 
 
@@ -109,7 +105,7 @@ def _after(cursor: str) -> AccountRef:
     try:
         return parse_account(parse_name_cursor("consents", cursor))
     except ValueError as error:
-        raise Refused(Invalid("cursor", "is no cursor of consents")) from error
+        raise no_cursor("consents") from error
 
 
 async def _answer(

@@ -7,7 +7,7 @@ from api.accounts.csv_files import ROWS_AT_ONCE, csv_stream
 from api.accounts.origins import hash_shown, reward_shown
 from api.calling.addresses import format_address
 from api.calling.calls import Answer, Call, Parts, Stream
-from api.calling.cursors import format_cursor, parse_cursor
+from api.calling.cursors import format_cursor, paged, parse_cursor
 from api.calling.reached import reached_account
 from api.problems.refusals import NoSuchEarning, Refused
 from api.shapes import NoBody, NoQuery
@@ -24,14 +24,9 @@ async def earnings(parts: Parts, call: Call[NoBody, wire.EarningQuery]) -> Answe
     rows = await parts.reading.earnings(
         account, before=before, limit=query.limit + 1, state=query.state, source=query.source
     )
-    page = rows[: query.limit]
-    more = len(rows) > len(page)
-    return Answer(
-        200,
-        wire.EarningPage(
-            earnings_shown(page), format_cursor("earnings", page[-1].cursor) if more else None
-        ),
-    )
+    page, last = paged(rows, query.limit)
+    next_cursor = None if last is None else format_cursor("earnings", last.cursor)
+    return Answer(200, wire.EarningPage(earnings_shown(page), next_cursor))
 
 
 async def earning(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:

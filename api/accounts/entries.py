@@ -10,7 +10,7 @@ from api.accounts.csv_files import ROWS_AT_ONCE, csv_stream
 from api.accounts.origins import hash_shown, reward_shown
 from api.calling.asked import moment_asked
 from api.calling.calls import Answer, Call, Parts, Stream
-from api.calling.cursors import format_cursor, parse_cursor
+from api.calling.cursors import format_cursor, paged, parse_cursor
 from api.calling.reached import reached_account
 from api.problems.refusals import Refused
 from api.shapes import NoBody
@@ -57,10 +57,10 @@ async def entries(parts: Parts, call: Call[NoBody, wire.EntryQuery]) -> Answer:
     rows = await parts.reading.entries(
         account, before_seq=to + 1, after_seq=lowest, kinds=kinds, limit=query.limit + 1
     )
-    page = rows[: query.limit]
+    page, last = paged(rows, query.limit)
     next_before = None
-    if len(rows) > len(page):
-        next_before = page[-1].seq
+    if last is not None:
+        next_before = last.seq
     elif lowest > window.after:
         next_before = lowest + 1
     return Answer(

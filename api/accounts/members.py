@@ -4,9 +4,9 @@ from typing import Any
 
 from api.accounts import sharing_wire as wire
 from api.accounts.organisations import organisation_named
-from api.calling.asked import credits_asked
+from api.calling.asked import account_of_path, credits_asked
 from api.calling.calls import Answer, Call, Parts, marked
-from api.calling.cursors import format_name_cursor, parse_name_cursor
+from api.calling.cursors import format_cursor, no_cursor, paged, parse_name_cursor
 from api.problems.refusals import Invalid, Refused
 from api.shapes import NoBody, NoQuery, PageQuery
 from ledger import holders
@@ -40,10 +40,9 @@ async def members(parts: Parts, call: Call[NoBody, PageQuery]) -> Answer:
     limit, cursor = call.query.limit, call.query.cursor
     after = None if cursor is None else _after(organisation, cursor)
     rows = await parts.reading.members(organisation, after=after, limit=limit + 1)
-    next_cursor = None
-    if len(rows) > limit:
-        next_cursor = format_name_cursor("members", format_account(rows[limit - 1].account))
-    return Answer(200, wire.MemberPage([_member(row) for row in rows[:limit]], next_cursor))
+    page, last = paged(rows, limit)
+    next_cursor = None if last is None else format_cursor("members", format_account(last.account))
+    return Answer(200, wire.MemberPage([_member(row) for row in page], next_cursor))
 
 
 async def member(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
@@ -107,10 +106,7 @@ async def member_named(parts: Parts, call: Call[Any, Any]) -> AccountRef:
     Raises Refused(NoSuchAccount).
     """
     organisation = (await organisation_named(parts, call.caller, call.path["account"])).account
-    try:
-        account = parse_account(call.path["member"])
-    except ValueError as error:
-        raise Refused(NoSuchAccount()) from error
+    account = account_of_path(call.path["member"])
     if account.root_id != organisation.root_id or account == organisation:
         raise Refused(NoSuchAccount())
     return account
@@ -121,7 +117,7 @@ def _after(organisation: AccountRef, cursor: str) -> AccountRef:
     try:
         account = parse_account(name)
     except ValueError as error:
-        raise Refused(Invalid("cursor", "is no cursor of members")) from error
+        raise no_cursor("members") from error
     if account.root_id != organisation.root_id:
         raise Refused(Invalid("cursor", "is a cursor of another organisation's members"))
     return account

@@ -3,7 +3,7 @@
 from msgspec import UNSET, UnsetType
 
 from api.accounts import wire
-from api.calling.addresses import parse_address
+from api.calling.asked import address_asked
 from api.calling.calls import Answer, Call, Parts
 from api.problems.refusals import Invalid, Refused
 from api.shapes import NoQuery
@@ -35,10 +35,7 @@ async def _open_wallet_account(
 ) -> AccountOpened:
     if wallet is UNSET:
         raise Refused(Invalid("", 'Give either "name" or "wallet"'))
-    try:
-        address = parse_address(wallet.address)
-    except ValueError as error:
-        raise Refused(Invalid("wallet.address", str(error))) from error
+    address = address_asked(wallet.address, field="wallet.address")
     return await parts.spending.open_wallet_account(
         app_id=app_id, chain_id=wallet.chain_id, address=address
     )

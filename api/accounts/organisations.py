@@ -1,16 +1,15 @@
 """Organisations, and all accounts that an app opened under names of its own."""
 
-from collections.abc import Sequence
-
 from api.accounts import sharing_wire as wire
+from api.calling.asked import account_of_path
 from api.calling.caller import Caller
 from api.calling.calls import Answer, Call, Parts
-from api.calling.cursors import format_name_cursor, parse_name_cursor
+from api.calling.cursors import format_cursor, paged, parse_name_cursor
 from api.problems.refusals import Refused
 from api.shapes import NoBody, NoQuery, PageQuery
 from ledger import holders
 from ledger.holders import NamedAccountRow
-from ledger.ids import format_account, parse_account
+from ledger.ids import format_account
 from ledger.outcomes import AccountOpened, NoSuchAccount
 
 
@@ -21,13 +20,14 @@ async def accounts(parts: Parts, call: Call[NoBody, PageQuery]) -> Answer:
     rows = await holders.named_accounts(
         parts.reading, call.caller.app_id, after=after, limit=limit + 1
     )
+    page, last = paged(rows, limit)
     data = [
         wire.NamedAccount(
             format_account(row.account), row.name, row.kind, row.status, row.opened_at
         )
-        for row in rows[:limit]
+        for row in page
     ]
-    return Answer(200, wire.NamedAccountPage(data, _next("accounts", rows, limit)))
+    return Answer(200, wire.NamedAccountPage(data, _next("accounts", last)))
 
 
 async def organisations(parts: Parts, call: Call[NoBody, PageQuery]) -> Answer:
@@ -37,8 +37,9 @@ async def organisations(parts: Parts, call: Call[NoBody, PageQuery]) -> Answer:
     rows = await holders.organisations(
         parts.reading, call.caller.app_id, after=after, limit=limit + 1
     )
-    data = [_organisation(row) for row in rows[:limit]]
-    return Answer(200, wire.OrganisationPage(data, _next("organisations", rows, limit)))
+    page, last = paged(rows, limit)
+    data = [_organisation(row) for row in page]
+    return Answer(200, wire.OrganisationPage(data, _next("organisations", last)))
 
 
 async def open_organisation(parts: Parts, call: Call[wire.OrganisationRequest, NoQuery]) -> Answer:
@@ -61,19 +62,14 @@ async def organisation(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
 
 async def organisation_named(parts: Parts, caller: Caller, name: str) -> NamedAccountRow:
     """Return the app's organisation that a path names. Raises Refused(NoSuchAccount)."""
-    try:
-        account = parse_account(name)
-    except ValueError as error:
-        raise Refused(NoSuchAccount()) from error
-    row = await holders.organisation(parts.reading, caller.app_id, account)
+    row = await holders.organisation(parts.reading, caller.app_id, account_of_path(name))
     if row is None:
         raise Refused(NoSuchAccount())
     return row
 
 
-def _next(list_name: str, rows: Sequence[NamedAccountRow], limit: int) -> str | None:
-    """Return where the next page begins: one row more than asked for tells that there is one."""
-    return format_name_cursor(list_name, rows[limit - 1].name) if len(rows) > limit else None
+def _next(list_name: str, last: NamedAccountRow | None) -> str | None:
+    return None if last is None else format_cursor(list_name, last.name)
 
 
 def _organisation(row: NamedAccountRow) -> wire.Organisation:

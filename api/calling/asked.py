@@ -4,16 +4,34 @@ from datetime import datetime
 
 import msgspec
 
+from api.calling.addresses import parse_address
 from api.problems.refusals import Cause, Invalid, Refused
 from api.shapes import Utc
 from ledger.credits import parse_credits
 from ledger.ids import AccountRef, MovementRef, parse_account, parse_movement
+from ledger.outcomes import NoSuchAccount
 
 
 def account_named(text: str, field: str = "account") -> AccountRef:
     """Return the account that a body's field or a header names. Raises Refused(Invalid)."""
     try:
         return parse_account(text)
+    except ValueError as error:
+        raise Refused(Invalid(field, str(error))) from error
+
+
+def account_of_path(text: str) -> AccountRef:
+    """Return the account that a path names. Raises Refused(NoSuchAccount): there is none such."""
+    try:
+        return parse_account(text)
+    except ValueError as error:
+        raise Refused(NoSuchAccount()) from error
+
+
+def address_asked(text: str, field: str = "address") -> bytes:
+    """Return the 20 bytes of an address that a request names. Raises Refused(Invalid)."""
+    try:
+        return parse_address(text)
     except ValueError as error:
         raise Refused(Invalid(field, str(error))) from error
 

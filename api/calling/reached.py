@@ -1,9 +1,10 @@
 """Which accounts a caller may reach."""
 
+from api.calling.asked import account_of_path
 from api.calling.caller import Caller
 from api.calling.calls import Parts
 from api.problems.refusals import Refused
-from ledger.ids import AccountRef, parse_account
+from ledger.ids import AccountRef
 from ledger.outcomes import NoSuchAccount
 
 
@@ -14,10 +15,7 @@ async def reached_account(
 
     Raises Refused(NoSuchAccount): there is none, or the caller does not reach it.
     """
-    try:
-        account = parse_account(name)
-    except ValueError as error:
-        raise Refused(NoSuchAccount()) from error
+    account = account_of_path(name)
     if not await reaches(parts, caller, account, to_write=to_write):
         raise Refused(NoSuchAccount())
     return account

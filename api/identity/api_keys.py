@@ -7,7 +7,7 @@ from typing import Any, Final
 from api.caching import NO_STORE
 from api.calling.asked import credits_asked
 from api.calling.calls import Answer, Call, Parts, marked
-from api.calling.cursors import format_cursor, parse_cursor
+from api.calling.cursors import format_cursor, paged, parse_cursor
 from api.identity import key_wire as wire
 from api.identity.keys import new_api_key
 from api.problems.refusals import ForOwnersOnly, Invalid, Refused
@@ -28,15 +28,9 @@ async def api_keys(parts: Parts, call: Call[NoBody, PageQuery]) -> Answer:
     before = None if cursor is None else parse_cursor("keys", cursor)
     owner = caller.app_id if caller.account is None else caller.account
     rows = await parts.reading.api_keys(owner, before=before, limit=limit + 1)
-    page = rows[:limit]
-    more = len(rows) > len(page)
-    return Answer(
-        200,
-        wire.ApiKeyPage(
-            [_said(row) for row in page],
-            format_cursor("keys", page[-1].api_key.key_id) if more else None,
-        ),
-    )
+    page, last = paged(rows, limit)
+    next_cursor = None if last is None else format_cursor("keys", last.api_key.key_id)
+    return Answer(200, wire.ApiKeyPage([_said(row) for row in page], next_cursor))
 
 
 async def create(parts: Parts, call: Call[wire.ApiKeyRequest, NoQuery]) -> Answer:

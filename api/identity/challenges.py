@@ -5,7 +5,8 @@ import string
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from api.calling.addresses import format_address, parse_address
+from api.calling.addresses import format_address
+from api.calling.asked import address_asked
 from api.calling.caller import Caller
 from api.calling.calls import Parts
 from api.calling.sign_in_terms import SignInTerms
@@ -39,10 +40,7 @@ _NONCE_LETTERS: Final = string.ascii_letters + string.digits
 
 def wallet_asked(terms: SignInTerms, chain_id: int, address: str) -> WalletRef:
     """Return the wallet of a body. Raises Refused."""
-    try:
-        wallet = WalletRef(chain_id, parse_address(address))
-    except ValueError as error:
-        raise Refused(Invalid("address", str(error))) from error
+    wallet = WalletRef(chain_id, address_asked(address))
     if chain_id not in terms.chain_ids:
         raise Refused(ChainUnserved(chain_id))
     return wallet

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.calling.caller import Caller
+from api.problems.rate_headers import rate_headers
 from api.problems.refusals import QuotaExceeded, Refused
 from ledger.api_key_terms import Rate
 from ledger.ids import AccountRef
 
-POLICY: Final = "api-key"
 # As many as there are API keys remembered. One that is forgotten begins anew with a full bucket.
 BUCKETS_MAX: Final = 4_096
 
@@ -38,18 +38,12 @@ class RateLimits:
         self._default = default
         self._buckets: OrderedDict[int | AccountRef, _Bucket] = OrderedDict()
 
-    def limits(self, caller: Caller) -> bool:
-        """Return whether the caller has a rate at all."""
-        return caller.rate is not None or (
-            self._default is not None and (caller.family != 0 or caller.session is not None)
-        )
-
     def admit(self, caller: Caller) -> Headers:
-        """Take a request of a limited caller. Returns the headers that tell it what is left.
+        """Take a request. Returns the headers that tell a caller with a rate what is left of it.
 
         Raises Refused(QuotaExceeded).
         """
-        rate = caller.rate or self._default
+        rate = self._rate(caller)
         if rate is None:
             return ()
         whose = caller.family if caller.account is None else caller.family or caller.account
@@ -71,10 +65,8 @@ class RateLimits:
         full_in = math.ceil((rate.requests - bucket.left) / per_second)
         return rate_headers(rate.requests, rate.seconds, int(bucket.left), full_in)
 
-
-def rate_headers(requests: int, seconds: int, left: int, full_in: int) -> Headers:
-    """Return what is allowed, and that `left` are until it is all there again."""
-    return (
-        ("RateLimit-Policy", f'"{POLICY}";q={requests};w={seconds}'),
-        ("RateLimit", f'"{POLICY}";r={left};t={full_in}'),
-    )
+    def _rate(self, caller: Caller) -> Rate | None:
+        if caller.rate is not None:
+            return caller.rate
+        is_counted = caller.family != 0 or caller.session is not None
+        return self._default if is_counted else None

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from api.identity.signatures import SIGNATURE_BYTES_MAX
 from api.identity.siwe import MESSAGE_LENGTH_MAX
-from api.shapes import CHAIN_ID_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, AccountName, Address, Utc
+from api.shapes import CHAIN_ID_MAX, AccountName, Address, Credits, PageQuery, Utc
 
 ChainId = Annotated[int, Meta(ge=1, le=CHAIN_ID_MAX)]
 AddressAsked = Annotated[
@@ -89,17 +89,11 @@ class LinkedWallets(Struct, frozen=True):
     next_cursor: str | None
 
 
-class WalletsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+class WalletsQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     """Whose wallets, and which page of them."""
 
     account: (
         Annotated[str, Meta(max_length=64, description="Of an app; others have one.")] | None
-    ) = None
-    limit: Annotated[int, Meta(ge=1, le=PAGE_ROWS_MAX, description="How many rows at most.")] = (
-        PAGE_ROWS_DEFAULT
-    )
-    cursor: (
-        Annotated[str, Meta(max_length=200, description="`next_cursor` of the page before.")] | None
     ) = None
 
 
@@ -112,8 +106,8 @@ class WalletLinked(Struct, frozen=True):
     account: AccountName
     address: Address
     chain_id: int | None
-    moved: str
-    debt: str
+    moved: Credits
+    debt: Credits
 
 
 class UnlinkQuery(Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,11 +5,11 @@ from datetime import UTC
 from typing import Final
 
 from api.caching import NO_STORE
-from api.calling.addresses import format_address, parse_address
-from api.calling.asked import account_named
+from api.calling.addresses import format_address
+from api.calling.asked import account_named, address_asked
 from api.calling.caller import Caller
 from api.calling.calls import Answer, Call, Parts
-from api.calling.cursors import format_name_cursor, parse_name_cursor
+from api.calling.cursors import format_cursor, no_cursor, paged, parse_name_cursor
 from api.calling.reached import reaches
 from api.identity import sign_in_wire as wire
 from api.identity.challenges import give_out, take_back, wallet_asked
@@ -69,8 +69,7 @@ async def wallets(parts: Parts, call: Call[NoBody, wire.WalletsQuery]) -> Answer
     account = await _account_asked(parts, call.caller, call.query.account, to_write=False)
     after = None if call.query.cursor is None else _place(call.query.cursor)
     rows = await parts.reading.wallets(account, after=after, limit=call.query.limit + 1)
-    page = rows[: call.query.limit]
-    more = len(rows) > len(page)
+    page, last = paged(rows, call.query.limit)
     return Answer(
         200,
         wire.LinkedWallets(
@@ -83,7 +82,7 @@ async def wallets(parts: Parts, call: Call[NoBody, wire.WalletsQuery]) -> Answer
                 )
                 for row in page
             ],
-            format_name_cursor("wallets", _place_text(page[-1])) if more else None,
+            None if last is None else format_cursor("wallets", _place_text(last)),
         ),
         (NO_STORE,),
     )
@@ -95,10 +94,7 @@ async def unlink(parts: Parts, call: Call[NoBody, wire.UnlinkQuery]) -> Answer:
     # As for linking, which the books see to: acting for an account is not enough.
     if call.caller.kind == "app" and not await parts.reading.opened(call.caller.app_id, account):
         raise Refused(NoSuchAccount())
-    try:
-        address = parse_address(call.path["address"])
-    except ValueError as error:
-        raise Refused(Invalid("address", str(error))) from error
+    address = address_asked(call.path["address"])
     chain_id = call.query.chain_id
     outcome = await parts.signing.linking.unlink(
         app_id=call.caller.app_id, chain_id=chain_id, address=address, account=account
@@ -133,7 +129,6 @@ def _place_text(row: WalletRow) -> str:
 def _place(cursor: str) -> WalletRow:
     found = _PLACE.fullmatch(parse_name_cursor("wallets", cursor))
     if found is None:
-        message = "is no cursor of wallets: send `next_cursor` of the page before, or none"
-        raise Refused(Invalid("cursor", message))
+        raise no_cursor("wallets")
     chain_id = None if found["chain"] is None else int(found["chain"])
     return WalletRow(bytes.fromhex(found["address"][2:]), chain_id, own=False, linked_at=None)

@@ -62,7 +62,7 @@ class BulkChargeRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class QuoteRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What to price: as for a charge, which a quote neither makes nor holds credits for."""
 
-    account: Annotated[str, Meta(max_length=64)]
+    account: AccountAsked
     operation: OperationName
     model: ModelName | None = None
     units: Annotated[int, Meta(ge=1, le=UNITS_MAX)] = 1

@@ -5,7 +5,7 @@ from typing import Final
 
 from api.calling.addresses import format_address
 from api.calling.calls import Answer, Call
-from api.calling.cursors import format_cursor, format_name_cursor, parse_cursor, parse_name_cursor
+from api.calling.cursors import format_cursor, parse_cursor, parse_name_cursor
 from api.operating import wire
 from api.operating.desk import Desk
 from api.problems.refusals import Invalid, Refused
@@ -141,7 +141,7 @@ def _act(row: ActRow) -> wire.Act:
 
 def _format_place(place: AsidePlace) -> str:
     name = f"{place.chain_id}:{place.tx_hash.hex()}:{place.ordinal}:{place.rule_id}"
-    return format_name_cursor("set-aside", name)
+    return format_cursor("set-aside", name)
 
 
 def _parse_place(cursor: str) -> AsidePlace:

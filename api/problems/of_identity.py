@@ -5,6 +5,7 @@ from typing import Final
 from api.caching import NO_STORE
 from api.problems import details, refusals
 from api.problems.problem_type import ProblemType
+from api.problems.rate_headers import POLICY, rate_headers
 
 TYPES: Final = (
     ProblemType(
@@ -45,11 +46,10 @@ TYPES: Final = (
             " seconds: try again after Retry-After seconds, with the same Idempotency-Key."
         ),
         shape=details.QuotaExceeded,
-        members=lambda _cause: {"violated_policies": ["api-key"]},
+        members=lambda _cause: {"violated_policies": [POLICY]},
         headers=lambda cause: (
             ("Retry-After", str(cause.retry_after)),
-            ("RateLimit-Policy", f'"api-key";q={cause.requests};w={cause.seconds}'),
-            ("RateLimit", f'"api-key";r=0;t={cause.retry_after}'),
+            *rate_headers(cause.requests, cause.seconds, 0, cause.retry_after),
             NO_STORE,
         ),
     ),

@@ -60,8 +60,7 @@ def _chain(row: ChainRow) -> wire.ChainStatus:
         head_number=row.head_number,
         indexed_number=row.indexed_number,
         confirmed_number=row.confirmed_number,
-        # A head from before the last blocks read is no negative lag.
-        lag_blocks=max(0, row.head_number - row.indexed_number),
+        lag_blocks=row.lag_blocks,
         indexed_time=row.indexed_time,
         confirmed_time=row.confirmed_time,
         reorgs=row.reorgs,

@@ -1,13 +1,11 @@
 """Why a call to creditd did not do what it was asked."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-# Thirty years at most: int() refuses texts of thousands of digits.
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+RETRY_DIGITS_MAX: Final = 9  # 30 years of seconds; int() refuses texts of thousands of digits
 
 
 class CreditsError(Exception):
@@ -32,7 +30,7 @@ class Refused(CreditsError):
     @property
     def code(self) -> str:
         """The last part of the problem's type, such as `account-frozen`; empty without a type."""
-        return str(self.problem.get("type", "")).rpartition("/")[2]
+        return problem_code(self.problem)
 
     @property
     def retry_after_seconds(self) -> int | None:
@@ -158,6 +156,11 @@ class CreditsUnavailable(CreditsError):
         self.retry_after_seconds = retry_after_seconds
 
 
+def problem_code(problem: Mapping[str, object]) -> str:
+    """Return the last part of a problem's type; empty without a type."""
+    return str(problem.get("type", "")).rpartition("/")[2]
+
+
 def retry_after_seconds(headers: Mapping[str, str]) -> int | None:
     """Return what the header Retry-After says, names of `headers` being in lower case.
 
@@ -167,6 +170,3 @@ def retry_after_seconds(headers: Mapping[str, str]) -> int | None:
     return (
         int(text) if text.isascii() and text.isdigit() and len(text) <= RETRY_DIGITS_MAX else None
     )
-
-
-RETRY_DIGITS_MAX = 9  # 30 years of seconds; int() refuses texts of thousands of digits

@@ -12,7 +12,8 @@ from creditd_client.errors import CreditsError
 from creditd_client.finishing import finish
 from creditd_client.keys import release_key, settlement_key
 
-# What is ended although its task was cancelled holds that up: no longer than creditd restarts.
+# A shutdown, and the answer to a request that failed, wait for what ends a reservation at creditd:
+# longer than creditd takes to restart, shorter than the 30 s after which supervisors usually kill.
 ENDING_SECONDS_MAX: Final = 10
 
 _log = logging.getLogger("creditd_client")

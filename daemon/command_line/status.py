@@ -45,7 +45,7 @@ class StatusReport:
                 "head": row.head_number,
                 "indexed": row.indexed_number,
                 "confirmed": row.confirmed_number,
-                "lag": _lag(row),
+                "lag": row.lag_blocks,
                 "reorgs": row.reorgs,
                 "last_reorg_depth": row.last_reorg_depth,
                 "leader_seen_at": row.leader_seen_at.isoformat(),
@@ -80,7 +80,7 @@ class StatusReport:
                 row.state,
                 *(str(number) for number in (row.head_number, row.indexed_number)),
                 str(row.confirmed_number),
-                str(_lag(row)),
+                str(row.lag_blocks),
                 str(row.reorgs),
                 f"{int(self._silent_seconds(row))} s ago",
             )
@@ -127,11 +127,6 @@ class StatusReport:
 
 def _title(alarm: Alarm) -> str:
     return f"halted: {alarm.said}" if alarm.kind == "halted" else alarm.said
-
-
-def _lag(row: ChainRow) -> int:
-    # A head from before the last blocks read is no negative lag.
-    return max(0, row.head_number - row.indexed_number)
 
 
 async def read_status(database_url: str, configured: Sequence[Chain]) -> StatusReport:

@@ -7,8 +7,9 @@ from creditd_client.answers import Charged, Refunded
 from creditd_client.asgi import Scope
 from creditd_client.async_client import AsyncCredits
 from creditd_client.errors import CreditsError, CreditsUnavailable
+from creditd_client.holding import ENDING_SECONDS_MAX
 from creditd_client.keys import refund_key
-from creditd_client.metering import refusals, runs
+from creditd_client.metering import refusals
 from creditd_client.metering.asked import Metered
 from creditd_client.metering.exchange import Ending
 from creditd_client.metering.losses import Losses, LostRefund
@@ -48,7 +49,7 @@ class ChargedRun:
         self.refundable = False
         charge_id = self.charged.id
         try:
-            async with asyncio.timeout(runs.ENDING_SECONDS_MAX):
+            async with asyncio.timeout(ENDING_SECONDS_MAX):
                 self.refunded = await self.credits.refund(charge_id, key=refund_key(charge_id))
         except BaseException as failure:
             self.losses.refund(lost_refund(self.metered, self.key, self.charged, failure))

@@ -18,9 +18,9 @@ from creditd_client.errors import (
     Refused,
     ReservationExceeded,
 )
-from creditd_client.holding import AsyncHeld
+from creditd_client.holding import ENDING_SECONDS_MAX, AsyncHeld
 from creditd_client.keys import settlement_key
-from creditd_client.metering import refusals, runs
+from creditd_client.metering import refusals
 from creditd_client.metering.asked import Meter, MeteredUpTo, metered
 from creditd_client.metering.exchange import Ending
 from creditd_client.metering.losses import Losses, LostSettlement
@@ -77,7 +77,7 @@ class HeldRun:
             return
         await self._end_extending()
         try:
-            async with asyncio.timeout(runs.ENDING_SECONDS_MAX):
+            async with asyncio.timeout(ENDING_SECONDS_MAX):
                 self._available = (await self.held.release()).available
         except (CreditsError, TimeoutError) as failure:
             _log.warning("%s is held until it expires: %r", self.reservation.id, failure)
@@ -102,7 +102,7 @@ class HeldRun:
         await self._end_extending()
         due = self._due(whole=whole)
         try:
-            async with asyncio.timeout(runs.ENDING_SECONDS_MAX):
+            async with asyncio.timeout(ENDING_SECONDS_MAX):
                 await self._take(due)
         except BaseException as failure:
             self._lose(due, failure)

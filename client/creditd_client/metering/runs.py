@@ -6,9 +6,6 @@ from creditd_client.asgi import App, Message, Receive, Scope, Send
 from creditd_client.finishing import finish
 from creditd_client.metering.exchange import Ending, Exchange
 
-# The answer to a failed request and a shutdown wait for what ends it at creditd: longer than
-# creditd takes to restart, shorter than the 30 s after which supervisors usually kill.
-ENDING_SECONDS_MAX: Final = 10
 SERVER_FAILURE: Final = 500
 
 Headers = list[tuple[bytes, bytes]]

@@ -12,6 +12,7 @@ from creditd_client.errors import (
     Refused,
     ReservationEnded,
     ReservationExceeded,
+    problem_code,
 )
 from creditd_client.wire.reading import Answer
 
@@ -22,7 +23,7 @@ def refusal(answer: Answer) -> Refused:
     Raises CreditsUnavailable where it is no answer of creditd's: a 402 of an unknown type, or a
     known type without its amounts.
     """
-    code = str(answer.document.get("type", "")).rpartition("/")[2]
+    code = problem_code(answer.document)
     if code in _BY_CODE:
         return _BY_CODE[code](answer)
     if answer.status == HTTPStatus.PAYMENT_REQUIRED and not code:
