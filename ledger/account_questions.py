@@ -223,7 +223,7 @@ _refunded = (
     .scalar_subquery()
 )
 
-# A settlement's first entry says what was taken, its reservation's what for.
+# A settlement's first entry says what was taken and how much used, its reservation's what for.
 _asked_for = entry.alias("asked_for")
 # Entries of one movement follow one another: it ends where the next one begins.
 _later = entry.alias("later")
@@ -256,8 +256,8 @@ _available_after = (
 
 CHARGE: Final = (
     select(
-        *(_asked_for.c[name] for name in ("units", "price_version")),
-        *(entry.c[name] for name in ("total", "app_id", "at")),
+        _asked_for.c.price_version,
+        *(entry.c[name] for name in ("units", "total", "app_id", "at")),
         case({int(EntryKind.SETTLEMENT): entry.c.refers_to}, value=entry.c.kind, else_=None).label(
             "reservation_no"
         ),
@@ -291,6 +291,8 @@ CHARGE: Final = (
     )
 )
 
+_ending = entry.alias("ending")
+
 RESERVATION: Final = (
     select(
         *(reservation.c[name] for name in ("member_id", "app_id", "amount", "settled")),
@@ -306,6 +308,7 @@ RESERVATION: Final = (
             else_=reservation.c.state,
         ).label("state"),
         *(entry.c[name] for name in ("units", "price_version", "at")),
+        _ending.c.units.label("used"),
         operation.c.name.label("operation"),
         _model,
     )
@@ -316,6 +319,14 @@ RESERVATION: Final = (
                 entry.c.root_id == reservation.c.root_id,
                 entry.c.account_id == reservation.c.account_id,
                 entry.c.seq == reservation.c.reservation_no,
+            ),
+        )
+        .outerjoin(
+            _ending,
+            and_(
+                _ending.c.root_id == reservation.c.root_id,
+                _ending.c.account_id == reservation.c.account_id,
+                _ending.c.seq == reservation.c.ended_by,
             ),
         )
         .join(operation, operation.c.operation_id == entry.c.operation_id)

@@ -14,7 +14,6 @@ from ledger.asking import PAGE_MAX, Asking, Row, bounded, of_account, page
 from ledger.causes import EventIdentity
 from ledger.ids import AccountRef, MovementRef
 from ledger.kinds import EntryKind
-from ledger.outcomes import Charge
 from ledger.rows import (
     Balance,
     ChargeRow,
@@ -161,7 +160,8 @@ class AccountReading(Asking):
         """Return a charge, None if the movement is none."""
         asked = {**of_account(movement.account), "seq": movement.seq}
         for row in await self.ask(questions.CHARGE, asked):
-            charge = Charge(
+            reserved = row.reservation_no
+            return ChargeRow(
                 movement=movement,
                 operation=row.operation,
                 model=row.model,
@@ -170,10 +170,10 @@ class AccountReading(Asking):
                 cost=row.total,
                 available=row.available,
                 at=row.at,
+                app_id=row.app_id,
+                refunded=int(row.refunded),
+                reservation=None if reserved is None else MovementRef(movement.account, reserved),
             )
-            reserved = row.reservation_no
-            reservation = None if reserved is None else MovementRef(movement.account, reserved)
-            return ChargeRow(charge, row.app_id, int(row.refunded), reservation)
         return None
 
     async def reservation(self, reservation: MovementRef) -> ReservationRow | None:
@@ -193,6 +193,7 @@ class AccountReading(Asking):
                 amount=row.amount,
                 state=row.state,
                 taken=row.settled,
+                used=row.used,
                 ended_by=None if ended_by is None else MovementRef(account, ended_by),
                 expires_at=row.expires_at,
                 at=row.at,

@@ -171,6 +171,7 @@ class Reserving:
         """Take what so many units cost at the price they were reserved at, as `settle` does.
 
         No units cost nothing. Where that is less than `at_least` micro-credits, those are taken.
+        The books keep how many units were used: it is the first settlement that says it.
         """
         asked = digest128("settle units", *map(str, (reservation.seq, units, at_least)))
         row = await self._row(
@@ -287,17 +288,17 @@ _REFUSALS: Final[dict[str, ReserveOutcome]] = {
 
 
 def _settle_outcome(reservation: MovementRef, row: TupleRow) -> SettleOutcome:
-    outcome, seq, amount, available, held, debt, at = row
+    outcome, seq, amount, available, held, debt, at, units = row
+    ended = (seq, amount, available, held, at, units)
     match outcome:
         case "settled" | "replayed":
-            ending = _ending(reservation, "settled", (seq, amount, available, held, at))
+            ending = _ending(reservation, "settled", ended)
             return Settled(ending, replayed=outcome == "replayed")
         case "over_bound":
             return OverBound(most=amount)
         case "insufficient":
             return NotCoveredBeyond(extra=amount, available=available, debt=debt)
         case "already_settled" | "already_released" | "already_expired":
-            ended = (seq, amount, available, held, at)
             return AlreadyEnded(_ending(reservation, outcome, ended))
     return _SETTLE_REFUSALS[outcome]
 
@@ -317,7 +318,7 @@ _HOW: Final[dict[str, Literal["settled", "released", "expired"]]] = {
 
 
 def _ending(reservation: MovementRef, outcome: str, ended: Sequence[Any]) -> Ending:
-    seq, taken, available, held, at = ended
+    seq, taken, available, held, at, units = ended
     return Ending(
         reservation=reservation,
         movement=MovementRef(reservation.account, seq),
@@ -326,4 +327,5 @@ def _ending(reservation: MovementRef, outcome: str, ended: Sequence[Any]) -> End
         available=available,
         held=held,
         at=at,
+        units=units,
     )

@@ -7,7 +7,6 @@ from typing import Final, Literal, NewType
 from ledger.asking import Row
 from ledger.causes import RewardOrigin
 from ledger.ids import AccountRef, MovementRef
-from ledger.outcomes import Charge
 
 APPS_MAX: Final = 64  # that a balance comes with; few accounts have more than two
 
@@ -148,10 +147,19 @@ class EarningRow:
 class ChargeRow:
     """A charge, the app that made it, and how much of it was given back since.
 
-    What the settlement of a `reservation` took is one too; its units are those reserved.
+    What the settlement of a `reservation` took is one too: `units` are those that it says were
+    used, None where it was by an amount or by the clock. `model` is whose price it was, None if
+    that was the price for any. `available` is the balance right after it was made.
     """
 
-    charge: Charge
+    movement: MovementRef
+    operation: str
+    model: str | None
+    units: int | None
+    price_version: int
+    cost: int
+    available: int
+    at: datetime
     app_id: int
     refunded: int
     reservation: MovementRef | None
@@ -161,8 +169,9 @@ class ChargeRow:
 class ReservationRow:
     """A reservation of `amount`, and how it stands.
 
-    `member` is for whom an organisation's pool holds it. `taken` and `ended_by`, the movement, are
-    set once it has ended in the books: one that is "expired" ends there a bit later.
+    `member` is for whom an organisation's pool holds it; `units` are those reserved. `taken` and
+    `ended_by`, the movement, are set once it has ended in the books: one that is "expired" ends
+    there a bit later. `used` are the units that its settlement says were used, None if none did.
     """
 
     reservation: MovementRef
@@ -175,6 +184,7 @@ class ReservationRow:
     amount: int
     state: Literal["open", "settled", "released", "expired"]
     taken: int | None
+    used: int | None
     ended_by: MovementRef | None
     expires_at: datetime
     at: datetime
@@ -185,9 +195,10 @@ UsageBy = Literal["operation", "api_key", "day"]
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """How many charges were made, of how many units, and what they took.
+    """How many charges were made, how many units were used, and what was taken for them.
 
     `used_by` is an operation's name, an API key's number or a day; None for charges of no API key.
+    `units` is the sum of those that entries say: what was settled by an amount says none.
     `refunded` was given back meanwhile, of charges of any time.
     """
 

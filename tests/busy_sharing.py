@@ -76,6 +76,10 @@ async def _reserve(chain: Chain, dave: Customer, reserving: Reserving) -> None:
 
     await settle(await reserved("in part", 8), 2 * CREDIT)
     await settle(await reserved("and over", 2), 2 * CREDIT + 5)
+    by_units = await reserving.settle_units(
+        app_id=dave.app_id, reservation=await reserved("by units", 4), key="units", units=2
+    )
+    assert isinstance(by_units, Settled), by_units
     given_up = await reserving.release(
         app_id=dave.app_id, reservation=await reserved("given up", 1), key="release"
     )

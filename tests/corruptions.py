@@ -153,8 +153,14 @@ IN_THE_ENTRIES = (
         "a price is changed behind its charges' back",
         "update price set base = base + 1 where base > 0",
         "charges_follow_their_price",
+        "settlements_pay_for_their_units",
     ),
-    planted("a price with charges is gone", "delete from price", "charges_follow_their_price"),
+    planted(
+        "a price with charges is gone",
+        "delete from price",
+        "charges_follow_their_price",
+        "settlements_pay_for_their_units",
+    ),
     planted(
         "a refund gives back more than its charge took",
         _entry(7, "refers_to = 4") + REHASHED,
@@ -364,20 +370,5 @@ IN_THE_LOTS_AND_EVENTS = (
         "credits come in that nobody sent",
         "update entry set peer_root = 7, peer_account = 7 where kind = 14" + REHASHED,
         "movements_meet",
-    ),
-    planted(
-        "an ended reservation is open again",
-        "update reservation set state = 'open' where state = 'released'",
-        "reservations_hold_what_they_say",
-    ),
-    planted(
-        "a settlement says that it took more",
-        "update entry set total = total + 5 where kind = 9 and seq = movement" + REHASHED,
-        "reservations_hold_what_they_say",
-    ),
-    planted(
-        "an account holds for nobody",
-        "delete from reservation where state = 'open'",
-        "reservations_hold_what_they_say",
     ),
 )

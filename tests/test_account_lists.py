@@ -5,6 +5,7 @@ import csv
 import io
 import socket
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -152,15 +153,21 @@ def test_an_earning_is_looked_up_with_what_proves_it(api: LiveApi) -> None:
 
 
 def use(api: LiveApi, account: str) -> None:
-    """Two charges, one half given back; a settlement, a bit given back; a release."""
+    """Two charges, one half given back; settlements of either kind, a bit given back; a release."""
     api.charge(account, "report.render", 2)
     charge = api.charge(account, "chat.completion", 500).json()["id"]
     api.post(f"/v1/charges/{charge}/refund", {"amount": "0.5"})
     asked = {"account": account, "operation": "report.render", "units": 3, "expires_in": 60}
-    settled, released = (api.post("/v1/reservations", asked).json()["id"] for _ in range(2))
-    ended = api.post(f"/v1/reservations/{settled}/settle", {"amount": "8"}).json()
-    api.post(f"/v1/charges/{ended['charge']}/refund", {"amount": "1"})
-    api.post(f"/v1/reservations/{released}/release", {})
+    for how, body in (
+        ("settle", {"amount": "8"}),
+        ("settle", {"units": 1}),
+        ("settle", {"units": 0}),
+        ("release", {}),
+    ):
+        name = api.post("/v1/reservations", asked).json()["id"]
+        ended = api.post(f"/v1/reservations/{name}/{how}", body).json()
+        if ended["charge"] is not None:
+            api.post(f"/v1/charges/{ended['charge']}/refund", {"amount": "1"})
 
 
 def test_usage_is_summed_up_by_operation_api_key_and_day(api: LiveApi, account: str) -> None:
@@ -168,15 +175,15 @@ def test_usage_is_summed_up_by_operation_api_key_and_day(api: LiveApi, account: 
     by_operation = data(api, account, "usage")
     assert by_operation == [
         {"group": "chat.completion", "charges": 1, "units": 500, "spent": "1", "refunded": "0.5"},
-        {"group": "report.render", "charges": 2, "units": 5, "spent": "17", "refunded": "1"},
+        {"group": "report.render", "charges": 3, "units": 3, "spent": "24", "refunded": "2"},
     ]
     (by_day,) = data(api, account, "usage", group_by="day")
     assert by_day == {
         "group": f"{datetime.now(UTC):%Y-%m-%d}",
-        "charges": 3,
-        "units": 505,
-        "spent": "18",
-        "refunded": "1.5",
+        "charges": 4,
+        "units": 503,
+        "spent": "25",
+        "refunded": "2.5",
     }
     (by_key,) = data(api, account, "usage", group_by="api_key")
     assert {**by_key, "group": None} == {**by_day, "group": None}
@@ -186,7 +193,19 @@ def test_usage_is_summed_up_by_operation_api_key_and_day(api: LiveApi, account: 
         {**row, "charges": int(row["charges"]), "units": int(row["units"])} for row in rows
     ] == (by_operation)
     shown = api.get(f"/v1/accounts/{account}/balance").json()
-    assert shown["spent"] == "18"
+    assert shown["spent"] == "25"
+
+
+def test_usage_has_the_units_that_the_entries_say(api: LiveApi, account: str) -> None:
+    use(api, account)
+    units: Counter[str] = Counter()
+    for row in file(api, account, "entries"):
+        if row["kind"] == "reserve":  # what is held is not used yet
+            continue
+        units[row["kind"]] += int(row["units"] or 0)
+    assert units == {"grant": 0, "charge": 502, "refund": 0, "settlement": 1, "release": 0}
+    (by_day,) = data(api, account, "usage", group_by="day")
+    assert by_day["units"] == units.total()
 
 
 def test_usage_of_a_charge_from_several_grants_is_counted_once(api: LiveApi) -> None:
@@ -196,9 +215,9 @@ def test_usage_of_a_charge_from_several_grants_is_counted_once(api: LiveApi) -> 
     api.charge(account, "report.render", 2)
     asked = {"account": account, "operation": "report.render", "expires_in": 60, "over_max": "9"}
     held = api.post("/v1/reservations", {**asked, "operation": "ping"}).json()["id"]
-    api.post(f"/v1/reservations/{held}/settle", {"amount": "3"})
+    api.post(f"/v1/reservations/{held}/settle", {"units": 3, "at_least": "3"})
     assert data(api, account, "usage") == [
-        {"group": "ping", "charges": 1, "units": 1, "spent": "3", "refunded": "0"},
+        {"group": "ping", "charges": 1, "units": 3, "spent": "3", "refunded": "0"},
         {"group": "report.render", "charges": 1, "units": 2, "spent": "9", "refunded": "0"},
     ]
 

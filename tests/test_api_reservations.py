@@ -195,7 +195,9 @@ def test_a_reservation_is_looked_up_and_what_it_took_is_a_charge(
     assert (shown["state"], shown["taken"], shown["charge"]) == ("settled", "6", ended["charge"])
     charge = api.get(f"/v1/charges/{ended['charge']}").json()
     assert (charge["cost"], charge["refunded"], charge["available"]) == ("6", "0", "14")
-    assert (charge["operation"], charge["units"]) == ("report.render", 4)
+    # How many units it was nobody said: four is what was reserved.
+    assert (charge["operation"], charge["units"]) == ("report.render", None)
+    assert (shown["units"], shown["used"], ended["units"]) == (4, None, None)
     assert charge["reservation"] == made["id"]
     api.post(f"/v1/charges/{ended['charge']}/refund", {"amount": "2"})
     assert api.get(f"/v1/charges/{ended['charge']}").json()["refunded"] == "2"
@@ -230,13 +232,32 @@ def test_what_was_used_is_settled_by_its_units(api: LiveApi, account: str) -> No
     assert bound["most"] == "13"
     for _ in range(2):
         settled = end(api, "settle", name, {"units": 3}, key="s")
-        assert (settled.status_code, settled.json()["taken"]) == (200, "11")
-    problem(end(api, "settle", name, {"amount": "11"}, key="s"), 422, "idempotency-key-reused")
-    assert end(api, "settle", name, {"amount": "11"}).headers["idempotent-replayed"] == "true"
+        assert settled.status_code == 200
+        assert (settled.json()["taken"], settled.json()["units"]) == ("11", 3)
+    for other in ({"amount": "11"}, {"units": 2}):
+        problem(end(api, "settle", name, other, key="s"), 422, "idempotency-key-reused")
+    by_amount = end(api, "settle", name, {"amount": "11"})
+    assert by_amount.headers["idempotent-replayed"] == "true"
+    assert by_amount.json() == settled.json()
+    for late in (end(api, "settle", name, {"units": 2}), end(api, "release", name)):
+        assert problem(late, 409, "reservation-ended")["units"] == 3
     assert balance(api, account) == ("9", "0")
     cut_short = reserve(api, account, 2).json()["id"]
     ended = end(api, "settle", cut_short, {"units": 0, "at_least": "1.5"})
-    assert ended.json()["taken"] == "1.5"
+    assert (ended.json()["taken"], ended.json()["units"]) == ("1.5", 0)
+
+
+def test_what_is_settled_by_units_shows_those_that_were_used(api: LiveApi, account: str) -> None:
+    name = reserve(api, account, 4).json()["id"]
+    ended = end(api, "settle", name, {"units": 3}).json()
+    charge = api.get(f"/v1/charges/{ended['charge']}").json()
+    assert (charge["units"], charge["cost"], charge["price_version"]) == (3, "11", 1)
+    shown = api.get(f"/v1/reservations/{name}").json()
+    assert (shown["units"], shown["used"]) == (4, 3)
+    entries = api.get(f"/v1/accounts/{account}/entries").json()["data"]
+    assert [(row["kind"], row["units"]) for row in entries] == [
+        *(("release", None), ("settlement", 3), ("reserve", 4), ("grant", None)),
+    ]
 
 
 @pytest.mark.parametrize(

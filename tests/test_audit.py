@@ -13,6 +13,7 @@ from busy_book import BusyBook, fill
 from busy_cast import Customer
 from conftest import fresh_database, name_of
 from corruptions import IN_THE_ENTRIES, IN_THE_LOTS_AND_EVENTS, Corruption
+from corruptions_of_reservations import IN_THE_RESERVATIONS
 from corruptions_of_stakes import IN_THE_STAKES
 from corruptions_of_the_database import IN_THE_DATABASE
 from corruptions_of_waits import IN_WHAT_WAITS
@@ -27,7 +28,12 @@ from ledger.release import laid_functions, laid_grants
 from ledger.spending import Spending
 
 CORRUPTIONS = (
-    IN_THE_ENTRIES + IN_THE_LOTS_AND_EVENTS + IN_THE_STAKES + IN_WHAT_WAITS + IN_THE_DATABASE
+    IN_THE_ENTRIES
+    + IN_THE_LOTS_AND_EVENTS
+    + IN_THE_RESERVATIONS
+    + IN_THE_STAKES
+    + IN_WHAT_WAITS
+    + IN_THE_DATABASE
 )
 
 

@@ -151,6 +151,8 @@ def test_a_reservation_is_looked_up(database_url: str, kind: Kind) -> None:
         ended = await held.settle(Decimal(3))
         found = await purse.find_reservation(name)
         assert (found.state, found.taken, found.charge) == ("settled", Decimal(3), ended.charge)
+        assert (found.units, found.used, ended.units) == (10, None, None)
+        assert (await purse.find_charge(str(ended.charge))).units is None
 
     tell(database_url, kind, story)
 
@@ -166,9 +168,16 @@ def test_what_was_used_is_settled_by_its_units(database_url: str, kind: Kind) ->
         ):
             with pytest.raises(ValueError, match=r"amount"):
                 await purse.settle(held.reservation.id, **wrong)
-        assert (await held.settle(units=4)).taken == Decimal(2)
+        ended = await held.settle(units=4)
+        assert (ended.taken, ended.units) == (Decimal(2), 4)
         again = await purse.settle(held.reservation.id, units=4)
-        assert (again.taken, again.replayed) == (Decimal(2), True)
+        assert (again.taken, again.units, again.replayed) == (Decimal(2), 4, True)
+        assert (await purse.find_charge(str(ended.charge))).units == 4
+        found = await purse.find_reservation(held.reservation.id)
+        assert (found.units, found.used) == (10, 4)
+        with pytest.raises(ReservationEnded) as late:
+            await held.release()
+        assert (late.value.taken, late.value.units) == (Decimal(2), 4)
         held = await purse.reserve(t.account, "tokens", 10, expires_in=60)
         assert (await held.settle(units=0, at_least=Decimal("0.7"))).taken == Decimal("0.7")
 

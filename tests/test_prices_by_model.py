@@ -182,7 +182,7 @@ def test_a_model_has_its_own_price_or_that_of_any(database_url: str) -> None:
                 assert isinstance(outcome, Charged)
                 record = await reading.charge(outcome.charge.movement)
                 assert record is not None
-                assert record.charge.model == whose
+                assert record.model == whose
             page = await reading.entries(account, before_seq=None, limit=2)
             assert [(row.operation, row.model) for row in page] == [("only", "small")] * 2
             assert await reading.models_of("only", 5) == ("small",)

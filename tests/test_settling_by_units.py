@@ -1,12 +1,14 @@
 """Settling by units: exactly what they cost at the price that they were reserved at."""
 
 import asyncio
+import io
 from datetime import timedelta
 from itertools import count
 
 import psycopg
 import pytest
 from conftest import run
+from forged_exports import rows_of, sealed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reserving_shop import HOUR, ReservingShop, play
@@ -14,6 +16,7 @@ from specification.pricing import Terms
 from town import Town
 
 from ledger.credits import MICRO_MAX
+from ledger.export import export
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import (
     AlreadyEnded,
@@ -25,8 +28,10 @@ from ledger.outcomes import (
     Settled,
     SettleOutcome,
 )
+from ledger.reading import Reading, UsageRow
 from ledger.requests import BIGINT_MAX
 from ledger.reserving import Reserving
+from ledger.verify_export import Wrong, verify
 
 PLENTY = 10**9
 
@@ -189,6 +194,128 @@ def test_a_settlement_by_units_is_made_once(database_url: str) -> None:
         assert await settle(shop, hold, 4, key="s", at_least=1) == KeyReused()
         assert await shop.settle(hold, 4, key="s") == KeyReused()
         assert shop.has(account) == (16, 0, 0)
+
+    play(database_url, story)
+
+
+def units_in_the_books(shop: ReservingShop, account: AccountRef) -> list[tuple[str, int]]:
+    """The kinds of the entries that say units, and how many."""
+    return shop.town.rows(
+        "select k.name, e.units from creditd.entry e join creditd.entry_kind k using (kind)"
+        " where e.root_id = %s and e.account_id = %s and e.units is not null order by e.seq",
+        *account,
+    )
+
+
+def test_the_books_keep_the_units_that_were_used(database_url: str) -> None:
+    async def story(shop: ReservingShop) -> None:
+        account = await shop.user(5, 20, 20)  # several lots: one entry says it all the same
+        hold = await shop.hold(account, 10, over_max=20)
+        first = await settle(shop, hold, 25, key="s")
+        assert isinstance(first, Settled)
+        assert (first.ending.units, first.ending.taken) == (25, 25)
+        assert units_in_the_books(shop, account) == [("reserve", 10), ("settlement", 25)]
+        for key in ("s", "another"):
+            assert await settle(shop, hold, 25, key=key) == Settled(first.ending, replayed=True)
+        assert await settle(shop, hold, 24, key="s") == KeyReused()
+        by_amount = await shop.settle(hold, 25)
+        assert by_amount == Settled(first.ending, replayed=True)
+        assert await settle(shop, hold, 24) == AlreadyEnded(first.ending)
+        released = await shop.reserving.release(app_id=1, reservation=hold, key="r")
+        assert released == AlreadyEnded(first.ending)
+        async with Reading.open(database_url) as reading:
+            charge = await reading.charge(first.ending.movement)
+            assert charge is not None
+            assert (charge.units, charge.cost, charge.operation) == (25, 25, "unit")
+            reservation = await reading.reservation(hold)
+            assert reservation is not None
+            assert (reservation.units, reservation.used) == (10, 25)
+
+    play(database_url, story)
+
+
+def test_it_is_the_first_settlement_that_says_how_many_units_were_used(database_url: str) -> None:
+    async def story(shop: ReservingShop) -> None:
+        account = await shop.user(20)
+        hold = await shop.hold(account, 10)
+        first = await settle(shop, hold, 3, at_least=5)
+        assert isinstance(first, Settled)
+        assert (first.ending.units, first.ending.taken) == (3, 5)
+        assert await settle(shop, hold, 4, at_least=5) == Settled(first.ending, replayed=True)
+        by_amount = await shop.settled(await shop.hold(account, 10), 5)
+        assert (by_amount.units, by_amount.taken) == (None, 5)
+        again = await settle(shop, by_amount.reservation, 5)
+        assert again == Settled(by_amount, replayed=True)
+
+    play(database_url, story)
+
+
+def test_no_other_end_of_a_reservation_says_units(database_url: str) -> None:
+    async def story(shop: ReservingShop) -> None:
+        account = await shop.user(50)
+        settled = await shop.settled(await shop.hold(account, 10), 7)
+        released = await shop.released(await shop.hold(account, 10))
+        expired = await shop.hold(account, 10, minimum=2)
+        shop.wait(HOUR)
+        assert shop.tidy() == 1
+        late = await settle(shop, expired, 9)
+        assert isinstance(late, AlreadyEnded)
+        assert [each.units for each in (settled, released, late.ending)] == [None] * 3
+        assert units_in_the_books(shop, account) == [("reserve", 10)] * 3
+        async with Reading.open(database_url) as reading:
+            for ending in (settled, late.ending):
+                charge = await reading.charge(ending.movement)
+                assert charge is not None
+                assert (charge.units, charge.cost) == (None, ending.taken)
+
+    play(database_url, story)
+
+
+def test_an_export_says_the_units_that_were_used(database_url: str) -> None:
+    async def story(shop: ReservingShop) -> None:
+        account = await shop.user(5, 50)
+        assert taken(await settle(shop, await shop.hold(account, 10), 6)) == 6
+        await shop.settled(await shop.hold(account, 10), 7)
+        out = io.BytesIO()
+        await export(database_url, out)
+        lines = out.getvalue().splitlines(keepends=True)
+        assert verify(lines).entries == 10
+        rows = rows_of(lines)
+        settlements = [row for row in rows if row.get("kind") == 9]
+        assert [(row["amount"], row.get("units")) for row in settlements] == [
+            *((5, 6), (1, None), (7, None)),
+        ]
+        settlements[0]["units"] = 10
+        with pytest.raises(Wrong, match="its hash is not of the last"):
+            verify(sealed(rows))
+
+    play(database_url, story)
+
+
+def test_units_that_cost_nothing_are_kept_and_counted(database_url: str) -> None:
+    async def story(shop: ReservingShop) -> None:
+        account = await shop.user(50)
+        with psycopg.connect(database_url) as owner:
+            price(owner, "chat", Terms(0, 0, ((100, 1),)))  # the first hundred are free
+            price(owner, "gift", Terms(0, 0))
+        used = (("chat", 110, 60), ("chat", 110, 0), ("gift", 10, 4))
+        for operation, reserved, units in used:
+            outcome = await settle(
+                shop, await shop.hold(account, reserved, operation=operation), units
+            )
+            assert isinstance(outcome, Settled)
+            assert (outcome.ending.units, outcome.ending.taken) == (units, 0)
+            again = await settle(shop, outcome.ending.reservation, units)
+            assert again == Settled(outcome.ending, replayed=True)
+        assert [kept for kept in units_in_the_books(shop, account) if kept[0] != "reserve"] == [
+            ("release", 60),
+            ("release", 0),
+            ("settlement", 4),
+        ]
+        async with Reading.open(database_url) as reading:
+            usage = await reading.usage(account, "operation", after_seq=0, to_seq=99)
+        assert usage == [UsageRow("chat", 0, 60, 0, 0), UsageRow("gift", 1, 4, 0, 0)]
+        assert shop.has(account) == (50, 0, 0)
 
     play(database_url, story)
 

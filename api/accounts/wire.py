@@ -138,7 +138,8 @@ class Entry(Struct, frozen=True):
 
     `movement` is the number (`seq`) of the first entry of what was done in one go, and only that
     entry names the operation, its units and price; `model` is whose price that is, null for that of
-    any. `refers_to` is the number of a refund's charge, `grant` where a grant's credits come from.
+    any. Where a reservation was settled by units, the first entry of that says how many were used.
+    `refers_to` is the number of a refund's charge, `grant` where a grant's credits come from.
     """
 
     seq: int
@@ -206,10 +207,11 @@ class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True, rename=_WHEN):
 
 
 class Usage(Struct, frozen=True):
-    """How many charges were made, of how many units, and what they took.
+    """How many charges were made, how many units were used, and what was taken for them.
 
     `group` is an operation, the number of an API key or a day (UTC); null for charges by no API
-    key. `refunded` was given back in this time, of charges of any time.
+    key. `units` is the sum of those that entries say: what was settled by an amount says none.
+    `refunded` was given back in this time, of charges of any time.
     """
 
     group: str | None

@@ -62,19 +62,18 @@ async def look_up(parts: Parts, call: Call[NoBody, NoQuery]) -> Answer:
     row = await parts.reading.charge(movement)
     if row is None:
         raise Refused(outcomes.NoSuchCharge())
-    made = row.charge
     return Answer(
         200,
         wire.ChargeRecord(
-            format_movement("chg", made.movement),
-            format_account(made.movement.account),
-            made.operation,
-            made.model,
-            made.units,
-            made.price_version,
-            format_credits(made.cost),
-            format_credits(made.available),
-            made.at,
+            format_movement("chg", row.movement),
+            format_account(row.movement.account),
+            row.operation,
+            row.model,
+            row.units,
+            row.price_version,
+            format_credits(row.cost),
+            format_credits(row.available),
+            row.at,
             format_credits(row.refunded),
             None if row.reservation is None else format_movement("rsv", row.reservation),
         ),

@@ -129,7 +129,8 @@ class SettleRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What the work came to: an `amount`, or so many `units` at the price they were reserved at.
 
     Exactly one of the two: nothing, or up to what is held and `over_max`. No units cost nothing;
-    where units cost less than `at_least` credits, those are taken.
+    where units cost less than `at_least` credits, those are taken. How many units there were stays
+    in the books; of an amount nobody says.
     """
 
     # What JSON Schema can say of `__post_init__`.
@@ -205,12 +206,23 @@ class Authorization(Struct, frozen=True):
     expires_at: Utc | None = None
 
 
-class ChargeRecord(Charge, frozen=True):
-    """A charge and what of it was given back since.
+class ChargeRecord(Struct, frozen=True):
+    """A charge and what of it was given back since. `available` is the balance right after it.
 
-    Of what the settlement of a `reservation` took, `units` are those reserved.
+    Of what the settlement of a `reservation` took, `units` are those that were used; null where it
+    was settled by an amount, or ended by the clock: how many there were nobody said. `model` is
+    whose price it was; null: the price for any model.
     """
 
+    id: ChargeName
+    account: AccountName
+    operation: OperationName
+    model: ModelName | None
+    units: int | None
+    price_version: int
+    cost: Credits
+    available: Credits
+    at: Utc
     refunded: Credits
     reservation: ReservationName | None
 
@@ -270,7 +282,8 @@ class ReservationRecord(Struct, frozen=True):
     """A reservation and how it stands.
 
     `taken` is null until it has ended: one whose time is over does so a bit later, by itself. What
-    was taken is a `charge`.
+    was taken is a `charge`. `units` are those reserved, `used` those that it was settled by; null
+    where it was not, or by an amount.
     """
 
     id: ReservationName
@@ -282,18 +295,24 @@ class ReservationRecord(Struct, frozen=True):
     amount: Credits
     state: Literal["open", "settled", "released", "expired"]
     taken: Credits | None
+    used: int | None
     charge: ChargeName | None
     expires_at: Utc
     at: Utc
 
 
 class ReservationEnd(Struct, frozen=True):
-    """How a reservation ended. What was `taken` is a charge, and refunded as one."""
+    """How a reservation ended. What was `taken` is a charge, and refunded as one.
+
+    `units` are those that it was settled by, null where it was by an amount, or not settled. The
+    same amount again, by whatever units, is answered with those of the first.
+    """
 
     reservation: ReservationName
     charge: ChargeName | None
     how: Literal["settled", "released", "expired"]
     taken: Credits
+    units: int | None
     available: Credits
     held: Credits
     at: Utc

@@ -94,10 +94,11 @@ class ApiKeyCapReached(Problem, frozen=True):
 
 
 class ReservationEnded(Problem, frozen=True):
-    """The end that the reservation had come to."""
+    """The end that the reservation had come to, and the units that it was settled by, if any."""
 
     how: Literal["settled", "released", "expired"]
     taken: Credits
+    units: int | None
     charge: ChargeName | None
 
 

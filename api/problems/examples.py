@@ -55,6 +55,7 @@ _CAUSES: Final[tuple[refusals.Cause, ...]] = (
             available=20 * _CREDIT,
             held=0,
             at=_NOON,
+            units=450,
         )
     ),
     refusals.AuthorizationReplayed(format_movement("chg", _CHARGE)),

@@ -108,6 +108,7 @@ TYPES: Final = (
         members=lambda cause: {
             "how": cause.ending.how,
             "taken": format_credits(cause.ending.taken),
+            "units": cause.ending.units,
             "charge": format_movement("chg", cause.ending.movement) if cause.ending.taken else None,
         },
     ),

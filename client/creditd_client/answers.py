@@ -24,12 +24,15 @@ class Charged:
 
 @dataclass(frozen=True, slots=True)
 class ChargeRecord:
-    """A charge looked up, and how much of its cost was given back."""
+    """A charge looked up, and how much of its cost was given back.
+
+    `units` is None where a reservation was settled by an amount: nobody said how many there were.
+    """
 
     id: str
     account: str
     operation: str
-    units: int
+    units: int | None
     cost: Decimal
     refunded: Decimal
 
@@ -88,7 +91,8 @@ class Reservation:
 class Ended:
     """How a reservation ended: `how` is settled, released or expired.
 
-    What was `taken` is `charge`, to be refunded as any; None where nothing was.
+    What was `taken` is `charge`, to be refunded as any; None where nothing was. `units` are those
+    that it was settled by, None where it was by an amount, or not settled.
     """
 
     reservation: str
@@ -97,6 +101,7 @@ class Ended:
     charge: str | None
     available: Decimal
     replayed: bool
+    units: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,8 @@ class Balance:
 class ReservationRecord:
     """A reservation looked up: `state` is open, settled, released or expired.
 
-    `taken` is None while it is open, or over and not ended yet; what was taken is `charge`.
+    `taken` is None while it is open, or over and not ended yet; what was taken is `charge`. `units`
+    are those reserved, `used` those that it was settled by, if it was by units.
     """
 
     id: str
@@ -126,3 +132,4 @@ class ReservationRecord:
     state: str
     taken: Decimal | None
     charge: str | None
+    used: int | None = None

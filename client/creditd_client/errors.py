@@ -110,7 +110,8 @@ class ReservationExceeded(Refused):
 class ReservationEnded(Refused):
     """409: the reservation has ended already: `how` is settled, released or expired.
 
-    `taken` credits of it were taken, as `charge`; None where nothing was.
+    `taken` credits of it were taken, as `charge`; None where nothing was. `units` are those that it
+    was settled by, None where it was by an amount, or not settled.
     """
 
     def __init__(
@@ -121,11 +122,13 @@ class ReservationEnded(Refused):
         how: str,
         taken: Decimal,
         charge: str | None,
+        units: int | None = None,
     ) -> None:
         super().__init__(409, problem, headers)
         self.how = how
         self.taken = taken
         self.charge = charge
+        self.units = units
 
 
 class KeyReused(Refused):

@@ -74,7 +74,8 @@ ReserveOutcome = (
 class Ending:
     """How a reservation came to its end: `taken` of it was charged, the rest was given back.
 
-    `movement` names what was taken for a refund. `available` and `held` are right after.
+    `movement` names what was taken for a refund. `available` and `held` are right after. `units`
+    are those that a settlement by units said were used, None of any other end.
     """
 
     reservation: MovementRef
@@ -84,6 +85,7 @@ class Ending:
     available: int
     held: int
     at: datetime
+    units: int | None
 
 
 @dataclass(frozen=True, slots=True)

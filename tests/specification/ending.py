@@ -27,10 +27,13 @@ def end(
     how: Literal["settled", "released", "expired"],
     take: int,
     now: int,
+    *,
+    units: int | None = None,
 ) -> Ending:
     """Take so much, what is held first and in burn order, and give back the rest.
 
-    What is taken beyond what is held is known to be there.
+    What is taken beyond what is held is known to be there. `units` is how many were used, if
+    anybody says it.
     """
     account = books.accounts[reservation.ref.account]
     first = account.next_entry
@@ -56,6 +59,7 @@ def end(
         available=entries[-1].available_after,
         held=entries[-1].held_after,
         at=moment(entries[0].at),
+        units=units,
     )
     return reservation.ending
 

@@ -38,6 +38,7 @@ class Settle(NamedTuple):
     reservation: MovementRef
     key: str
     request: Hashable
+    units: int | None = None
 
 
 def reserve(
@@ -120,12 +121,12 @@ def settle_units(
     found = books.reservations.get(reservation)
     cost = 0 if found is None or units == 0 else found.terms.cost(units)
     request = ("settle units", reservation.seq, units, at_least)
-    ask = Settle(app, reservation, key, request)
+    ask = Settle(app, reservation, key, request, units)
     return settle_for(books, now, ask, max(cost if cost <= COST_MAX else BEYOND, at_least))
 
 
 def settle_for(books: Books, now: int, ask: Settle, amount: int) -> SettleOutcome:
-    app, reservation, key, request = ask
+    app, reservation, key, request, units = ask
     found = opened(books, now, app=app, ref=reservation, key=key, request=request)
     if isinstance(found, KeyReused | NoSuchReservation):
         return found
@@ -142,7 +143,7 @@ def settle_for(books: Books, now: int, ask: Settle, amount: int) -> SettleOutcom
         there = made_ready(books, account, found.operation, extra, now)
         if there < extra:
             return NotCoveredBeyond(extra, there, account.debt)
-    ending = end(books, found, "settled", amount, now)
+    ending = end(books, found, "settled", amount, now, units=units)
     books.answers[app, reservation.account, key] = Answer(request, ending)
     return Settled(ending, replayed=False)
 

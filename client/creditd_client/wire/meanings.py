@@ -75,7 +75,7 @@ def charge_record(answer: Answer) -> ChargeRecord:
         id=answer.text("id"),
         account=answer.text("account"),
         operation=answer.text("operation"),
-        units=answer.number("units"),
+        units=answer.number_or_none("units"),
         cost=answer.credits("cost"),
         refunded=answer.credits("refunded"),
     )
@@ -120,6 +120,7 @@ def reservation_record(answer: Answer) -> ReservationRecord:
         state=answer.text("state"),
         taken=answer.credits_or_none("taken"),
         charge=answer.text_or_none("charge"),
+        used=answer.number_or_none("used"),
     )
 
 
@@ -132,6 +133,7 @@ def ended(answer: Answer) -> Ended:
         charge=answer.text_or_none("charge"),
         available=answer.credits("available"),
         replayed=answer.replayed,
+        units=answer.number_or_none("units"),
     )
 
 

@@ -69,6 +69,7 @@ def _ended(answer: Answer) -> Refused:
         how=answer.text("how"),
         taken=answer.credits("taken"),
         charge=answer.text_or_none("charge"),
+        units=answer.number_or_none("units"),
     )
 
 

@@ -15,8 +15,11 @@ where e.seq = e.movement and not case e.kind
   when 3 then num_nulls(e.total, e.app_id, e.key_hash, e.request_hash, e.refers_to) = 0
     and num_nonnulls(e.operation_id, e.units, e.price_version) = 0
   when 8 then num_nulls(e.total, e.app_id, e.key_hash, e.request_hash, e.operation_id, e.units, e.price_version) = 0
-  when 9 then num_nulls(e.total, e.refers_to) = 0 and num_nonnulls(e.operation_id, e.units, e.price_version) = 0
-  when 10 then e.refers_to is not null and num_nonnulls(e.operation_id, e.units, e.price_version) = 0
+  -- How many units were used an app says, not the clock.
+  when 9 then num_nulls(e.total, e.refers_to) = 0 and num_nonnulls(e.operation_id, e.price_version) = 0
+    and (e.units is null or e.key_hash is not null)
+  when 10 then e.refers_to is not null and num_nonnulls(e.operation_id, e.price_version) = 0
+    and (e.units is null or e.key_hash is not null)
   when 13 then num_nulls(e.peer_root, e.peer_account) = 0
   when 14 then num_nulls(e.peer_root, e.peer_account) = 0 and num_nonnulls(e.total, e.key_hash) = 0
   when 15 then num_nulls(e.peer_root, e.peer_account) = 0 and num_nonnulls(e.total, e.key_hash) = 0

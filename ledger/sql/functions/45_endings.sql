@@ -49,10 +49,11 @@ begin
   return a;
 end $$;
 
--- Ends a reservation in a movement of its own: settled for `p_taken`, released, or expired. The caller has
--- locked what `finish` asks for, has seen that all that is to be taken is there, and keeps the account.
+-- Ends a reservation in a movement of its own: settled for `p_taken`, released, or expired. `p_units` is how many
+-- units were used, null where nobody says. The caller has locked what `finish` asks for, has seen that all that is
+-- to be taken is there, and keeps the account.
 create or replace function creditd.end_reservation(
-  a creditd.account, r creditd.reservation, p_state text, p_taken bigint, p_key uuid, p_request uuid
+  a creditd.account, r creditd.reservation, p_state text, p_taken bigint, p_units bigint, p_key uuid, p_request uuid
 ) returns creditd.account
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
@@ -66,7 +67,7 @@ begin
   -- The first entry says what was taken in all; where nothing was, what was given back.
   e.total := case when p_taken > 0 then p_taken else r.amount end;
   e.refers_to := r.reservation_no; e.app_id := r.app_id; e.member_id := r.member_id;
-  e.api_key_id := v_reserve.api_key_id;
+  e.api_key_id := v_reserve.api_key_id; e.units := p_units;
   e.key_hash := p_key; e.request_hash := p_request;
   a := part_held(a, r, e, c_take);
   if r.member_id is not null and c_take < r.amount then
@@ -117,7 +118,7 @@ begin
       and x.amount > 0
     order by x.expires_at, x.reservation_no limit 1000
   loop
-    a := end_reservation(a, r, 'expired', r.minimum, null, null);
+    a := end_reservation(a, r, 'expired', r.minimum, null, null, null);
   end loop;
   return a;
 end $$;
@@ -160,7 +161,7 @@ begin
       where x.root_id = a.root_id and x.account_id = a.account_id and x.state = 'open' and x.expires_at <= v_now
       order by x.expires_at, x.reservation_no limit p_limit - v_count
     loop
-      a := end_reservation(a, r, 'expired', r.minimum, null, null);
+      a := end_reservation(a, r, 'expired', r.minimum, null, null, null);
       v_count := v_count + 1;
     end loop;
     perform keep(a);

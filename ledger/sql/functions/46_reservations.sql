@@ -135,7 +135,7 @@ begin
   if r.state <> 'open' then return; end if;
   a := locked_account(p_root, p_account);
   if r.expires_at > clock() then return; end if;
-  a := end_reservation(expire_due(a), r, 'expired', r.minimum, null, null);
+  a := end_reservation(expire_due(a), r, 'expired', r.minimum, null, null, null);
   perform keep(a);
   select * into strict r from reservation x
     where x.root_id = p_root and x.account_id = p_account and x.reservation_no = p_reservation;
@@ -143,12 +143,13 @@ end $$;
 
 -- How a reservation came to its end, read from the movement that ended it.
 create or replace function creditd.ending_as_made(
-  r creditd.reservation, out seq bigint, out amount bigint, out available bigint, out held bigint, out at timestamptz
+  r creditd.reservation, out seq bigint, out amount bigint, out available bigint, out held bigint, out at timestamptz,
+  out units bigint
 )
 language plpgsql set search_path = creditd, pg_temp as $$
 begin
   seq := r.ended_by; amount := r.settled;
-  select x.at into strict at from entry x
+  select x.at, x.units into strict at, units from entry x
     where x.root_id = r.root_id and x.account_id = r.account_id and x.seq = r.ended_by;
   select x.available_after, x.held_after into strict available, held from entry x
     where x.root_id = r.root_id and x.account_id = r.account_id
@@ -175,22 +176,21 @@ begin
 end $$;
 
 -- Takes what the work cost and gives the rest back, whatever has ended or was frozen meanwhile: `p_amount` is
--- at most what is reserved and `over_max` together. The same amount again is answered as it was, under any key.
-create or replace function creditd.settle(
+-- at most what is reserved and `over_max` together. The books keep `p_units`, how many units were used; null where
+-- nobody says. The same amount again is answered as it was, units included, under any key.
+create or replace function creditd.settle_for(
   p_root bigint, p_account bigint, p_reservation bigint, p_app integer, p_key uuid, p_request uuid, p_amount bigint,
+  p_units bigint,
   out outcome text, out seq bigint, out amount bigint, out available bigint, out held bigint, out debt bigint,
-  out at timestamptz
+  out at timestamptz, out units bigint
 )
-language plpgsql security definer set search_path = creditd, pg_temp as $$
+language plpgsql set search_path = creditd, pg_temp as $$
 declare
   o record;
   a account;
   r reservation;
   v_before bigint;
 begin
-  perform refuse_null('p_root p_account p_reservation p_app p_key p_request p_amount',
-    array[p_root is null, p_account is null, p_reservation is null, p_app is null, p_key is null, p_request is null,
-    p_amount is null]);
   select x.* into o from opened_reservation(p_root, p_account, p_reservation, p_app, p_key, p_request) x;
   outcome := o.refusal;
   if outcome is not null then return; end if;
@@ -219,14 +219,29 @@ begin
     end if;
   end if;
   if r.state = 'open' then
-    perform keep(end_reservation(a, r, 'settled', p_amount, p_key, p_request));
+    perform keep(end_reservation(a, r, 'settled', p_amount, p_units, p_key, p_request));
     outcome := 'settled';
     select * into strict r from reservation x
       where x.root_id = p_root and x.account_id = p_account and x.reservation_no = p_reservation;
   else
     outcome := case when r.state = 'settled' and r.settled = p_amount then 'replayed' else 'already_' || r.state end;
   end if;
-  select m.* into seq, amount, available, held, at from ending_as_made(r) m;
+  select m.* into seq, amount, available, held, at, units from ending_as_made(r) m;
+end $$;
+
+-- Settles for an amount: of how many units it is nobody says.
+create or replace function creditd.settle(
+  p_root bigint, p_account bigint, p_reservation bigint, p_app integer, p_key uuid, p_request uuid, p_amount bigint,
+  out outcome text, out seq bigint, out amount bigint, out available bigint, out held bigint, out debt bigint,
+  out at timestamptz, out units bigint
+)
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+begin
+  perform refuse_null('p_root p_account p_reservation p_app p_key p_request p_amount',
+    array[p_root is null, p_account is null, p_reservation is null, p_app is null, p_key is null, p_request is null,
+    p_amount is null]);
+  select x.* into outcome, seq, amount, available, held, debt, at, units
+    from settle_for(p_root, p_account, p_reservation, p_app, p_key, p_request, p_amount, null) x;
 end $$;
 
 -- Settles for what so many units cost at the price that they were reserved at, none for nothing, and for `p_at_least`
@@ -235,7 +250,7 @@ create or replace function creditd.settle_units(
   p_root bigint, p_account bigint, p_reservation bigint, p_app integer, p_key uuid, p_request uuid, p_units bigint,
   p_at_least bigint,
   out outcome text, out seq bigint, out amount bigint, out available bigint, out held bigint, out debt bigint,
-  out at timestamptz
+  out at timestamptz, out units bigint
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
@@ -252,14 +267,16 @@ begin
     -- What has no cost is beyond what any reservation may take.
     v_amount := coalesce(cost_of(v_price, p_units), 9223372036854775807);
   end if;
-  select x.* into outcome, seq, amount, available, held, debt, at
-    from settle(p_root, p_account, p_reservation, p_app, p_key, p_request, greatest(v_amount, p_at_least)) x;
+  select x.* into outcome, seq, amount, available, held, debt, at, units
+    from settle_for(p_root, p_account, p_reservation, p_app, p_key, p_request, greatest(v_amount, p_at_least),
+                    p_units) x;
 end $$;
 
 -- Gives all that is held back. Again is answered as it was, under any key.
 create or replace function creditd.release(
   p_root bigint, p_account bigint, p_reservation bigint, p_app integer, p_key uuid, p_request uuid,
-  out outcome text, out seq bigint, out amount bigint, out available bigint, out held bigint, out at timestamptz
+  out outcome text, out seq bigint, out amount bigint, out available bigint, out held bigint, out at timestamptz,
+  out units bigint
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
@@ -273,21 +290,21 @@ begin
   if outcome is not null then return; end if;
   r := o.r;
   if r.state = 'open' then
-    perform keep(end_reservation(expire_due(o.a), r, 'released', 0, p_key, p_request));
+    perform keep(end_reservation(expire_due(o.a), r, 'released', 0, null, p_key, p_request));
     outcome := 'released';
     select * into strict r from reservation x
       where x.root_id = p_root and x.account_id = p_account and x.reservation_no = p_reservation;
   else
     outcome := case r.state when 'released' then 'replayed' else 'already_' || r.state end;
   end if;
-  select m.* into seq, amount, available, held, at from ending_as_made(r) m;
+  select m.* into seq, amount, available, held, at, units from ending_as_made(r) m;
 end $$;
 
 -- Lets an open reservation last until then, and never less long than it would have. Again is a no-op.
 create or replace function creditd.extend(
   p_root bigint, p_account bigint, p_reservation bigint, p_app integer, p_until timestamptz,
   out outcome text, out expires_at timestamptz, out seq bigint, out amount bigint, out available bigint,
-  out held bigint, out at timestamptz
+  out held bigint, out at timestamptz, out units bigint
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
@@ -302,7 +319,7 @@ begin
   r := o.r;
   if r.state <> 'open' then
     outcome := 'already_' || r.state;
-    select m.* into seq, amount, available, held, at from ending_as_made(r) m;
+    select m.* into seq, amount, available, held, at, units from ending_as_made(r) m;
     return;
   end if;
   -- Only who may reserve now may hold for longer.

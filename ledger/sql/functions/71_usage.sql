@@ -21,7 +21,8 @@ end $$;
 
 -- The charges of entries after `p_after` and up to `p_to`, what they took, and what was given back meanwhile, by
 -- operation, by API key or by day (UTC). What a reservation's settlement took is of its reservation's operation, a
--- refund of its charge's; each is of its own day.
+-- refund of its charge's; each is of its own day. Units are those that entries say: of a settlement, those that were
+-- used, even where they cost nothing; none where it was by an amount.
 create or replace function creditd.usage_of(
   p_root bigint, p_account bigint, p_by text, p_after bigint, p_to bigint
 ) returns table (used_by text, charges bigint, units numeric, spent numeric, refunded numeric)
@@ -37,14 +38,14 @@ begin atomic
         case when p_by = 'api_key' then coalesce(e.api_key_id, c.api_key_id, r.api_key_id) end as api_key_id,
         case when p_by = 'day' then (e.at at time zone 'UTC')::date end as day,
         count(*) filter (where e.kind in (2, 9) and e.movement = e.seq) as charges,
-        coalesce(sum(coalesce(e.units, c.units)) filter (where e.kind in (2, 9) and e.movement = e.seq), 0) as units,
+        coalesce(sum(e.units), 0) as units,
         coalesce(sum(e.amount) filter (where e.kind in (2, 9)), 0) as spent,
         coalesce(sum(e.amount) filter (where e.kind = 3), 0) as refunded
         from creditd.entry e
           -- The first entry of what a settlement or a refund is of; and of the reservation of a settlement given back.
           -- Of a charge's further legs, that charge.
           left join lateral (
-            select x.operation_id, x.api_key_id, x.units, x.kind, x.refers_to from creditd.entry x
+            select x.operation_id, x.api_key_id, x.kind, x.refers_to from creditd.entry x
             where (e.kind <> 2 or e.movement <> e.seq) and x.root_id = e.root_id and x.account_id = e.account_id
               and x.seq = coalesce(e.refers_to, e.movement)
             limit 1) c on true
@@ -52,6 +53,7 @@ begin atomic
             select x.operation_id, x.api_key_id from creditd.entry x
             where c.kind = 9 and x.root_id = e.root_id and x.account_id = e.account_id and x.seq = c.refers_to
             limit 1) r on true
-        where e.root_id = p_root and e.account_id = p_account and e.seq > p_after and e.seq <= p_to and e.kind in (2, 3, 9)
+        where e.root_id = p_root and e.account_id = p_account and e.seq > p_after and e.seq <= p_to
+          and (e.kind in (2, 3, 9) or e.kind = 10 and e.units > 0)
         group by 1, 2, 3) u;
 end;
