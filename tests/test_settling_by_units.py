@@ -15,6 +15,7 @@ from reserving_shop import HOUR, ReservingShop, play
 from specification.pricing import Terms
 from town import Town
 
+from ledger.audit import audit, render
 from ledger.credits import MICRO_MAX
 from ledger.export import export
 from ledger.ids import AccountRef, MovementRef
@@ -80,6 +81,8 @@ def test_what_is_used_is_taken_to_the_micro_credit(database_url: str) -> None:
             assert held == (terms.cost(reserved), cost)
 
         exact()
+    report = asyncio.run(audit(database_url))
+    assert report.balanced, render(report)
 
 
 async def held_and_settled(
