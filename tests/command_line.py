@@ -1,9 +1,11 @@
 """`creditd` as its operator meets it: a program with arguments, an exit code and two streams."""
 
 import asyncio
+import atexit
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -11,9 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import fakenode
@@ -24,6 +28,8 @@ from fakechain import FakeChain
 CONTRACT = b"\xc1" * 20
 CHAIN_ID = 31337
 SHUT = "http://127.0.0.1:1"  # nobody listens there
+ONE_SERVER = threading.Lock()
+SERVER = Path(__file__).with_name("command_server.py")
 # Python takes a second to start, several on a machine that is busy.
 PATIENCE_SECONDS = 40
 # What is promised to whoever stops a program.
@@ -77,7 +83,61 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def creditd(*arguments: str | Path, database_url: str | None = None, stdin: str = "") -> Said:
-    """Run a command to its end."""
+    """Run a command to its end, in a process that a server has imported everything for.
+
+    What Python reads as it starts, as its own flags and variables, is the server's.
+    """
+    mine, theirs = socket.socketpair()
+    with mine, ExitStack() as stack:
+        streams = [stack.enter_context(TemporaryFile()) for _ in range(3)]
+        streams[0].write(stdin.encode())
+        streams[0].seek(0)
+        with theirs:
+            passed = [theirs.fileno(), *(each.fileno() for each in streams)]
+            socket.send_fds(command_server(), [b"\0"], passed)
+        request = {
+            "arguments": [str(each) for each in arguments],
+            "environ": environ_of(database_url),
+            "folder": str(Path.cwd()),
+        }
+        mine.settimeout(PATIENCE_SECONDS)
+        mine.sendall(json.dumps(request).encode())
+        mine.shutdown(socket.SHUT_WR)
+        with mine.makefile() as told:
+            process = int(told.readline())
+            try:
+                code = int(told.readline())
+            except TimeoutError:
+                os.kill(process, signal.SIGKILL)
+                raise
+        for each in streams[1:]:
+            each.seek(0)
+        return Said(code, *(each.read().decode() for each in streams[1:]))
+
+
+def command_server() -> socket.socket:
+    """The server of this process, started once: it takes commands until this is closed."""
+    with ONE_SERVER:
+        return _command_server()
+
+
+@cache
+def _command_server() -> socket.socket:
+    control, theirs = socket.socketpair()
+    with theirs:
+        program = [sys.executable, str(SERVER), str(theirs.fileno())]
+        server = subprocess.Popen(program, env=environ_of(None), pass_fds=[theirs.fileno()])
+
+    def end() -> None:
+        control.close()
+        server.wait()
+
+    atexit.register(end)
+    return control
+
+
+def creditd_anew(*arguments: str | Path, database_url: str | None = None, stdin: str = "") -> Said:
+    """Run a command to its end, in a Python that is started for it, and through pipes."""
     done = subprocess.run(
         command(*arguments),
         env=environ_of(database_url),
@@ -91,7 +151,7 @@ def creditd(*arguments: str | Path, database_url: str | None = None, stdin: str 
 
 
 def side_by_side(run: Callable[..., Said], *arguments: Iterable[Any]) -> list[Said]:
-    """Run commands two at a time: most of what each takes is Python's start."""
+    """Run commands two at a time: each waits for the database or a node most of the while."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(run, *arguments))
 

@@ -18,6 +18,7 @@ from command_line import (
     answering,
     contents,
     creditd,
+    creditd_anew,
     edited,
     free_port,
     node,
@@ -117,9 +118,26 @@ def test_without_a_command_the_help_is_shown() -> None:
     assert "first steps:" in asked.out
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("account list", "chains", "exposure --json", "key rotate 99", "prices show"),
+        *("reorg show fake", "set-aside --json", "webhooks status"),
+    ],
+)
+def test_a_python_that_has_imported_nothing_says_the_same(
+    words: str, config: Path, books: str
+) -> None:
+    arguments = [*words.split(), *(() if words == "chains" else ("--config", config))]
+    anew = creditd_anew(*arguments, database_url=books)
+    assert (anew.out or anew.err) != ""
+    assert "Traceback" not in anew.err
+    assert creditd(*arguments, database_url=books) == anew
+
+
 def test_the_examples_have_no_mistakes(tmp_path: Path) -> None:
     example = creditd("config", "example").out
-    piped = creditd("--config", "/dev/stdin", "config", "check", stdin=example)
+    piped = creditd_anew("--config", "/dev/stdin", "config", "check", stdin=example)
     assert (piped.code, piped.err) == (0, "")
     assert "1 chain, 2 sources, no mistakes" in piped.out
     assert "creditd config example --prices > " in piped.out
