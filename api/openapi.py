@@ -30,7 +30,7 @@ from api.shapes import (
     RESERVATION_PATTERN,
 )
 from ledger.errors import LedgerBusy, LedgerUnavailable
-from ledger.rows import Period
+from ledger.periods import Period
 
 REF_TEMPLATE: Final = "#/components/schemas/{name}"
 # Of the wire format. It changes when an answer loses or changes a member, not when it gains one.

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from ledger.api_key_terms import ApiKeyKind, CapPeriod, Rate
+from ledger.api_key_terms import ApiKeyKind, Rate
 from ledger.asking import Row
 from ledger.ids import AccountRef
+from ledger.periods import Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class ApiKeyRow:
 class CapUse:
     """A cap of an API key and what is used of it now; it begins anew at `renews_at` if ever."""
 
-    period: CapPeriod
+    period: Period
     amount: int
     used: int
     renews_at: datetime | None

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from ledger.periods import Period
+
 ApiKeyKind = Literal["app", "personal", "operator"]
-CapPeriod = Literal["day", "week", "month", "ever"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cap:
     """The most that an API key and its successors spend in a period of UTC, in micro-credits."""
 
-    period: CapPeriod
+    period: Period
     amount: int
 
 

@@ -7,6 +7,7 @@ from typing import Final, Literal, NewType
 from ledger.asking import Row
 from ledger.causes import RewardOrigin
 from ledger.ids import AccountRef, MovementRef
+from ledger.periods import Period
 
 APPS_MAX: Final = 64  # that a balance comes with; few accounts have more than two
 
@@ -54,7 +55,6 @@ AccountKind = Literal["user", "wallet", "organisation", "member"]
 AccountStatus = Literal["open", "frozen", "indebted", "closed"]
 """Frozen by an operator, indebted where a rule freezes for a debt, closed when a member left."""
 
-Period = Literal["day", "week", "month", "ever"]
 """In UTC; a week begins on Monday."""
 
 EarningState = Literal["pending", "confirmed", "reversed"]

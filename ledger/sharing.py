@@ -29,8 +29,8 @@ from ledger.outcomes import (
     NotCovered,
     RemoveOutcome,
 )
+from ledger.periods import Period
 from ledger.requests import digest128, key_digest
-from ledger.rows import Period
 from ledger.session import Session
 
 _ALLOCATE: Final = (

@@ -8,7 +8,7 @@ from specification import granting, sharing
 
 from ledger.ids import AccountRef
 from ledger.outcomes import AccountOpened, MemberMoved
-from ledger.rows import Period
+from ledger.periods import Period
 
 PERIODS = st.sampled_from(["day", "week", "month", "ever"])
 

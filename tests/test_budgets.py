@@ -19,7 +19,7 @@ from ledger.outcomes import (
     OverBudget,
     TooExpensive,
 )
-from ledger.rows import Period
+from ledger.periods import Period
 
 
 async def budget(

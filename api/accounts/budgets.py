@@ -14,7 +14,8 @@ from ledger import holders
 from ledger.credits import format_credits
 from ledger.ids import AccountRef, format_account
 from ledger.outcomes import BudgetSet, NoSuchAccount
-from ledger.rows import BudgetRow, Period
+from ledger.periods import Period
+from ledger.rows import BudgetRow
 
 PERIODS: Final[tuple[Period, ...]] = get_args(Period)
 

@@ -6,7 +6,8 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from api.shapes import LINE_PATTERN, AccountName, Credits, CreditsAsked, Utc
-from ledger.rows import AccountKind, AccountStatus, Period
+from ledger.periods import Period
+from ledger.rows import AccountKind, AccountStatus
 
 LEVELS_MAX: Final = 10  # as the books have it
 

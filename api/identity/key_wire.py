@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from api.shapes import AccountName, Credits, CreditsAsked, OperationName, Utc
-from ledger.api_key_terms import ApiKeyKind, CapPeriod
+from ledger.api_key_terms import ApiKeyKind
 from ledger.api_keys import OVERLAP_DEFAULT, OVERLAP_MAX
+from ledger.periods import Period
 
 SCOPES_MAX = 16  # more than there are
 OPERATIONS_MAX = 100  # an API key for more than these is one for all
@@ -15,7 +16,7 @@ OPERATIONS_MAX = 100  # an API key for more than these is one for all
 class CapRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The most that the API key may spend in a period, by UTC."""
 
-    period: CapPeriod
+    period: Period
     amount: CreditsAsked
 
 
@@ -50,7 +51,7 @@ class RotateRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class Cap(Struct, frozen=True):
     """A cap, what is used of it, and when it begins anew."""
 
-    period: CapPeriod
+    period: Period
     amount: Credits
     used: Credits
     renews_at: Utc | None

@@ -1,9 +1,10 @@
 """What can be typed about accounts: whose they are, who shares them, and who may act for them."""
 
 import argparse
-from typing import Final
+from typing import Final, get_args
 
 from daemon.command_line.command_parts import Commands, account, add, add_group, add_json
+from ledger.periods import Period
 
 _ACCOUNT: Final = "Open, look at, freeze and overdraw accounts."
 _OPEN: Final = """\
@@ -71,71 +72,80 @@ _CONSENT_WITHDRAW: Final = """\
 Take a consent back, by its number in the list: no charge that begins after goes
 through. What the app has reserved it may still settle or release.
 """
-PERIODS: Final = ("day", "week", "month", "ever")
+PERIODS: Final = get_args(Period)
 
 
 def add_account_commands(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add the commands about accounts."""
     group = add_group(commands, "account", "open, look at, freeze accounts", _ACCOUNT)
-    _named(add(group, "open", "open or find an app's account", _OPEN, group="account"))
-    _of_app(add(group, "list", "an app's accounts", _LIST, group="account"))
-    _of_account(add(group, "show", "what an account has", _SHOW, group="account"))
+    _named(_add(group, "open", "open or find an app's account", _OPEN, group="account"))
+    _of_app(_add(group, "list", "an app's accounts", _LIST, group="account"))
+    _of_account(_add(group, "show", "what an account has", _SHOW, group="account"))
     for name, summary, description in (
         ("freeze", "refuse its charges", _FREEZE),
         ("unfreeze", "let its charges go on", _UNFREEZE),
     ):
-        _signed(_of_account(add(group, name, summary, description, group="account")))
-    overdraft = add(group, "overdraft", "how far it may go", _OVERDRAFT, group="account")
+        _signed(_of_account(_add(group, name, summary, description, group="account")))
+    overdraft = _add(group, "overdraft", "how far it may go", _OVERDRAFT, group="account")
     _of_account(overdraft).add_argument("limit", metavar="CREDITS", help="how far below nothing")
     group = add_group(commands, "organisation", "accounts that others share", _ORGANISATION)
-    _named(add(group, "open", "open or find one", _ORG_OPEN, group="organisation"))
-    _of_app(add(group, "list", "an app's organisations", _ORG_LIST, group="organisation"))
+    _named(_add(group, "open", "open or find one", _ORG_OPEN, group="organisation"))
+    _of_app(_add(group, "list", "an app's organisations", _ORG_LIST, group="organisation"))
     _add_member(commands)
     _add_consent(commands)
 
 
 def _add_member(commands: "Commands[argparse.ArgumentParser]") -> None:
     group = add_group(commands, "member", "who shares an organisation", _MEMBER)
-    _named(_of_account(add(group, "add", "add or find one", _MEMBER_ADD, group="member")))
-    _of_account(add(group, "list", "an organisation's members", _MEMBER_LIST, group="member"))
-    remove = add(group, "remove", "end a membership", _MEMBER_REMOVE, group="member")
+    _named(_of_account(_add(group, "add", "add or find one", _MEMBER_ADD, group="member")))
+    _of_account(_add(group, "list", "an organisation's members", _MEMBER_LIST, group="member"))
+    remove = _add(group, "remove", "end a membership", _MEMBER_REMOVE, group="member")
     _of_app(_of_account(remove))
     group = add_group(commands, "budget", "what a pool pays for a member", _BUDGET)
-    set_ = add(group, "set", "set a period's budget", _BUDGET_SET, group="budget")
+    set_ = _add(group, "set", "set a period's budget", _BUDGET_SET, group="budget")
     _of_app(_of_account(set_)).add_argument(
         "--amount", metavar="CREDITS", required=True, help="the most in each period"
     )
-    end = add(group, "end", "end a period's budget", _BUDGET_END, group="budget")
+    end = _add(group, "end", "end a period's budget", _BUDGET_END, group="budget")
     _of_app(_of_account(end))
     for each in (set_, end):
         each.add_argument("--period", choices=PERIODS, required=True, help="by which it counts")
-    _of_account(add(group, "show", "a member's budgets", _BUDGET_SHOW, group="budget"))
+    _of_account(_add(group, "show", "a member's budgets", _BUDGET_SHOW, group="budget"))
 
 
 def _add_consent(commands: "Commands[argparse.ArgumentParser]") -> None:
     group = add_group(commands, "consent", "which apps act for an account", _CONSENT)
-    give = add(group, "give", "let an app act", _CONSENT_GIVE, group="consent")
+    give = _add(group, "give", "let an app act", _CONSENT_GIVE, group="consent")
     _of_app(_of_account(give)).add_argument(
         "--read-only", action="store_true", help="it may only read"
     )
-    _of_account(add(group, "list", "who may, who might", _CONSENT_LIST, group="consent"))
-    withdraw = add(group, "withdraw", "take it back", _CONSENT_WITHDRAW, group="consent")
+    _of_account(_add(group, "list", "who may, who might", _CONSENT_LIST, group="consent"))
+    withdraw = _add(group, "withdraw", "take it back", _CONSENT_WITHDRAW, group="consent")
     _of_account(withdraw).add_argument("number", type=int, metavar="NUMBER", help="from the list")
     for each in (give, withdraw):
         each.add_argument("--by", metavar="WHO", required=True, help="your name")
 
 
+def _add(
+    commands: "Commands[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    description: str,
+    *,
+    group: str,
+) -> argparse.ArgumentParser:
+    command = add(commands, name, summary, description, group=group)
+    add_json(command)
+    return command
+
+
 def _of_account(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
     command.add_argument("account", type=account, metavar="ACCOUNT", help="its name, acct_…")
-    if not any("--json" in action.option_strings for action in command._actions):  # noqa: SLF001 - argparse tells no other way
-        add_json(command)
     return command
 
 
 def _of_app(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
     command.add_argument("--app", metavar="NAME", required=True, help="the app's name")
-    if not any("--json" in action.option_strings for action in command._actions):  # noqa: SLF001 - as above
-        add_json(command)
     return command
 
 

@@ -4,8 +4,9 @@ import re
 from datetime import timedelta
 from typing import Final, cast, get_args
 
-from ledger.api_key_terms import Cap, CapPeriod, Rate
+from ledger.api_key_terms import Cap, Rate
 from ledger.credits import parse_credits
+from ledger.periods import Period
 
 RATE_WANTED: Final = 'a number of requests and a span, such as "50/s", "600/min" or "5000/h"'
 CAP_WANTED: Final = 'credits and a period of UTC, such as "100/day", "0.5/week" or "1000/ever"'
@@ -30,9 +31,9 @@ def parse_rate(text: str) -> Rate:
 def parse_cap(text: str) -> Cap:
     """Return the cap that a text is. Raises ValueError."""
     amount, _, period = text.partition("/")
-    if period not in get_args(CapPeriod):
-        raise ValueError(f"must be {CAP_WANTED}; periods are {', '.join(get_args(CapPeriod))}")
-    return Cap(cast("CapPeriod", period), parse_credits(amount))
+    if period not in get_args(Period):
+        raise ValueError(f"must be {CAP_WANTED}; periods are {', '.join(get_args(Period))}")
+    return Cap(cast("Period", period), parse_credits(amount))
 
 
 def parse_span(text: str) -> timedelta:
