@@ -5,6 +5,7 @@ load nor the database takes turns with what is measured, and all references are 
 """
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ import psutil
 SERVER_CORE: Final = 0
 OTHERS_CORE: Final = 1
 START_SECONDS_MAX: Final = 30
+WORKS: Final = 21  # of some 10 ms each: what the machine does besides is in few of them
+WORK_STEPS: Final = 200_000
 STOP_SECONDS_MAX: Final = 5
 
 
@@ -39,6 +42,33 @@ def placed_here(core: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def slowed_by_the_other_core() -> float:
+    """Return how many times the CPU a fixed work takes here while the other core is busy.
+
+    More than 1 where the two are threads of one core: then whoever works beside a busy database is
+    charged more CPU for the same work than whoever works beside an idle one.
+    """
+    busy = f"import os\nos.sched_setaffinity(0, {{{OTHERS_CORE}}})\nwhile True: str(os.getpid())"
+    with placed_here(SERVER_CORE):
+        alone = _fixed_work_seconds()
+        with subprocess.Popen([sys.executable, "-c", busy]) as process:
+            try:
+                beside = _fixed_work_seconds()
+            finally:
+                process.kill()
+    return beside / alone
+
+
+def _fixed_work_seconds() -> float:
+    took = []
+    for _ in range(WORKS):
+        began = time.process_time()
+        for number in range(WORK_STEPS):
+            str(number)
+        took.append(time.process_time() - began)
+    return statistics.median(took)
 
 
 class Server:

@@ -35,7 +35,15 @@ from measuring import (
     settings,
     write_document,
 )
-from placing import OTHERS_CORE, SERVER_CORE, Server, place, placed_here, serving
+from placing import (
+    OTHERS_CORE,
+    SERVER_CORE,
+    Server,
+    place,
+    placed_here,
+    serving,
+    slowed_by_the_other_core,
+)
 from references import pgbench_n_alone, prepare_pgbench
 from serving_bars import (
     ALONE,
@@ -93,6 +101,7 @@ PLACED: Final = {
 def main() -> None:
     """Measure and write bench/results/api.json."""
     options = _arguments()
+    slowed = slowed_by_the_other_core()
     samples: dict[str, list[Sample]] = {}
     with postgres() as url, tempfile.TemporaryDirectory(prefix="creditd-bench-") as folder:
         place(postmaster(url), OTHERS_CORE)
@@ -110,11 +119,13 @@ def main() -> None:
             raise SystemExit("the books do not balance after the run")
     bars = judge(BARS, samples)
     tell(bars)
+    print(f"told   the same work beside a busy core: {slowed:.2f} times the CPU (told only)")
     write_document(
         options.out,
         {
             "server": server,
             "placed": PLACED,
+            "slowed by the other core": slowed,
             "rounds": options.rounds,
             "seconds": options.seconds,
             "bars": [asdict(bar) for bar in bars],
