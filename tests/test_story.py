@@ -2,19 +2,17 @@
 programs, HTTP. With reorgs of pending blocks, and deeper than confirmation in both modes."""
 
 import asyncio
-import json
 import os
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import httpx2
 import pytest
+from command_line import Said, creditd, free_port
 
 from daemon.chain.rpc import Node
 from daemon.demo.checks import Checks
@@ -36,7 +34,7 @@ class Place:
     api: Api
     http: httpx2.AsyncClient
     checks: Checks
-    config: Path
+    said: Callable[..., Said]  # by a command of this creditd
 
     async def account(self, earner: Earner) -> str:
         return await self.api.open_wallet(self.town.chain_id, earner.address)
@@ -81,22 +79,9 @@ class Place:
         for _ in range(count):
             await self.town.add_block()
 
-    def creditd(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "daemon", "--config", str(self.config), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
 
 @asynccontextmanager
-async def creditd(database_url: str, folder: Path, mode: str) -> AsyncIterator[Place]:
+async def opened(database_url: str, folder: Path, mode: str) -> AsyncIterator[Place]:
     checks = Checks(lambda: ())
     async with Anvil.start() as anvil, Node(anvil.url) as node:
         town = await Town.build(node, checks)
@@ -116,10 +101,10 @@ async def creditd(database_url: str, folder: Path, mode: str) -> AsyncIterator[P
             encoding="utf-8",
         )
         environ = {**os.environ, "DATABASE_URL": database_url}
-        base = [sys.executable, "-m", "daemon", "--config", str(config)]
-        await run([*base, "prices", "apply", str(prices_path(config))], environ)
-        made = await run([*base, "key", "create", "--app", "story", "--json"], environ)
-        headers = {"Authorization": f"Bearer {json.loads(made)['key']}"}
+        said = partial(creditd, "--config", config, database_url=database_url)
+        assert said("prices", "apply", prices_path(config)).code == 0
+        made = said("key", "create", "--app", "story", "--json").json
+        headers = {"Authorization": f"Bearer {made['key']}"}
         async with (
             child(["--config", str(config), "watch"], environ),
             child(["--config", str(config), "serve"], environ),
@@ -127,16 +112,20 @@ async def creditd(database_url: str, folder: Path, mode: str) -> AsyncIterator[P
         ):
             api = Api(http)
             await checks.until("the API to listen", api.is_ready, bool)
-            yield Place(node, town, api, http, checks, config)
+            yield Place(node, town, api, http, checks, said)
 
 
-async def run(command: list[str], environ: dict[str, str]) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command, env=environ, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    assert process.returncode == 0
-    return output.decode()
+def tell(
+    database_url: str, folder: Path, story: Callable[[Place], Awaitable[None]], mode: str = "halt"
+) -> None:
+    """Run a story; when its programs have ended, the books must balance."""
+
+    async def main() -> None:
+        async with opened(database_url, folder, mode) as place:
+            await story(place)
+        assert place.said("audit").code == 0
+
+    asyncio.run(main())
 
 
 async def spend_all(place: Place, account: str) -> Decimal:
@@ -149,139 +138,117 @@ async def spend_all(place: Place, account: str) -> Decimal:
 
 
 def test_earned_credits_are_spent_until_402_and_again_after_more_is_earned(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_url: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    async def story(place: Place) -> None:
+        ada = place.town.earners[0]
+        account = await place.account(ada)
+        await place.town.stake(ada, 2 * TOKEN)
+        (pending,) = await place.earning_is(account, "pending")
+        assert (pending.confirmations, pending.confirmations_needed) == (0, CONFIRMATIONS)
+        assert (await place.charge(account, "early")).status_code == 402
+        await place.add_blocks(CONFIRMATIONS - 1)
+        await place.chain_is("following")
+        assert [each.state for each in await place.api.earnings(account)] == ["pending"]
+        await place.add_blocks(1)
+        await place.earning_is(account, "confirmed")
+        assert (await place.api.balance(account)).available == 20
 
-    async def story() -> None:
-        async with creditd(database_url, tmp_path, "halt") as place:
-            ada = place.town.earners[0]
-            account = await place.account(ada)
-            await place.town.stake(ada, 2 * TOKEN)
-            (pending,) = await place.earning_is(account, "pending")
-            assert (pending.confirmations, pending.confirmations_needed) == (0, CONFIRMATIONS)
-            assert (await place.charge(account, "early")).status_code == 402
-            await place.add_blocks(CONFIRMATIONS - 1)
-            await place.chain_is("following")
-            assert [each.state for each in await place.api.earnings(account)] == ["pending"]
-            await place.add_blocks(1)
-            await place.earning_is(account, "confirmed")
-            assert (await place.api.balance(account)).available == 20
+        assert (await place.charge(account, "early")).status_code == 201
+        assert (await place.charge(account, "second")).status_code == 201
+        refused = await place.charge(account, "third")
+        assert refused.status_code == 402
+        problem = refused.json()
+        assert (problem["required"], problem["available"], problem["missing"]) == (
+            "8",
+            "4",
+            "4",
+        )
+        await place.town.mine(ada)
+        await place.add_blocks(CONFIRMATIONS)
+        await place.earning_is(account, "confirmed", "confirmed")
+        assert (await place.charge(account, "third")).status_code == 201
+        again = await place.charge(account, "third")
+        assert again.headers["Idempotent-Replayed"] == "true"
+        other_body = await place.charge(account, "third", units=2)
+        assert other_body.status_code == 422
+        assert (await place.api.balance(account)).available == 6
+        assert place.said("status").code == 0
 
-            assert (await place.charge(account, "early")).status_code == 201
-            assert (await place.charge(account, "second")).status_code == 201
-            refused = await place.charge(account, "third")
-            assert refused.status_code == 402
-            problem = refused.json()
-            assert (problem["required"], problem["available"], problem["missing"]) == (
-                "8",
-                "4",
-                "4",
-            )
-            await place.town.mine(ada)
-            await place.add_blocks(CONFIRMATIONS)
-            await place.earning_is(account, "confirmed", "confirmed")
-            assert (await place.charge(account, "third")).status_code == 201
-            again = await place.charge(account, "third")
-            assert again.headers["Idempotent-Replayed"] == "true"
-            other_body = await place.charge(account, "third", units=2)
-            assert other_body.status_code == 422
-            assert (await place.api.balance(account)).available == 6
-
-        assert place.creditd("audit").returncode == 0
-        assert place.creditd("status").returncode == 0
-
-    asyncio.run(story())
+    tell(database_url, tmp_path, story)
 
 
-def test_pending_events_follow_the_canonical_chain(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
+def test_pending_events_follow_the_canonical_chain(database_url: str, tmp_path: Path) -> None:
+    async def story(place: Place) -> None:
+        ada, ben, _ = place.town.earners
+        adas, bens = await place.account(ada), await place.account(ben)
+        before = await place.snapshot()
+        await place.town.stake(ada, TOKEN)
+        await place.add_blocks(2)
+        await place.earning_is(adas, "pending")
+        await place.go_back_to(before)
+        await place.town.stake(ben, TOKEN)
+        await place.add_blocks(3)
+        await place.earning_is(bens, "pending")
+        await place.earning_is(adas)
+        await place.add_blocks(CONFIRMATIONS)
+        await place.earning_is(bens, "confirmed")
+        assert (await place.api.balance(bens)).granted == 10
+        assert (await place.api.balance(adas)).granted == 0
 
-    async def story() -> None:
-        async with creditd(database_url, tmp_path, "halt") as place:
-            ada, ben, _ = place.town.earners
-            adas, bens = await place.account(ada), await place.account(ben)
-            before = await place.snapshot()
-            await place.town.stake(ada, TOKEN)
-            await place.add_blocks(2)
-            await place.earning_is(adas, "pending")
-            await place.go_back_to(before)
-            await place.town.stake(ben, TOKEN)
-            await place.add_blocks(3)
-            await place.earning_is(bens, "pending")
-            await place.earning_is(adas)
-            await place.add_blocks(CONFIRMATIONS)
-            await place.earning_is(bens, "confirmed")
-            assert (await place.api.balance(bens)).granted == 10
-            assert (await place.api.balance(adas)).granted == 0
-
-        assert place.creditd("audit").returncode == 0
-
-    asyncio.run(story())
+    tell(database_url, tmp_path, story)
 
 
 def test_a_reorg_past_confirmation_halts_grants_until_the_old_chain_is_back(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_url: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    async def story(place: Place) -> None:
+        ada, ben, _ = place.town.earners
+        adas, bens = await place.account(ada), await place.account(ben)
+        before = await place.snapshot()
+        await place.town.stake(ada, TOKEN)
+        await place.add_blocks(CONFIRMATIONS + 1)
+        await place.earning_is(adas, "confirmed")
+        await place.chain_is("following")
 
-    async def story() -> None:
-        async with creditd(database_url, tmp_path, "halt") as place:
-            ada, ben, _ = place.town.earners
-            adas, bens = await place.account(ada), await place.account(ben)
-            before = await place.snapshot()
-            await place.town.stake(ada, TOKEN)
-            await place.add_blocks(CONFIRMATIONS + 1)
-            await place.earning_is(adas, "confirmed")
-            await place.chain_is("following")
+        await place.go_back_to(before)
+        await place.town.stake(ben, TOKEN)
+        await place.add_blocks(2 * CONFIRMATIONS)
+        reason = await place.chain_is("halted")
+        assert reason is not None
+        assert "was confirmed" in reason
+        assert [each.state for each in await place.api.earnings(adas)] == ["confirmed"]
+        assert await place.api.earnings(bens) == []
+        # What was granted can be spent: the halt is of grants.
+        assert (await place.charge(adas, "during")).status_code == 201
+        assert place.said("status").code == 1
 
-            await place.go_back_to(before)
-            await place.town.stake(ben, TOKEN)
-            await place.add_blocks(2 * CONFIRMATIONS)
-            reason = await place.chain_is("halted")
-            assert reason is not None
-            assert "was confirmed" in reason
-            assert [each.state for each in await place.api.earnings(adas)] == ["confirmed"]
-            assert await place.api.earnings(bens) == []
-            # What was granted can be spent: the halt is of grants.
-            assert (await place.charge(adas, "during")).status_code == 201
-            assert place.creditd("status").returncode == 1
-
-        assert place.creditd("audit").returncode == 0
-
-    asyncio.run(story())
+    tell(database_url, tmp_path, story)
 
 
 def test_a_chain_set_to_reverse_takes_back_what_is_left_and_notes_the_rest_as_debt(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_url: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    async def story(place: Place) -> None:
+        ada = place.town.earners[0]
+        account = await place.account(ada)
+        before = await place.snapshot()
+        await place.town.stake(ada, 2 * TOKEN)
+        await place.add_blocks(CONFIRMATIONS + 1)
+        await place.earning_is(account, "confirmed")
+        assert await spend_all(place, account) == 16
 
-    async def story() -> None:
-        async with creditd(database_url, tmp_path, "reverse") as place:
-            ada = place.town.earners[0]
-            account = await place.account(ada)
-            before = await place.snapshot()
-            await place.town.stake(ada, 2 * TOKEN)
-            await place.add_blocks(CONFIRMATIONS + 1)
-            await place.earning_is(account, "confirmed")
-            assert await spend_all(place, account) == 16
+        await place.go_back_to(before)
+        await place.add_blocks(3 * CONFIRMATIONS)
+        await place.earning_is(account, "reversed")
+        await place.chain_is("following")
+        balance = await place.api.balance(account)
+        assert (balance.available, balance.debt) == (Decimal(0), Decimal(16))
 
-            await place.go_back_to(before)
-            await place.add_blocks(3 * CONFIRMATIONS)
-            await place.earning_is(account, "reversed")
-            await place.chain_is("following")
-            balance = await place.api.balance(account)
-            assert (balance.available, balance.debt) == (Decimal(0), Decimal(16))
+        await place.town.stake(ada, 3 * TOKEN)
+        await place.add_blocks(CONFIRMATIONS)
+        await place.earning_is(account, "confirmed", "reversed")
+        balance = await place.api.balance(account)
+        assert (balance.available, balance.debt) == (Decimal(14), Decimal(0))
 
-            await place.town.stake(ada, 3 * TOKEN)
-            await place.add_blocks(CONFIRMATIONS)
-            await place.earning_is(account, "confirmed", "reversed")
-            balance = await place.api.balance(account)
-            assert (balance.available, balance.debt) == (Decimal(14), Decimal(0))
-
-        assert place.creditd("audit").returncode == 0
-
-    asyncio.run(story())
+    tell(database_url, tmp_path, story, "reverse")
