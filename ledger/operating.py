@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 import psycopg
 
@@ -19,7 +19,7 @@ from ledger.api_keys import (
 )
 from ledger.errors import LedgerError, UnknownAccount
 from ledger.ids import AccountRef
-from ledger.outcomes import AccountClosed, NoSuchAccount, OverdraftSet, StatusSet
+from ledger.outcomes import NoSuchAccount, OverdraftSet
 from ledger.price_book import PriceChange, PriceRow, price_change, price_list_as_json
 from ledger.session import Session
 
@@ -156,43 +156,6 @@ class Operating:
             (price_list_as_json(prices), withdraw, dry_run),
         )
         return [price_change(row) for row in rows]
-
-    async def freeze(
-        self, account: AccountRef, *, by: str, reason: str
-    ) -> StatusSet | NoSuchAccount | AccountClosed:
-        """Refuse an account's charges and reservations; what comes in or ends goes on.
-
-        `by` (1 to 100 characters) and `reason` (1 to 500) are kept if that changes anything.
-        Raises LedgerError for others.
-        """
-        return await self._set_status("freeze", account, by, reason)
-
-    async def unfreeze(
-        self, account: AccountRef, *, by: str, reason: str
-    ) -> StatusSet | NoSuchAccount | AccountClosed:
-        """Open an account again, whether an operator or a debt froze it. As `freeze` else."""
-        return await self._set_status("unfreeze", account, by, reason)
-
-    async def _set_status(
-        self, function: Literal["freeze", "unfreeze"], account: AccountRef, by: str, reason: str
-    ) -> StatusSet | NoSuchAccount | AccountClosed:
-        if not (1 <= len(by) <= SIGNED_MAX and 1 <= len(reason) <= REASON_MAX):
-            raise LedgerError(
-                f"who changes an account's status gives a name of 1 to {SIGNED_MAX} characters"
-                f" and a reason of 1 to {REASON_MAX}"
-            )
-        rows = await self._session.rows(
-            f"select * from creditd.{function}(%s::bigint, %s::bigint, %s, %s)",  # noqa: S608 - of two names
-            (*account, by, reason),
-        )
-        outcome, changed = rows[0]
-        match outcome:
-            case "no_account":
-                return NoSuchAccount()
-            case "closed":
-                return AccountClosed()
-            case _:
-                return StatusSet(changed=changed)
 
     async def accept_reorg(
         self, chain: str, number: int, block: bytes, *, by: str, reason: str

@@ -98,7 +98,8 @@ class Gifted(Shared):
         if "gifts" not in DRIVEN or not self.charges:
             return
         cause = self.newest(self.charges, pick)
-        amount = max(1, self.books.taken[cause].cost // part + more)
+        taken = self.books.taken.get(cause)  # none of a reservation that was settled at nothing
+        amount = max(1, (0 if taken is None else taken.cost) // part + more)
         got = self.real.run(
             self.real.by.granting.grant(
                 account=cause.account, source="promotional", amount=amount, key=key, cause=cause

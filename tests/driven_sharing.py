@@ -18,15 +18,10 @@ class Shared(ToldTwice):
     def the_operator_freezes(self, pick: int, *, is_frozen: bool) -> None:
         if "freezing" not in DRIVEN:
             return
-        account, by = self.account(pick), self.real.by.operating
-        if is_frozen:
-            agree(
-                self.real.run(by.freeze(account, by="ops", reason="asked")),
-                sharing.freeze(self.books, account=account),
-            )
-        else:
-            expected = sharing.unfreeze(self.books, account=account)
-            agree(self.real.run(by.unfreeze(account, by="ops", reason="asked")), expected)
+        account = self.account(pick)
+        got = self.real.run(self.real.by.acts.set_frozen(account, frozen=is_frozen, signed=ASKED))
+        change = sharing.freeze if is_frozen else sharing.unfreeze
+        agree(got, change(self.books, account=account))
 
     @told(2, pick=PICKS, limit=st.sampled_from([0, 5, 20, 60]))
     def an_overdraft_is_set(self, pick: int, limit: int) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from books import Books
-from conftest import earn, run
+from conftest import ASKED, earn, run
 from followed_chain import Earned, FollowedChain
 from live_api import CREDIT, LiveApi, live_api
 from selling_app import SellingApp
@@ -18,7 +18,7 @@ from town import ALICE, Town
 from ledger.balances import REMEMBERED_SECONDS, Balances
 from ledger.changes import TOLD_MAX, Changes, _accounts, _messages
 from ledger.ids import AccountRef, parse_account
-from ledger.operating import Operating
+from ledger.operator_acts import OperatorActs
 from ledger.reading import Balance, Reading
 from ledger.spending import Spending
 
@@ -150,8 +150,8 @@ def test_what_the_watcher_writes_is_heard_of(database_url: str) -> None:
             await shows(pending=0, available=5)
             await chain.reverse(stays)
             await shows(pending=0, available=0)
-            async with Operating.open(database_url) as operating:
-                await operating.freeze(account, by="op", reason="test")
+            async with OperatorActs.open(database_url) as acts:
+                await acts.set_frozen(account, frozen=True, signed=ASKED)
             await shows(frozen=True)
 
     asyncio.run(main())

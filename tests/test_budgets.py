@@ -141,10 +141,10 @@ def test_a_frozen_organisation_pays_for_nobody(database_url: str) -> None:
             works, anna = await team(town, 100)
             town.grant(anna, 5)
             await budget(town, anna, 50)
-            await town.operating.freeze(works, by="ops", reason="asked")
+            await town.freeze(works)
             assert await town.charge(anna, 1, "k") == Frozen()
-            await town.operating.unfreeze(works, by="ops", reason="asked")
-            await town.operating.freeze(anna, by="ops", reason="asked")
+            await town.unfreeze(works)
+            await town.freeze(anna)
             assert await town.charge(anna, 1, "k") == Frozen()
 
     asyncio.run(main())

@@ -278,9 +278,9 @@ def test_an_overdraft_and_what_is_frozen_do_not_move(database_url: str) -> None:
         async with Town.open(database_url) as town:
             own, user = await town.wallet(ALICE), await town.user()
             await town.operating.set_overdraft(own, 5)
-            await town.operating.freeze(own, by="ops", reason="asked")
+            await town.freeze(own)
             assert await town.link(ALICE, user) == Frozen()
-            await town.operating.unfreeze(own, by="ops", reason="asked")
+            await town.unfreeze(own)
             await town.linked(ALICE, user)
             assert (town.has(own), town.has(user)) == ((5, 0), (30, 0))
 

@@ -168,7 +168,7 @@ def test_quotes_of_members_keep_to_their_budgets(database_url: str) -> None:
         found = await asker.quote(member, "each")
         assert isinstance(found, Quote)
         assert found.available == 14
-        await town.operating.freeze(pool, by="ops", reason="asked")
+        await town.freeze(pool)
         assert await asker.quote(member, "each") == Frozen()
 
     play(database_url, story)
@@ -185,7 +185,7 @@ def test_quotes_are_refused_as_charges_are(database_url: str) -> None:
         found = await asker.quote(account, "model", model="small")
         assert isinstance(found, Quote)
         assert (found.model, found.cost, found.most_affordable_units) == ("small", 1, 0)
-        await asker.town.operating.freeze(account, by="ops", reason="asked")
+        await asker.town.freeze(account)
         assert await asker.quote(account, "each") == Frozen()
 
     play(database_url, story)

@@ -9,6 +9,7 @@ from town import ALICE, BOB, CAROL, Town
 from ledger.connecting import Role
 from ledger.errors import LedgerError
 from ledger.ids import AccountRef
+from ledger.operator_acts import Signature
 from ledger.outcomes import MemberMoved, StatusSet
 from ledger.reading import PAGE_MAX, LinkRow, MemberRow, Reading
 
@@ -32,7 +33,7 @@ def test_members_are_told_with_those_that_left_and_where_they_went(database_url:
             await town.sharing.remove_member(app_id=town.app_id, member=ben)
             moved = await town.sharing.move_member(app_id=town.app_id, member=carl, to=labs)
             assert isinstance(moved, MemberMoved)
-            await town.operating.freeze(anna, by="ops", reason="asked")
+            await town.freeze(anna)
             told = await all_members(reading, works, limit=2)
             assert {
                 row.account: (row.name, row.status, row.left_at is None, row.moved_to)
@@ -128,10 +129,10 @@ def test_who_froze_an_account_and_why_is_kept(database_url: str) -> None:
         async with Town.open(database_url) as town, Reading.open(database_url) as reading:
             user = await town.user()
             frozen = StatusSet(changed=True)
-            assert await town.operating.freeze(user, by="eve", reason="case 12") == frozen
-            again = await town.operating.freeze(user, by="joe", reason="too late")
+            assert await town.freeze(user, Signature("eve", "case 12")) == frozen
+            again = await town.freeze(user, Signature("joe", "too late"))
             assert again == StatusSet(changed=False)
-            await town.operating.unfreeze(user, by="joe", reason="case 12 is closed")
+            await town.unfreeze(user, Signature("joe", "case 12 is closed"))
             newest, first = await reading.status_changes(user, before_no=None, limit=9)
             assert (first.change_no, first.status, first.changed_by, first.reason) == (
                 *(1, "frozen", "eve"),
@@ -139,6 +140,12 @@ def test_who_froze_an_account_and_why_is_kept(database_url: str) -> None:
             )
             assert (newest.change_no, newest.status, newest.changed_by) == (2, "open", "joe")
             assert newest.at > first.at
+            assert town.rows(
+                "select kind, signed_by from creditd.operator_act order by act_no"
+            ) == [
+                ("freeze", "eve"),
+                ("unfreeze", "joe"),
+            ]
             assert await reading.status_changes(user, before_no=2, limit=9) == [first]
 
     asyncio.run(main())
@@ -147,19 +154,9 @@ def test_who_froze_an_account_and_why_is_kept(database_url: str) -> None:
 @pytest.mark.parametrize(
     ("by", "reason"), [("", "x"), ("x", ""), ("x" * 101, "x"), ("x", "x" * 501)]
 )
-def test_nobody_freezes_an_account_without_a_name_and_a_reason(
-    database_url: str, by: str, reason: str
-) -> None:
-    async def main() -> None:
-        async with Town.open(database_url) as town:
-            user = await town.user()
-            for change in (town.operating.freeze, town.operating.unfreeze):
-                with pytest.raises(LedgerError, match=r"name of 1 to 100 .* reason of 1 to 500"):
-                    await change(user, by=by, reason=reason)
-            assert town.status(user) == "open"
-            assert town.rows("select from creditd.status_change") == []
-
-    asyncio.run(main())
+def test_nobody_signs_without_a_name_and_a_reason(by: str, reason: str) -> None:
+    with pytest.raises(LedgerError, match=r"name of 1 to 100 .* reason of 1 to 500"):
+        Signature(by, reason)
 
 
 def test_every_role_that_reads_balances_reads_these(database_url: str) -> None:

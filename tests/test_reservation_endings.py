@@ -198,7 +198,7 @@ def test_a_frozen_account_settles_releases_and_extends(database_url: str) -> Non
         account = await shop.user(10)
         one = await shop.hold(account, 4, over_max=1)
         two = await shop.hold(account, 3)
-        await shop.town.operating.freeze(account, by="ops", reason="asked")
+        await shop.town.freeze(account)
         outcome = await shop.reserving.extend(app_id=1, reservation=two, until=shop.now + DAY)
         assert outcome == Extended(shop.now + DAY)
         await shop.settled(one, 5)

@@ -56,7 +56,7 @@ def test_a_reservation_is_refused_as_a_charge_is(database_url: str) -> None:
         assert await shop.reserve(account, 1, app_id=99) == NoSuchAccount()
         assert await shop.reserve(AccountRef(5, 5), 1) == NoSuchAccount()
         assert await shop.reserve(account, 11) == Insufficient(11, 10, 0, 1)
-        await shop.town.operating.freeze(account, by="ops", reason="asked")
+        await shop.town.freeze(account)
         assert await shop.reserve(account, 1) == Frozen()
         assert shop.story(account) == [("grant", 10, 1)]
         outcome = await shop.reserve(account, 1, version=1)
@@ -136,7 +136,7 @@ def test_a_reservation_is_made_once_by_its_key(database_url: str) -> None:
         assert isinstance(first, Reserved)
         shop.wait(HOUR / 2)
         await shop.sold(account, 5)
-        await shop.town.operating.freeze(account, by="ops", reason="asked")
+        await shop.town.freeze(account)
         await shop.reserving.extend(
             app_id=shop.app_id, reservation=first.reservation.movement, until=shop.now + DAY
         )

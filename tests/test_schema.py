@@ -57,7 +57,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
         {
             *("create_api_key", "rotate_api_key", "revoke_api_key", "caps_of"),
             *("apply_prices", "release_digest"),
-            *("grant_credits", "freeze", "unfreeze", "set_overdraft", "retry_dead", "set_alert"),
+            *("grant_credits", "set_overdraft", "retry_dead", "set_alert"),
             *("accept_reorg", "note_audit", "alarms", "give_consent", "withdraw_consent"),
             *("adjust", "take_back_grant", "attest_link", "end_link", "set_frozen"),
             *("first_hash", "entry_hash", "event_cause", "balance_as_of", "exposure", "lots_of"),

@@ -13,8 +13,18 @@ from ledger.audit import audit, render
 from ledger.ids import AccountRef
 from ledger.linking import Linking
 from ledger.operating import Operating
-from ledger.operator_acts import OperatorActs
-from ledger.outcomes import AccountOpened, Charged, ChargeOutcome, Linked, LinkOutcome, Refunded
+from ledger.operator_acts import OperatorActs, Signature
+from ledger.outcomes import (
+    AccountClosed,
+    AccountOpened,
+    Charged,
+    ChargeOutcome,
+    Linked,
+    LinkOutcome,
+    NoSuchAccount,
+    Refunded,
+    StatusSet,
+)
 from ledger.price_book import PriceRow
 from ledger.sharing import Sharing
 from ledger.spending import Spending
@@ -124,6 +134,16 @@ class Town:
         self, address: bytes, account: AccountRef, chain_id: int | None = CHAIN_ID
     ) -> LinkOutcome:
         return await self.acts.link(account, chain_id=chain_id, address=address, signed=ASKED)
+
+    async def freeze(
+        self, account: AccountRef, signed: Signature = ASKED
+    ) -> StatusSet | NoSuchAccount | AccountClosed:
+        return await self.acts.set_frozen(account, frozen=True, signed=signed)
+
+    async def unfreeze(
+        self, account: AccountRef, signed: Signature = ASKED
+    ) -> StatusSet | NoSuchAccount | AccountClosed:
+        return await self.acts.set_frozen(account, frozen=False, signed=signed)
 
     async def linked(
         self, address: bytes, account: AccountRef, chain_id: int | None = CHAIN_ID

@@ -14,31 +14,16 @@ begin
   perform tell_changed(array[p_root], array[p_account]);
 end $$;
 
-create or replace function creditd.freeze(
-  p_root bigint, p_account bigint, p_by text, p_reason text, out outcome text, out changed boolean
+-- Freezes an account, or opens it again, whether an operator froze it or a debt.
+create or replace function creditd.freeze_or_open(
+  p_root bigint, p_account bigint, p_frozen boolean, p_by text, p_reason text, out outcome text, out changed boolean
 )
-language plpgsql security definer set search_path = creditd, pg_temp as $$
+language plpgsql set search_path = creditd, pg_temp as $$
 declare v_status text;
 begin
-  perform refuse_null('p_root p_account p_by p_reason',
-    array[p_root is null, p_account is null, p_by is null, p_reason is null]);
   select a.status into v_status from account a where a.root_id = p_root and a.account_id = p_account for no key update;
-  outcome := case when v_status is null then 'no_account' when v_status = 'closed' then 'closed' else 'frozen' end;
-  changed := outcome = 'frozen' and v_status <> 'frozen';
-  if changed then perform change_status(p_root, p_account, 'frozen', p_by, p_reason); end if;
-end $$;
-
--- Opens an account again, whether an operator froze it or a debt.
-create or replace function creditd.unfreeze(
-  p_root bigint, p_account bigint, p_by text, p_reason text, out outcome text, out changed boolean
-)
-language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare v_status text;
-begin
-  perform refuse_null('p_root p_account p_by p_reason',
-    array[p_root is null, p_account is null, p_by is null, p_reason is null]);
-  select a.status into v_status from account a where a.root_id = p_root and a.account_id = p_account for no key update;
-  outcome := case when v_status is null then 'no_account' when v_status = 'closed' then 'closed' else 'open' end;
-  changed := v_status in ('frozen', 'indebted');
-  if changed then perform change_status(p_root, p_account, 'open', p_by, p_reason); end if;
+  outcome := case when v_status is null then 'no_account' when v_status = 'closed' then 'closed'
+                  when p_frozen then 'frozen' else 'open' end;
+  changed := outcome in ('frozen', 'open') and v_status <> outcome;
+  if changed then perform change_status(p_root, p_account, outcome, p_by, p_reason); end if;
 end $$;

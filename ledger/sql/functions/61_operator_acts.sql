@@ -113,11 +113,7 @@ language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform refuse_null('p_root p_account p_frozen p_api_key p_by p_reason',
     array[p_root is null, p_account is null, p_frozen is null, p_api_key is null, p_by is null, p_reason is null]);
-  if p_frozen then
-    select f.* into outcome, changed from freeze(p_root, p_account, p_by, p_reason) f;
-  else
-    select f.* into outcome, changed from unfreeze(p_root, p_account, p_by, p_reason) f;
-  end if;
+  select f.* into outcome, changed from freeze_or_open(p_root, p_account, p_frozen, p_by, p_reason) f;
   if changed then
     perform note_act(case when p_frozen then 'freeze' else 'unfreeze' end, p_root, p_account, null, null, null, null,
                      p_api_key, p_by, p_reason);

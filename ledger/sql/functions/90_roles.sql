@@ -50,7 +50,7 @@ grant execute on function
   creditd.adjust, creditd.take_back_grant, creditd.attest_link, creditd.end_link, creditd.set_frozen
   to creditd_operator;
 grant execute on function creditd.give_consent, creditd.withdraw_consent to creditd_api, creditd_operator;
-grant execute on function creditd.freeze, creditd.unfreeze, creditd.set_overdraft to creditd_operator;
+grant execute on function creditd.set_overdraft to creditd_operator;
 grant execute on function
   creditd.enter_receivers, creditd.lead_receiver, creditd.due_messages, creditd.next_message_in,
   creditd.end_messages, creditd.tidy_messages
