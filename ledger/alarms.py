@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from ledger.findings import AuditReport
-from ledger.session import Session
+from ledger.session import Session, opened
 
 KINDS: Final = (
     *("halted", "unwatched", "behind", "still", "finality", "node", "set_aside", "reread"),
@@ -99,8 +99,5 @@ async def note_audit(database_url: str, report: AuditReport) -> None:
     """
     breaches = sum(check.breaches_total for check in report.checks)
     said = ", ".join(check.name for check in report.checks if check.breaches_total)
-    session = Session(database_url, "creditd_operator")
-    try:
+    async with opened(database_url, "creditd_operator") as session:
         await session.rows("select creditd.note_audit(%s, %s)", (breaches, said))
-    finally:
-        await session.close()

@@ -26,7 +26,7 @@ from ledger.outcomes import (
 )
 from ledger.reading import Reading
 from ledger.schema import app, consent
-from ledger.session import Session
+from ledger.session import Session, opened
 
 May = Literal["spend", "read"]
 """Charge, reserve and read; or read alone."""
@@ -94,12 +94,8 @@ class Consents:
 
         The books tell of its writes; `changes` tells this process before the write is answered.
         """
-        session = Session(database_url, role)
-        try:
-            await session.require_release()
+        async with opened(database_url, role) as session:
             yield cls(session, changes)
-        finally:
-            await session.close()
 
     async def give(self, account: AccountRef, *, app: str, may: May, by: str) -> ConsentOutcome:
         """Let the app of a name act for an account; a consent for it that differs ends.

@@ -5,7 +5,7 @@ from typing import Final
 
 from ledger.connecting import Role
 from ledger.ids import AccountRef
-from ledger.session import Session
+from ledger.session import opened
 
 _EXPOSURE: Final = (
     "select x.* from creditd.chain c cross join lateral creditd.exposure(c.chain_id, %s) x"
@@ -42,15 +42,11 @@ async def exposure(
 
     Raises SchemaMismatch, LedgerUnavailable.
     """
-    session = Session(database_url, role)
-    try:
-        await session.require_release()
+    async with opened(database_url, role) as session:
         known = await session.rows("select from creditd.chain where name = %s", (chain,))
         if not known:
             return None
         rows = await session.rows(_EXPOSURE, (block, chain))
-    finally:
-        await session.close()
     accounts = {AccountRef(root, account): Exposure(*rest) for root, account, *rest in rows}
     sums = (
         sum(getattr(each, field.name) for each in accounts.values()) for field in fields(Exposure)

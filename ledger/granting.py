@@ -20,7 +20,7 @@ from ledger.outcomes import (
     NoSuchCharge,
 )
 from ledger.requests import digest128
-from ledger.session import Session
+from ledger.session import Session, opened
 
 GrantSource = Literal["purchased", "promotional", "plan", "adjustment"]
 
@@ -77,12 +77,8 @@ class Granting:
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncIterator["Granting"]:
         """Open a session. Raises SchemaMismatch, LedgerUnavailable."""
-        session = Session(database_url, "creditd_operator")
-        try:
-            await session.require_release()
+        async with opened(database_url, "creditd_operator") as session:
             yield cls(session)
-        finally:
-            await session.close()
 
     async def grant(
         self,

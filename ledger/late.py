@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from ledger.array_parameters import bigints, byteas
 from ledger.connecting import translating
 from ledger.said_stakes import SaidStakes
-from ledger.session import Session
+from ledger.session import Session, opened
 from ledger.sighting_columns import aside_columns, event_columns
 from ledger.sightings import TERM_PLACES, Cause
 from ledger.watching import RuleEntry, SeenBlock, SeenEvent, SetAside
@@ -302,12 +302,8 @@ async def aside_rows(database_url: str, source: str | None) -> list[AsideRow]:
 
     Raises SchemaMismatch, LedgerUnavailable.
     """
-    session = Session(database_url, "creditd_reader")
-    try:
-        await session.require_release()
+    async with opened(database_url, "creditd_reader") as session:
         rows = await session.rows(_ASIDE, (source, source, None, None, SET_ASIDE_MAX))
-    finally:
-        await session.close()
     return [AsideRow(*row) for row in rows]
 
 

@@ -20,7 +20,7 @@ from ledger.outcomes import (
     Unlinked,
     UnlinkOutcome,
 )
-from ledger.session import Session
+from ledger.session import Session, opened
 
 _ADDRESS_BYTES = 20
 
@@ -41,12 +41,8 @@ class Linking:
 
         The books tell of its writes; `changes` tells this process before the write is answered.
         """
-        session = Session(database_url, "creditd_api")
-        try:
-            await session.require_release()
+        async with opened(database_url, "creditd_api") as session:
             yield cls(session, changes)
-        finally:
-            await session.close()
 
     async def link_by_signature(
         self,

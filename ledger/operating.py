@@ -21,7 +21,7 @@ from ledger.errors import LedgerError, UnknownAccount
 from ledger.ids import AccountRef
 from ledger.outcomes import NoSuchAccount, OverdraftSet
 from ledger.price_book import PriceChange, PriceRow, price_change, price_list_as_json
-from ledger.session import Session
+from ledger.session import Session, opened
 
 # What all grants, moves and the overdraft of an account come to stays within a bigint.
 OVERDRAFT_MAX: Final = 1_000_000_000_000_000_000
@@ -58,12 +58,8 @@ class Operating:
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncIterator["Operating"]:
         """Open a session. Raises SchemaMismatch, LedgerUnavailable."""
-        session = Session(database_url, "creditd_operator")
-        try:
-            await session.require_release()
+        async with opened(database_url, "creditd_operator") as session:
             yield cls(session)
-        finally:
-            await session.close()
 
     async def create_app_key(
         self,

@@ -25,7 +25,7 @@ from ledger.outcomes import (
     UnlinkOutcome,
 )
 from ledger.requests import BIGINT_MAX, digest128
-from ledger.session import Session
+from ledger.session import Session, opened
 
 BY_COMMAND: Final = 0  # where an API key would be named
 
@@ -59,12 +59,8 @@ class OperatorActs:
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncIterator["OperatorActs"]:
         """Open a session. Raises SchemaMismatch, LedgerUnavailable."""
-        session = Session(database_url, "creditd_operator")
-        try:
-            await session.require_release()
+        async with opened(database_url, "creditd_operator") as session:
             yield cls(session)
-        finally:
-            await session.close()
 
     async def adjust(
         self, account: AccountRef, amount: int, *, key: str, signed: Signature

@@ -18,7 +18,7 @@ from psycopg.rows import TupleRow
 
 from ledger.connecting import translating
 from ledger.ids import AccountRef
-from ledger.session import Session
+from ledger.session import Session, opened
 
 TOPICS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -226,9 +226,7 @@ class Outbox:
 
 async def receiver_rows(database_url: str) -> list[ReceiverRow]:
     """Return every receiver the books know. Raises LedgerUnavailable, SchemaMismatch."""
-    session = Session(database_url, "creditd_reader")
-    try:
-        await session.require_release()
+    async with opened(database_url, "creditd_reader") as session:
         rows = await session.rows(
             "select r.name, r.topics, r.left_at is not null,"
             " count(*) filter (where m.state = 'waiting'),"
@@ -239,8 +237,6 @@ async def receiver_rows(database_url: str) -> list[ReceiverRow]:
             " on m.receiver_id = r.receiver_id and m.state <> 'delivered'"
             " group by r.receiver_id order by r.name"
         )
-    finally:
-        await session.close()
     return [ReceiverRow(*row) for row in rows]
 
 
@@ -249,12 +245,8 @@ async def retry_dead(database_url: str, name: str) -> int:
 
     They come after what was delivered since. Raises LedgerUnavailable, SchemaMismatch.
     """
-    session = Session(database_url, "creditd_operator")
-    try:
-        await session.require_release()
+    async with opened(database_url, "creditd_operator") as session:
         rows = await session.rows("select creditd.retry_dead(%s)", (name,))
-    finally:
-        await session.close()
     return int(rows[0][0])
 
 

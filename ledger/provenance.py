@@ -6,9 +6,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from ledger.causes import EventIdentity
-from ledger.connecting import Role
 from ledger.ids import AccountRef
-from ledger.session import Session
+from ledger.session import opened
 from ledger.sightings import StakeTerms
 
 _LOT: Final = (
@@ -91,17 +90,13 @@ class GrantEvent:
     state: str
 
 
-async def event_of_grant(
-    database_url: str, account: AccountRef, number: int, *, role: Role = "creditd_reader"
-) -> GrantEvent | None:
+async def event_of_grant(database_url: str, account: AccountRef, number: int) -> GrantEvent | None:
     """Return the event that an account's grant was made for, None if it has none.
 
     Of credits that moved in, it is that of the grant they were of. Raises SchemaMismatch,
     LedgerUnavailable.
     """
-    session = Session(database_url, role)
-    try:
-        await session.require_release()
+    async with opened(database_url, "creditd_reader") as session:
         rows = await session.rows(_LOT, (*account, number))
         if rows and rows[0][4] is not None:
             rows = await session.rows(_LOT, rows[0][2:])
@@ -109,31 +104,23 @@ async def event_of_grant(
         if identity is None:
             return None
         events = await session.rows(_EVENT, identity)
-    finally:
-        await session.close()
     if not events:
         return None
     return GrantEvent(*_exact(events[0]))
 
 
-async def stake_behind(
-    database_url: str, event: GrantEvent, most: int, *, role: Role = "creditd_reader"
-) -> StakeHistory:
+async def stake_behind(database_url: str, event: GrantEvent, most: int) -> StakeHistory:
     """Return what a stake earned `event` by: its changes below the block that ends the period.
 
     Of them the first `most` only. Raises SchemaMismatch, LedgerUnavailable.
     """
-    session = Session(database_url, role)
-    try:
-        await session.require_release()
+    async with opened(database_url, "creditd_reader") as session:
         ((divisor, since, micro, period, hold, before),) = await session.rows(
             _TERMS, (event.wallet, event.tx_hash, event.source)
         )
         rows = await session.rows(
             _CHANGES, (event.wallet, event.chain_id, event.block_number, event.source, most)
         )
-    finally:
-        await session.close()
     rates = tuple(zip(since, micro, strict=True))
     return StakeHistory(
         StakeTerms(int(divisor), rates, period, hold),

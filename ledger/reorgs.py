@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ledger.connecting import Role
-from ledger.session import Session
+from ledger.session import opened
 
 # While stakes are granted what they earned before a block, that block is the one a reorg is about.
 _REORG: Final = """
@@ -44,17 +43,11 @@ class ReorgRow:
     accepted_at: datetime | None
 
 
-async def read_reorg(
-    database_url: str, chain: str, *, role: Role = "creditd_reader"
-) -> ReorgRow | None:
+async def read_reorg(database_url: str, chain: str) -> ReorgRow | None:
     """Return how it stands with a chain, None if the books know none of the name.
 
     Raises SchemaMismatch, LedgerUnavailable.
     """
-    session = Session(database_url, role)
-    try:
-        await session.require_release()
+    async with opened(database_url, "creditd_reader") as session:
         rows = await session.rows(_REORG, (chain,))
-    finally:
-        await session.close()
     return ReorgRow(*rows[0]) if rows else None

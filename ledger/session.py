@@ -1,8 +1,8 @@
 """One session with the database: opened when it is needed, dropped when it fails, opened again."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Final
 
 import psycopg
@@ -83,6 +83,17 @@ class Session:
         except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName) as error:
             raise SchemaMismatch("the database has no books yet: run `creditd migrate`") from error
         require_same_release(rows[0][0], rows[0][1])
+
+
+@asynccontextmanager
+async def opened(database_url: str, role: Role) -> AsyncIterator[Session]:
+    """Open a session with the books of this release. Raises SchemaMismatch, LedgerUnavailable."""
+    session = Session(database_url, role)
+    try:
+        await session.require_release()
+        yield session
+    finally:
+        await session.close()
 
 
 def require_same_release(functions: object, version: object) -> None:

@@ -31,7 +31,7 @@ from ledger.outcomes import (
 )
 from ledger.periods import Period
 from ledger.requests import digest128, key_digest
-from ledger.session import Session
+from ledger.session import Session, opened
 
 _ALLOCATE: Final = (
     "select * from creditd.allocate(%s, %s::bigint, %s::bigint, %s::bigint, %s::uuid, %s::uuid,"
@@ -55,12 +55,8 @@ class Sharing:
 
         The books tell of its writes; `changes` tells this process before the write is answered.
         """
-        session = Session(database_url, "creditd_api")
-        try:
-            await session.require_release()
+        async with opened(database_url, "creditd_api") as session:
             yield cls(session, changes)
-        finally:
-            await session.close()
 
     async def open_organisation(self, *, app_id: int, name: str) -> AccountOpened | NameTaken:
         """Open the app's own organisation under the app's own name, or find it.

@@ -10,7 +10,7 @@ from typing import Literal
 from ledger.errors import LedgerBusy
 from ledger.ids import AccountRef
 from ledger.outcomes import ChallengeSpent, NoSuchAccount
-from ledger.session import Session
+from ledger.session import Session, opened
 
 Purpose = Literal["sign_in", "link"]
 
@@ -70,12 +70,8 @@ class SignIns:
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncIterator["SignIns"]:
         """Open a session. Raises SchemaMismatch, LedgerUnavailable."""
-        session = Session(database_url, "creditd_api")
-        try:
-            await session.require_release()
+        async with opened(database_url, "creditd_api") as session:
             yield cls(session)
-        finally:
-            await session.close()
 
     async def enter(
         self, text: str, wallet: WalletRef, link: LinkTerms | None, *, good_for: timedelta
