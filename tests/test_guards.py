@@ -137,7 +137,7 @@ GUARDS: dict[str, tuple[Remove, Story]] = {
         promises.a_history_comes_to_what_it_should,
     ),
     "only the leader writes": (
-        Without("led_chain", "c.epoch is distinct from p_epoch", "false"),
+        Without("for_its_leader", "c.epoch is distinct from p_epoch", "false"),
         promises.only_the_leader_writes,
     ),
     "blocks follow one another by hash": (

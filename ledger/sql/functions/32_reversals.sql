@@ -82,9 +82,9 @@ begin
   end loop;
 end $$;
 
--- Locks, in their order, the accounts of all that a chain's events above a block were granted, wherever it
--- has moved to. What moves meanwhile is found by another look.
-create or replace function creditd.lock_grants_above(p_chain bigint, p_to bigint) returns void
+-- Locks, in their order, the accounts of all that was granted as these lots, wherever it has moved to. What
+-- moves meanwhile is found by another look.
+create or replace function creditd.lock_grants(p_roots bigint[], p_accounts bigint[], p_lots bigint[]) returns void
 language plpgsql set search_path = creditd, pg_temp as $$
 declare
   v_roots bigint[];
@@ -93,13 +93,27 @@ declare
 begin
   for k in 1 .. 5 loop  -- who moves one grant's credits faster than that, again and again, is no person
     select array_agg(x.root_id), array_agg(x.account_id) into v_roots, v_accounts from (
-      select distinct l.root_id, l.account_id from event e cross join lateral lots_of(e.root_id, e.account_id, e.lot_no) l
-      where e.chain_id = p_chain and e.block_number > p_to and e.state = 'confirmed' and e.lot_no is not null) x;
+      select distinct l.root_id, l.account_id from unnest(p_roots, p_accounts, p_lots) t (root, account, lot)
+        cross join lateral lots_of(t.root, t.account, t.lot) l) x;
     if v_roots is null or cardinality(v_roots) = v_found then return; end if;
     v_found := cardinality(v_roots);
     perform lock_with_links(v_roots, v_accounts);
   end loop;
-  raise exception 'chain %: grants above block % keep moving', p_chain, p_to using errcode = '40001';
+  raise exception '% grants keep moving, the first of them % of account %/%', cardinality(p_lots), p_lots[1], p_roots[1],
+    p_accounts[1] using errcode = '40001';
+end $$;
+
+-- `lock_grants` of all that a chain's events above a block were granted. The caller holds the chain.
+create or replace function creditd.lock_grants_above(p_chain bigint, p_to bigint) returns void
+language plpgsql set search_path = creditd, pg_temp as $$
+declare
+  v_roots bigint[];
+  v_accounts bigint[];
+  v_lots bigint[];
+begin
+  select array_agg(e.root_id), array_agg(e.account_id), array_agg(e.lot_no) into v_roots, v_accounts, v_lots from event e
+    where e.chain_id = p_chain and e.block_number > p_to and e.state = 'confirmed' and e.lot_no is not null;
+  perform lock_grants(v_roots, v_accounts, v_lots);
 end $$;
 
 -- What the operator still bears of an event's earlier incarnations: what comes back makes up for it.

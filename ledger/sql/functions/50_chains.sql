@@ -1,16 +1,33 @@
 -- The watcher's side: the cursor, the events and the grants move together, and only for the leader.
 
-create or replace function creditd.led_chain(p_chain bigint, p_epoch bigint) returns creditd.chain
-language plpgsql set search_path = creditd, pg_temp as $$
-declare c chain;
+-- Gives a chain back to the watcher that leads it, and to no other.
+create or replace function creditd.for_its_leader(c creditd.chain, p_chain bigint, p_epoch bigint) returns creditd.chain
+language plpgsql stable set search_path = creditd, pg_temp as $$
 begin
   perform refuse_null('p_chain p_epoch', array[p_chain is null, p_epoch is null]);
-  select * into c from chain x where x.chain_id = p_chain for no key update;
   if c.epoch is distinct from p_epoch then
     raise exception 'chain %: this watcher leads epoch %, the books are at epoch %', p_chain, p_epoch, c.epoch
       using errcode = 'CD001';
   end if;
   return c;
+end $$;
+
+-- The chain, held until the transaction ends.
+create or replace function creditd.chain_held(p_chain bigint, p_epoch bigint) returns creditd.chain
+language plpgsql set search_path = creditd, pg_temp as $$
+declare c chain;
+begin
+  select * into c from chain x where x.chain_id = p_chain for no key update;
+  return for_its_leader(c, p_chain, p_epoch);
+end $$;
+
+-- The chain, not held: for who holds it, by `chain_held`, before the transaction ends.
+create or replace function creditd.chain_seen(p_chain bigint, p_epoch bigint) returns creditd.chain
+language plpgsql stable set search_path = creditd, pg_temp as $$
+declare c chain;
+begin
+  select * into c from chain x where x.chain_id = p_chain;
+  return for_its_leader(c, p_chain, p_epoch);
 end $$;
 
 -- Makes the caller's session the chain's leader and returns the new epoch, or null while another
@@ -53,20 +70,6 @@ begin
   return v_epoch;
 end $$;
 
--- The chain, not held: for who holds it, by `led_chain`, before the transaction ends.
-create or replace function creditd.chain_led(p_chain bigint, p_epoch bigint) returns creditd.chain
-language plpgsql stable set search_path = creditd, pg_temp as $$
-declare c chain;
-begin
-  perform refuse_null('p_chain p_epoch', array[p_chain is null, p_epoch is null]);
-  select * into c from chain x where x.chain_id = p_chain;
-  if c.epoch is distinct from p_epoch then
-    raise exception 'chain %: this watcher leads epoch %, the books are at epoch %', p_chain, p_epoch, c.epoch
-      using errcode = 'CD001';
-  end if;
-  return c;
-end $$;
-
 -- Writes blocks down that are about to be appended; their times are unix seconds. With their events they are
 -- written while another transaction of the same leader grants what is older: only `append_blocks`, which
 -- comes last, holds the chain.
@@ -78,7 +81,7 @@ declare n constant integer := cardinality(p_numbers);
 begin
   perform refuse_null('p_numbers p_hashes p_parents p_times',
     array[lacks(p_numbers, n), lacks(p_hashes, n), lacks(p_parents, n), lacks(p_times, n)]);
-  perform chain_led(p_chain, p_epoch);
+  perform chain_seen(p_chain, p_epoch);
   insert into block (chain_id, number, hash, parent, time)
     select p_chain, t.number, t.hash, t.parent, to_timestamp(t.time)
     from unnest(p_numbers, p_hashes, p_parents, p_times) as t (number, hash, parent, time);
@@ -92,7 +95,7 @@ create or replace function creditd.append_blocks(
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
   n constant integer := cardinality(p_numbers);
-  c chain := led_chain(p_chain, p_epoch);
+  c chain := chain_held(p_chain, p_epoch);
 begin
   perform refuse_null('p_head p_numbers p_hashes p_parents p_times',
     array[p_head is null, lacks(p_numbers, n), lacks(p_hashes, n), lacks(p_parents, n), lacks(p_times, n)]);
@@ -157,7 +160,7 @@ begin
   perform refuse_null('p_blocks p_tx_hashes p_ordinals p_roles p_log_indexes p_rules p_wallets p_amounts p_credits',
     array[lacks(p_blocks, n), lacks(p_tx_hashes, n), lacks(p_ordinals, n), lacks(p_roles, n), lacks(p_log_indexes, n),
     lacks(p_rules, n), lacks(p_wallets, n), lacks(p_amounts, n), lacks(p_credits, n)]);
-  perform chain_led(p_chain, p_epoch);
+  perform chain_seen(p_chain, p_epoch);
   if exists (
     select from (select distinct unnest(p_rules) as rule_id) t
     where not exists (select from rule r where r.rule_id = t.rule_id and r.chain_id = p_chain)
@@ -200,7 +203,7 @@ begin
   perform refuse_null('p_blocks p_tx_hashes p_ordinals p_log_indexes p_rules p_addresses p_topics p_data p_reasons',
     array[lacks(p_blocks, n), lacks(p_tx_hashes, n), lacks(p_ordinals, n), lacks(p_log_indexes, n), lacks(p_rules, n),
     lacks(p_addresses, n), lacks(p_topics, n), lacks(p_data, n), lacks(p_reasons, n)]);
-  perform chain_led(p_chain, p_epoch);
+  perform chain_seen(p_chain, p_epoch);
   insert into set_aside (chain_id, tx_hash, ordinal, block_number, block_hash, log_index, rule_id,
                          address, topics, data, reason)
     select p_chain, t.tx, t.ord, t.block, b.hash, t.log, t.rule, t.address,
@@ -222,7 +225,7 @@ create or replace function creditd.confirm_blocks(
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
-  c chain := led_chain(p_chain, p_epoch);
+  c chain := chain_held(p_chain, p_epoch);
   b block;
   v_number bigint;
   v_ending bigint;
@@ -295,7 +298,7 @@ end $$;
 create or replace function creditd.drop_blocks(p_chain bigint, p_epoch bigint, p_to bigint) returns bigint
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
-  c chain := led_chain(p_chain, p_epoch);
+  c chain := chain_held(p_chain, p_epoch);
   v_count bigint;
 begin
   perform refuse_null('p_to', array[p_to is null]);
@@ -345,7 +348,7 @@ end $$;
 create or replace function creditd.reverse_blocks(p_chain bigint, p_epoch bigint, p_to bigint) returns bigint
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
-  c chain := led_chain(p_chain, p_epoch);
+  c chain := chain_held(p_chain, p_epoch);
   v event;
   v_count bigint := 0;
 begin

@@ -8,7 +8,7 @@ create or replace function creditd.halt_chain(
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform refuse_null('p_reason', array[p_reason is null]);
-  perform led_chain(p_chain, p_epoch);
+  perform chain_held(p_chain, p_epoch);
   update chain x set state = 'halted', reason = p_reason, parted_number = p_parted, other_hash = p_other,
       leader_seen_at = clock_timestamp()
     where x.chain_id = p_chain;
@@ -20,7 +20,7 @@ create or replace function creditd.see_head(p_chain bigint, p_epoch bigint, p_he
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform refuse_null('p_head', array[p_head is null]);
-  perform led_chain(p_chain, p_epoch);
+  perform chain_held(p_chain, p_epoch);
   update chain x set head_number = greatest(p_head, x.indexed_number), leader_seen_at = clock_timestamp(),
       state = case when x.state = 'halted' then x.state
                    when x.indexed_number >= p_head then 'following' else 'syncing' end
@@ -31,7 +31,7 @@ end $$;
 create or replace function creditd.resume_chain(p_chain bigint, p_epoch bigint) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
-  perform led_chain(p_chain, p_epoch);
+  perform chain_held(p_chain, p_epoch);
   update chain x set state = 'syncing', reason = null, parted_number = null, other_hash = null
     where x.chain_id = p_chain and x.state = 'halted';
   if found then perform tell_alarms(); end if;

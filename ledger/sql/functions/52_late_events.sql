@@ -8,7 +8,7 @@
 -- Raises unless late events may come in: not while the chain is halted.
 create or replace function creditd.chain_for_late(p_chain bigint, p_epoch bigint) returns creditd.chain
 language plpgsql set search_path = creditd, pg_temp as $$
-declare c chain := led_chain(p_chain, p_epoch);
+declare c chain := chain_held(p_chain, p_epoch);
 begin
   if c.state = 'halted' then
     raise exception 'chain % is halted, and so are late grants: %', c.name, c.reason using errcode = 'CD005';
@@ -205,7 +205,7 @@ end $$;
 create or replace function creditd.rewind_chain(p_chain bigint, p_epoch bigint, p_to bigint) returns bigint
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
-  c chain := led_chain(p_chain, p_epoch);
+  c chain := chain_held(p_chain, p_epoch);
   v_count bigint;
 begin
   perform refuse_null('p_to', array[p_to is null]);
@@ -233,7 +233,7 @@ language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare y rereading;
 begin
   perform refuse_null('p_first p_last', array[p_first is null, p_last is null]);
-  perform led_chain(p_chain, p_epoch);
+  perform chain_held(p_chain, p_epoch);
   insert into rereading (chain_id, next_number) values (p_chain, coalesce(p_next, p_first))
     on conflict on constraint rereading_pkey do nothing;
   select * into strict y from rereading x where x.chain_id = p_chain for update;

@@ -40,7 +40,7 @@ create or replace function creditd.enter_rule(
 ) returns integer
 language plpgsql security definer set search_path = creditd, pg_temp as $$
 declare
-  c chain := led_chain(p_chain, p_epoch);
+  c chain := chain_held(p_chain, p_epoch);
   r rule;
 begin
   perform refuse_null('p_name p_contract p_event p_from_block p_source p_on_reversal p_priority',
@@ -80,7 +80,7 @@ return (select string_agg(t.since || ' ' || t.micro, ', ' order by t.since)
 -- Notes how far the chain's other rules were followed: they are no longer.
 create or replace function creditd.leave_rules(p_chain bigint, p_epoch bigint, p_followed integer[]) returns void
 language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare c chain := led_chain(p_chain, p_epoch);
+declare c chain := chain_held(p_chain, p_epoch);
 begin
   perform refuse_null('p_followed', array[lacks(p_followed, cardinality(p_followed))]);
   update rule x set to_block = c.indexed_number, is_left = true

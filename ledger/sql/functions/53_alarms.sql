@@ -157,7 +157,7 @@ language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform refuse_null('p_cursor_seconds p_finality_seconds p_nodes',
     array[p_cursor_seconds is null, p_finality_seconds is null, lacks(p_nodes, cardinality(p_nodes))]);
-  perform led_chain(p_chain, p_epoch);
+  perform chain_held(p_chain, p_epoch);
   update chain c set cursor_alarm_seconds = p_cursor_seconds, finality_alarm_seconds = p_finality_seconds,
       head_alarm_seconds = p_head_seconds, indexed_at = coalesce(c.indexed_at, clock())
     where c.chain_id = p_chain;

@@ -12,7 +12,7 @@ declare
   v_staked numeric;
 begin
   perform refuse_null('p_rule p_number p_total', array[p_rule is null, p_number is null, p_total is null]);
-  perform chain_led(p_chain, p_epoch);
+  perform chain_seen(p_chain, p_epoch);
   select c.confirmed_number,
       (select coalesce(sum(s.balance + (select coalesce(sum(x), 0) from unnest(s.maturing) x)), 0)
        from stake s where s.rule_id = p_rule)
@@ -40,7 +40,7 @@ declare
 begin
   perform refuse_null('p_rule p_number p_wallets p_said',
     array[p_rule is null, p_number is null, lacks(p_wallets, n), lacks(p_said, n)]);
-  perform chain_led(p_chain, p_epoch);
+  perform chain_seen(p_chain, p_epoch);
   select c.confirmed_number, array(
       select coalesce(s.balance + (select coalesce(sum(x), 0) from unnest(s.maturing) x), 0)
       from unnest(p_wallets) with ordinality t (wallet, place)
@@ -72,7 +72,7 @@ language plpgsql security definer set search_path = creditd, pg_temp as $$
 begin
   perform refuse_null('p_totals p_balances',
     array[lacks(p_totals, cardinality(p_totals)), lacks(p_balances, cardinality(p_balances))]);
-  perform chain_led(p_chain, p_epoch);
+  perform chain_seen(p_chain, p_epoch);
   update rule r set total_said = null
     where r.chain_id = p_chain and r.total_said is not null and r.rule_id <> all (p_totals);
   delete from differing_stake d using rule r

@@ -35,7 +35,7 @@ declare
 begin
   perform refuse_null('p_tx_hashes p_ordinals p_blocks_more',
     array[lacks(p_tx_hashes, n), lacks(p_ordinals, n), lacks(p_blocks_more, n)]);
-  perform chain_led(p_chain, p_epoch);
+  perform chain_seen(p_chain, p_epoch);
   v_count := enter_waiting(p_chain, p_tx_hashes, p_ordinals, p_blocks_more);
   if v_count <> cardinality(p_tx_hashes) then
     raise exception 'chain %: only % of % events can wait', p_chain, v_count, cardinality(p_tx_hashes)

@@ -38,27 +38,14 @@ create or replace function creditd.take_back_grant(
   out outcome text, out granted bigint, out taken bigint, out available bigint, out debt bigint
 )
 language plpgsql security definer set search_path = creditd, pg_temp as $$
-declare
-  l lot;
-  v_roots bigint[];
-  v_accounts bigint[];
-  v_found integer := 0;
+declare l lot;
 begin
   perform refuse_null('p_root p_account p_lot p_api_key p_by p_reason',
     array[p_root is null, p_account is null, p_lot is null, p_api_key is null, p_by is null, p_reason is null]);
   select * into l from lot x where x.root_id = p_root and x.account_id = p_account and x.lot_no = p_lot
     and x.origin_root is null and x.source in ('purchased', 'promotional', 'plan', 'adjustment');
   if not found then outcome := 'no_grant'; return; end if;
-  for k in 1 .. 5 loop  -- who moves one grant's credits faster than that, again and again, is no person
-    select array_agg(x.root_id), array_agg(x.account_id) into v_roots, v_accounts
-      from (select distinct y.root_id, y.account_id from lots_of(p_root, p_account, p_lot) y) x;
-    exit when cardinality(v_roots) = v_found;
-    if k = 5 then
-      raise exception 'grant % of account %/% keeps moving', p_lot, p_root, p_account using errcode = '40001';
-    end if;
-    v_found := cardinality(v_roots);
-    perform lock_with_links(v_roots, v_accounts);
-  end loop;
+  perform lock_grants(array[p_root], array[p_account], array[p_lot]);
   select * into strict l from lot x where x.root_id = p_root and x.account_id = p_account and x.lot_no = p_lot;
   outcome := case l.state when 'live' then 'taken_back' else 'replayed' end;
   granted := l.amount;
