@@ -32,6 +32,17 @@ create or replace function creditd.clock() returns timestamptz
 language sql volatile
 return clock_timestamp();
 
+-- What an account may be granted and hold at most, and one charge may take: with `most_sum` it stays within a bigint,
+-- which ends at 9.2 * 10^18. `charge_batch` writes both out.
+create or replace function creditd.most_credits() returns bigint
+language sql immutable
+return 4000000000000000000;
+
+-- What an account's charges may come to at most, with what is held of it.
+create or replace function creditd.most_sum() returns bigint
+language sql immutable
+return 5000000000000000000;
+
 -- A random number of 62 bits: an account's name tells nobody how many accounts there are.
 create or replace function creditd.new_id() returns bigint
 language sql volatile

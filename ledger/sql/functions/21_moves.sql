@@ -35,7 +35,7 @@ end $$;
 create or replace function creditd.room_in(a creditd.account) returns bigint
 language plpgsql set search_path = creditd, pg_temp as $$
 begin
-  return greatest(0, 4000000000000000000 - a.granted - a.moved - a.line);
+  return greatest(0, most_credits() - a.granted - a.moved - a.line);
 end $$;
 
 -- What more an account can be granted. What it has sent away makes room for what moves in, but all that it
@@ -43,7 +43,7 @@ end $$;
 create or replace function creditd.grantable(a creditd.account) returns bigint
 language plpgsql set search_path = creditd, pg_temp as $$
 begin
-  return greatest(0, least(room_in(a), 4000000000000000000 - a.granted));
+  return greatest(0, least(room_in(a), most_credits() - a.granted));
 end $$;
 
 -- What may be allocated of an account now: not what only some operations may burn, nor what comes into

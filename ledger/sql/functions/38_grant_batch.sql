@@ -83,7 +83,7 @@ begin
       v_held_debt := int8send(i.held) || int8send(i.debt);
       v_careful := i.debt > 0 or i.line > 0 or i.is_special or i.status = 'closed' or i.valid_until <= clock()
         or i.account = any (v_onto);
-      v_room := 4000000000000000000 - i.granted - greatest(0, i.moved + i.line);  -- as `grantable` says
+      v_room := most_credits() - i.granted - greatest(0, i.moved + i.line);  -- as `grantable` says
       if v_head is distinct from i.head_of then  -- another head, since the statement began
         select y.priority, y.expires_at into v_head_priority, v_head_expires from lot y
           where y.root_id = v_root and y.account_id = v_account and y.lot_no = v_head;

@@ -45,5 +45,5 @@ begin
     v_above := p.tier_above[k]; v_per_unit := p.tier_per_unit[k];
   end loop;
   v_cost := v_cost + v_per_unit::numeric * (p_units - v_above);
-  return case when v_cost <= 4000000000000000000 then v_cost end;
+  return case when v_cost <= most_credits() then v_cost end;
 end $$;

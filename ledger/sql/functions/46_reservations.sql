@@ -32,7 +32,7 @@ begin
     p_model is null, p_units is null, p_version is null, p_expires_in is null, p_minimum is null, p_over_max is null,
     p_api_key is null]);
   if p_expires_in <= interval '0' or p_expires_in > longest_reservation() or p_minimum < 0
-     or p_over_max not between 0 and 4000000000000000000 then
+     or p_over_max not between 0 and most_credits() then
     raise exception 'a reservation lasts at most %, and takes nothing below 0', longest_reservation() using errcode = '22023';
   end if;
   if not reaches(p_app, p_root, p_account) then outcome := 'no_account'; return; end if;
@@ -57,7 +57,7 @@ begin
   price_version := v_price.version; model := nullif(v_price.model, '');
   if p_version not in (0, price_version) then outcome := 'price_changed'; return; end if;
   amount := cost_of(v_price, p_units);
-  if amount is null or amount > 5000000000000000000 - a.spent then outcome := 'too_expensive'; return; end if;
+  if amount is null or amount > most_sum() - a.spent then outcome := 'too_expensive'; return; end if;
 
   select k.family into v_family from capped_api_key k where k.key_id = p_api_key;
   if v_family is not null then
@@ -84,7 +84,7 @@ begin
   end if;
   debt := a.debt;
   -- What is held may all be spent: with it the totals stay within a bigint.
-  if available < amount or amount > 5000000000000000000 - a.spent - a.held then
+  if available < amount or amount > most_sum() - a.spent - a.held then
     if a.seq > v_seq then perform keep(a); end if;
     outcome := case when available < amount then 'insufficient' else 'too_expensive' end;
     return;
@@ -211,7 +211,7 @@ begin
       where x.root_id = p_root and x.account_id = p_account and x.reservation_no = p_reservation;
     if r.state <> 'open' then
       perform keep(a);
-    elsif available < amount or p_amount > 5000000000000000000 - a.spent - (a.held - r.amount) then
+    elsif available < amount or p_amount > most_sum() - a.spent - (a.held - r.amount) then
       if a.seq > v_before then perform keep(a); end if;
       outcome := case when available < amount then 'insufficient' else 'too_expensive' end;
       debt := a.debt;

@@ -237,7 +237,7 @@ begin
     return c;
   end if;
   -- Of the member's own account that has been looked at; the pool's sums stay within a bigint too.
-  if v.payer <> p_account and p_cost > 5000000000000000000 - (
+  if v.payer <> p_account and p_cost > most_sum() - (
     select x.spent from account x where x.root_id = p_root and x.account_id = v.payer
   ) then
     c.outcome := 'too_expensive';

@@ -58,7 +58,7 @@ begin
   if not found then outcome := why_unpriced(p_operation, v_now); return; end if;
   price_version := v_price.version; model := nullif(v_price.model, '');
   cost := cost_of(v_price, p_units); debt := a.debt; held := a.held;
-  if cost is null or cost > 5000000000000000000 - a.spent then outcome := 'too_expensive'; return; end if;
+  if cost is null or cost > most_sum() - a.spent then outcome := 'too_expensive'; return; end if;
   available := spendable(a, v_price.operation_id);
   if p_root <> p_account then
     select * into strict v_pool from account x where x.root_id = p_root and x.account_id = p_root;
@@ -67,6 +67,6 @@ begin
     available := greatest(available, least(spendable(v_pool, v_price.operation_id), budget_left(p_root, p_account, v_now)));
   end if;
   available := least(available, cap_seen(p_api_key, v_now));
-  most := units_for(v_price, least(available, 4000000000000000000, 5000000000000000000 - a.spent), p_units_max);
+  most := units_for(v_price, least(available, most_credits(), most_sum() - a.spent), p_units_max);
   outcome := 'quoted';
 end $$;
