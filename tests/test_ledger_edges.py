@@ -2,12 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import NamedTuple
 
 import psycopg
 import pytest
 from busy_book import ALICE, BOB
 from busy_cast import CREDIT, Chain, entry_of, follow
 from conftest import fake_hash
+from live_api import waits_for_lock
+from scene import until
 from town import Town
 
 from ledger.audit import audit
@@ -85,56 +91,63 @@ def test_an_account_that_has_spent_all_the_books_hold_stops_neither_its_chain_no
     asyncio.run(main())
 
 
+class Held(NamedTuple):
+    """A shop whose charges share one lane, and two who earned a credit. One's account is held."""
+
+    spending: Spending
+    alice: AccountRef  # held by another session until that rolls back
+    bob: AccountRef
+    holder: psycopg.AsyncConnection
+
+
+@asynccontextmanager
+async def held_account(database_url: str) -> AsyncIterator[Held]:
+    """Another session holds an account; at the end the books must balance."""
+    await open_shop(database_url)
+    async with (
+        Watching.lead(database_url, entry_of(1), "test") as watching,
+        Spending.open(database_url, lanes=1) as spending,
+        await psycopg.AsyncConnection.connect(database_url) as holder,
+    ):
+        chain = await follow(watching, 1)
+        await chain.block(*(chain.event("plain", wallet, CREDIT) for wallet in (ALICE, BOB)))
+        alice = await wallet_account(spending, ALICE)
+        bob = await wallet_account(spending, BOB)
+        await holder.execute(
+            "select from creditd.account where account_id = %s for update", (alice.account_id,)
+        )
+        yield Held(spending, alice, bob, holder)
+        await holder.rollback()
+    assert (await audit(database_url)).balanced
+
+
 def test_a_session_that_hangs_with_an_account_holds_up_charges_for_a_bounded_time(
     database_url: str,
 ) -> None:
     async def main() -> None:
-        await open_shop(database_url)
-        async with (
-            Watching.lead(database_url, entry_of(1), "test") as watching,
-            Spending.open(database_url, lanes=1) as spending,
-            await psycopg.AsyncConnection.connect(database_url) as hanging,
-        ):
-            chain = await follow(watching, 1)
-            await chain.block(*(chain.event("plain", wallet, CREDIT) for wallet in (ALICE, BOB)))
-            alice = await wallet_account(spending, ALICE)
-            bob = await wallet_account(spending, BOB)
-            await hanging.execute(
-                "select from creditd.account where account_id = %s for update", (alice.account_id,)
-            )
+        async with held_account(database_url) as (spending, alice, bob, holder):
             began = time.monotonic()
             held = asyncio.create_task(charged(spending, alice, "alice's", "one"))
-            await asyncio.sleep(0.1)  # its batch is on its way before the next charge arrives
+            # Its batch is on its way before the next charge arrives.
+            waits = partial(waits_for_lock, database_url)
+            await until("a wait for the lock", waits, LOCK_WAIT_SECONDS / 2)
             behind = asyncio.create_task(charged(spending, bob, "bob's", "one"))
             with pytest.raises(LedgerBusy, match="held by another session"):
                 await held
             await asyncio.wait({behind}, timeout=2 * LOCK_WAIT_SECONDS)
             assert time.monotonic() - began < 2 * LOCK_WAIT_SECONDS + 1
-            await hanging.rollback()
+            await holder.rollback()
             made = await charged(spending, alice, "alice's", "one")
             assert isinstance(made, Charged)
             assert not made.replayed
             assert isinstance(await behind, Charged)
-        assert (await audit(database_url)).balanced
 
     asyncio.run(main())
 
 
 def test_a_held_account_does_not_fail_its_neighbours_in_the_batch(database_url: str) -> None:
     async def main() -> None:
-        await open_shop(database_url)
-        async with (
-            Watching.lead(database_url, entry_of(1), "test") as watching,
-            Spending.open(database_url, lanes=1) as spending,
-            await psycopg.AsyncConnection.connect(database_url) as hanging,
-        ):
-            chain = await follow(watching, 1)
-            await chain.block(*(chain.event("plain", wallet, CREDIT) for wallet in (ALICE, BOB)))
-            alice = await wallet_account(spending, ALICE)
-            bob = await wallet_account(spending, BOB)
-            await hanging.execute(
-                "select from creditd.account where account_id = %s for update", (alice.account_id,)
-            )
+        async with held_account(database_url) as (spending, alice, bob, _):
             one, two, bobs = await asyncio.gather(
                 charged(spending, alice, "one", "one"),
                 charged(spending, alice, "two", "one"),
@@ -144,8 +157,6 @@ def test_a_held_account_does_not_fail_its_neighbours_in_the_batch(database_url: 
             assert isinstance(one, LedgerBusy)
             assert isinstance(two, LedgerBusy)
             assert isinstance(bobs, Charged)
-            await hanging.rollback()
-        assert (await audit(database_url)).balanced
 
     asyncio.run(main())
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 from bookkeeper import Bookkeeper
+from scene import until
 
 from ledger.ids import AccountRef
 from ledger.outbox import (
@@ -256,6 +257,15 @@ async def led(outbox: Outbox, number: int) -> None:
     raise AssertionError("nobody leads")
 
 
+def has_asked_how_long(books: psycopg.Connection) -> bool:
+    """Say whether a session has asked when the next message is due, and does no more now."""
+    rows = books.execute(
+        "select from pg_stat_activity where datname = current_database() and state = 'idle'"
+        " and query like 'select creditd.next_message_in%'"
+    ).fetchall()
+    return rows != []
+
+
 def test_who_waits_is_woken_by_what_it_is_to_be_told_and_by_nothing_else(
     database_url: str,
 ) -> None:
@@ -265,7 +275,7 @@ def test_who_waits_is_woken_by_what_it_is_to_be_told_and_by_nothing_else(
             assert await outbox.lead(number)
             with owner(database_url) as books:
                 waiting = asyncio.create_task(outbox.wait(number))
-                await asyncio.sleep(0.2)
+                await until("the session waits", lambda: has_asked_how_long(books), 5)
                 announce(books, ALICE, "grant.confirmed")
                 await asyncio.sleep(0.2)
                 assert not waiting.done()
