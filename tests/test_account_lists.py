@@ -6,7 +6,7 @@ import io
 import socket
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from live_api import CREDIT, LiveApi, live_api
 
-from api.accounts import csv_files, entries, usage, wire
-from api.accounts.csv_files import cells, columns
+from api.accounts import entries, usage, wire
+from api.accounts.csv_files import columns, csv_stream
 from ledger.ids import parse_account
 from ledger.reading import EntryRow, Reading
 
@@ -327,8 +327,17 @@ async def first_entry(api: LiveApi, account: str) -> EntryRow:
 @given(st.text(max_size=20))
 def test_no_cell_is_a_formula_and_each_comes_back(text: str) -> None:
     row = wire.Usage(text, 1, 2, "-3", "0.5")
-    lines = csv_files._lines([cells(wire.Usage, row)]).decode()
-    (read,) = csv.reader(io.StringIO(lines, newline=""), strict=True)
+
+    async def pages() -> AsyncIterator[Sequence[wire.Usage]]:
+        yield [row]
+
+    async def sent() -> str:
+        stream = csv_stream("usage", wire.Usage, pages())
+        return b"".join([piece async for piece in stream.pieces]).decode()
+
+    lines = io.StringIO(asyncio.run(sent()), newline="")
+    names, read = csv.reader(lines, strict=True)
+    assert names == columns(wire.Usage)
     group, *rest = read
     assert rest == ["1", "2", "-3", "0.5"]
     if group != text:

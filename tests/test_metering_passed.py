@@ -325,12 +325,22 @@ def test_what_begins_in_one_file_ends_in_the_next(database_url: str, tmp_path: P
     tell(database_url, tmp_path, story)
 
 
-def test_only_so_many_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_keys_are_remembered(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(passing, "KEYS_MAX", 3)
-    remembering = passing.Passing(lambda _passed: None)
-    for number in range(10):
-        remembering._remember(f"k{number}")
-    assert list(remembering._keys) == ["k7", "k8", "k9"]
+
+    async def story(s: Stall, _: Path) -> None:
+        s.till.line.down = True
+        for key in ("1", "2", "3", "4"):
+            assert (await s.get("/uses-4", key)).status_code == 200
+        for key in ("2", "3", "4"):
+            assert (await s.get("/uses-4", key)).status_code == 409
+        assert s.app.runs == 4
+        assert (await s.get("/uses-4", "1")).status_code == 200  # forgotten for the fourth
+        assert s.app.runs == 5
+
+    tell(database_url, tmp_path, story)
 
 
 @pytest.mark.parametrize("given", [{"on_unavailable": "pass"}, {"passed": print}])
