@@ -26,8 +26,8 @@ IDLE_IN_TRANSACTION_SECONDS: Final = 30
 # Of two who wait, the second may begin anew once the first has given up: the answer comes within
 # twice this, and that before the database is taken for gone (`ledger.wire`).
 LOCK_WAIT_SECONDS: Final = 2
-# A request waits at most LOCK_WAIT_SECONDS for an account: a database silent for longer than this
-# is gone, whatever its socket says.
+# A request waits at most twice LOCK_WAIT_SECONDS for an account: a database silent for longer than
+# this is gone, whatever its socket says.
 ANSWER_SECONDS: Final = 5
 # A database that went without a word is given up after about ten seconds, not when TCP does.
 _SILENCE: Final = {

@@ -10,7 +10,10 @@ class LedgerUnavailable(LedgerError):
 
 
 class LedgerBusy(LedgerError):
-    """More is waiting than the queue holds. The same key may be tried again after a moment."""
+    """Others hold it up: a full queue, a locked account, the sessions that a migration waits for.
+
+    The same key may be tried again after a moment.
+    """
 
 
 class SchemaMismatch(LedgerError):

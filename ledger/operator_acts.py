@@ -1,4 +1,4 @@
-"""What operators do to accounts over their port: who did it, by which API key, and why."""
+"""What operators do to accounts, over their port or by commands: who did it, how, and why."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -23,7 +23,9 @@ from ledger.session import Session, opened
 TOPICS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "grant.confirmed": "credits were granted",
-        "grant.reversed": "a grant was taken back: its block left the chain",
+        "grant.reversed": (
+            "a grant was taken back: its block left the chain, or an operator took it back"
+        ),
         "debt.opened": "credits that were taken back had been spent",
         "debt.repaid": "a debt was repaid, whole or in part",
         "balance.low": "the balance fell below the account's threshold",

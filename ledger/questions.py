@@ -1,4 +1,4 @@
-"""The statements of `ledger.reading` about prices and chains, each built once."""
+"""The statements of `ledger.reading` about chains and alarms, each built once."""
 
 from typing import Final
 

@@ -24,7 +24,8 @@ class Balance:
     when the last of it is expected to be confirmed, None where nobody can say. `granted` and
     `spent` only ever grow: a refund does not lower `spent`. `version` grows with every entry. If
     nothing happens, `available` is right for `holds_seconds`, None: for good. `apps` are those
-    that may reach it, APPS_MAX at most. `taken_back` is what reorgs have taken of its grants ever.
+    that may reach it, APPS_MAX at most. `taken_back` is what reorgs and operators have taken of
+    its grants ever.
     """
 
     account: AccountRef

@@ -1,5 +1,5 @@
--- A grant turns out to be void: its block left the chain. What is left of it is taken back, wherever it has
--- moved to; what reservations hold of it stays, and is decided when they end; what was spent is owed, or
+-- A grant turns out to be void: its block left the chain, or an operator takes it back. What is left of it is
+-- taken back, wherever it has moved to; what reservations hold of it stays, and is decided when they end; what was spent is owed, or
 -- borne by the operator, as the rule says. What expired unspent is owed by nobody.
 
 -- Says who bears what was spent of a grant that turned out to be void: by the rule of the lot, or of the one

@@ -91,7 +91,7 @@ begin
   return v_outcome;
 end $$;
 
--- Freezes an account, or opens it again, over the operator's port.
+-- Freezes an account, or opens it again.
 create or replace function creditd.set_frozen(
   p_root bigint, p_account bigint, p_frozen boolean, p_api_key integer, p_by text, p_reason text,
   out outcome text, out changed boolean
