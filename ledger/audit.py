@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -21,11 +21,9 @@ from ledger.connecting import translating
 from ledger.errors import LedgerError, SchemaMismatch, UnknownAccount
 from ledger.findings import BREACHES_LISTED_MAX, AuditReport, Breach, CheckResult, Fact
 from ledger.ids import AccountRef, format_account
-from ledger.looking import Role, View, looking, set_up
+from ledger.looking import View, looking, narrowed, set_up
 from ledger.release import laid_functions, laid_grants
 from ledger.versions import functions_digest, newest_version
-
-Progress = Callable[[str, int, int], None]
 
 _CHECKS: Final = Path(__file__).parent / "sql" / "audit"
 _HEADER = re.compile(r"^-- (promise|row|scope|shares): (.*(?:\n--   .*)*)", re.MULTILINE)
@@ -100,29 +98,24 @@ async def audit(
     database_url: str,
     *,
     account: AccountRef | None = None,
-    progress: Progress | None = None,
-    role: Role = "creditd_reader",
 ) -> AuditReport:
     """Check every promise of the books, or those that can be checked for one account alone.
 
-    `progress` is told what is being checked, how much of it is done, and out of how much. Raises
-    LedgerUnavailable, SchemaMismatch if the database is at another version, UnknownAccount.
+    Raises LedgerUnavailable, SchemaMismatch if the database is at another version, UnknownAccount.
     """
     with translating():
-        async with looking(database_url, role) as connection:
-            others = None if account is not None else (database_url, role)
-            return await audit_here(connection, account, progress or _tell_nobody, others)
+        async with looking(database_url) as connection:
+            return await audit_here(connection, account, database_url if account is None else None)
 
 
 async def audit_here(
     connection: AsyncConnection[TupleRow],
     account: AccountRef | None,
-    progress: Progress,
-    others: tuple[str, Role] | None = None,
+    database_url: str | None = None,
 ) -> AuditReport:
     """Audit what the connection's transaction sees; it is left as it is.
 
-    `others` says how further processes reach the database: with them, what is long is replayed in
+    By `database_url` further processes reach the database: with them, what is long is replayed in
     parallel. What the transaction itself has changed they would not see.
     """
     # They bring numpy, which the other programs that import this have no use for.
@@ -140,19 +133,16 @@ async def audit_here(
         raise UnknownAccount(f"there is no account {format_account(account)} in the books")
     wanted = [check for check in checks() if account is None or check.scope == "account"]
 
-    def replayed_so_far(done: int) -> None:
-        progress("entries", done, max(done, entries))
-
-    workers = workers_for(entries) if others is not None else 1
-    if others is None or workers == 1:
-        results = [*await replay(connection, scope, replayed_so_far)]
-        results += await _made_all(connection, scope, wanted, progress)
+    workers = workers_for(entries) if database_url is not None else 1
+    if database_url is None or workers == 1:
+        results = [*await replay(connection, scope)]
+        results += await _made_all(connection, scope, wanted)
     else:
         (snapshot,) = await _first_row(connection, sql.SQL("select pg_export_snapshot()"))
-        view = View(*others, snapshot)
+        view = View(database_url, snapshot)
         replayed, made = await asyncio.gather(
-            replay_in_parallel(view, workers, replayed_so_far),
-            _made_all(connection, scope, wanted, progress, [view] * (workers - 1)),
+            replay_in_parallel(view, workers),
+            _made_all(connection, scope, wanted, [view] * (workers - 1)),
         )
         results = [*replayed, *made]
     return AuditReport(
@@ -168,7 +158,6 @@ async def _made_all(
     connection: AsyncConnection[TupleRow],
     scope: sql.Composed,
     wanted: Sequence[Check],
-    progress: Progress,
     views: Sequence[View] = (),
 ) -> list[CheckResult]:
     """Make all checks, those that come next each time in whichever session has time.
@@ -182,16 +171,14 @@ async def _made_all(
 
     async def make(session: AsyncConnection[TupleRow]) -> None:
         for shared, some in waiting:
-            progress(some[0].name, len(results), len(wanted))
             results.extend(await _made(session, scope + shared, some))
 
     async def make_beside(view: View) -> None:
-        async with looking(view.database_url, view.role, view.snapshot) as session:
+        async with looking(view.database_url, view.snapshot) as session:
             await set_up(session, for_all=True)
             await make(session)
 
     await asyncio.gather(make(connection), *map(make_beside, views))
-    progress("checks", len(wanted), len(wanted))
     return results
 
 
@@ -247,15 +234,7 @@ def _scope(account: AccountRef | None) -> sql.Composed:
         _LAID_GRANT.format(json.dumps([asdict(grant) for grant in laid_grants()])),
     ]
     if account is not None:
-        given += [
-            sql.SQL(
-                "{name} as not materialized (select * from creditd.{name}"
-                " where root_id = {root_id} and account_id = {account_id})"
-            ).format(
-                name=sql.Identifier(name), root_id=account.root_id, account_id=account.account_id
-            )
-            for name in _TABLES_OF_AN_ACCOUNT
-        ]
+        given += narrowed(account, _TABLES_OF_AN_ACCOUNT)
     return sql.SQL("with ") + sql.SQL(", ").join(given) + sql.SQL("\n")
 
 
@@ -310,10 +289,6 @@ def _fact(value: object) -> Fact:
         case int() | str() | None:
             return value
     raise TypeError(f"a check gives {type(value).__name__}: it should cast it to text")
-
-
-def _tell_nobody(_name: str, _done: int, _total: int) -> None:
-    return
 
 
 def render(report: AuditReport) -> str:

@@ -20,7 +20,7 @@ from psycopg.rows import TupleRow
 from ledger.connecting import translating
 from ledger.errors import UnknownAccount
 from ledger.ids import AccountRef, format_account
-from ledger.looking import looking
+from ledger.looking import looking, narrowed
 from ledger.session import RELEASE, require_same_release
 
 FORMAT: Final = "creditd-export"
@@ -137,7 +137,7 @@ async def export(
     another version, UnknownAccount.
     """
     with translating():
-        async with looking(database_url, "creditd_reader") as connection:
+        async with looking(database_url) as connection:
             return await _export_here(connection, out, account, progress or _tell_nobody)
 
 
@@ -176,16 +176,7 @@ def _scope(account: AccountRef | None) -> sql.Composed:
     """Return what a statement starts with: one account's rows in place of a table, or nothing."""
     if account is None:
         return sql.Composed([])
-    narrowed = sql.SQL(
-        "{name} as not materialized (select * from creditd.{name}"
-        " where root_id = {root_id} and account_id = {account_id})"
-    )
-    given = [
-        narrowed.format(
-            name=sql.Identifier(name), root_id=account.root_id, account_id=account.account_id
-        )
-        for name in _TABLES_OF_AN_ACCOUNT
-    ]
+    given = narrowed(account, _TABLES_OF_AN_ACCOUNT)
     return sql.SQL("with ") + sql.SQL(", ").join(given) + sql.SQL("\n")
 
 

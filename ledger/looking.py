@@ -1,16 +1,15 @@
 """How an audit or an export looks at the books: in sessions that only read, at one snapshot."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from psycopg import AsyncConnection, IsolationLevel, sql
 from psycopg.rows import TupleRow
 
 from ledger.connecting import connect
-
-Role = Literal["creditd_reader", "creditd_operator"]
+from ledger.ids import AccountRef
 
 # What does not fit into the memory of one sort or hash goes to a file. An audit's sessions and
 # workers take every core: a statement that took more of them would only add its parts' meeting.
@@ -30,25 +29,38 @@ class View:
     """How further sessions see what one sees that stays open: by the snapshot it exported."""
 
     database_url: str
-    role: Role
     snapshot: str
 
 
 @asynccontextmanager
 async def looking(
-    database_url: str, role: Role, snapshot: str | None = None
+    database_url: str, snapshot: str | None = None
 ) -> AsyncIterator[AsyncConnection[TupleRow]]:
     """Open a session whose one transaction only reads: of `snapshot`, or of now.
 
     Raises LedgerUnavailable.
     """
-    async with await connect(database_url, role) as connection:
+    async with await connect(database_url, "creditd_reader") as connection:
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         await connection.set_read_only(True)
         async with connection.transaction():
             if snapshot is not None:
                 await connection.execute(sql.SQL("set transaction snapshot {}").format(snapshot))
             yield connection
+
+
+def narrowed(account: AccountRef, tables: Sequence[str]) -> list[sql.Composed]:
+    """Return queries for a WITH, by which the tables' names mean one account's rows alone."""
+    rows = sql.SQL(
+        "{name} as not materialized (select * from creditd.{name}"
+        " where root_id = {root_id} and account_id = {account_id})"
+    )
+    return [
+        rows.format(
+            name=sql.Identifier(name), root_id=account.root_id, account_id=account.account_id
+        )
+        for name in tables
+    ]
 
 
 async def set_up(connection: AsyncConnection[TupleRow], *, for_all: bool) -> None:

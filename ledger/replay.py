@@ -6,7 +6,6 @@ language and from their description, not their text: a mistake would have to be 
 Thousands of rows are looked at in one go, column by column.
 """
 
-from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -287,9 +286,7 @@ def _hex(a_hash: np.void) -> str:
 
 
 async def replay(
-    connection: AsyncConnection[TupleRow],
-    scope: sql.Composed,
-    progress: Callable[[int], None],
+    connection: AsyncConnection[TupleRow], scope: sql.Composed
 ) -> tuple[CheckResult, ...]:
     """Replay all entries that `scope` lets through, and hold their accounts against them.
 
@@ -300,7 +297,6 @@ async def replay(
         async for rows in some:
             if rows:
                 replaying.take(rows)
-            progress(replaying.entries)
     replaying.finish()
     return _results(replaying)
 

@@ -6,10 +6,8 @@ Each takes a range of roots, and all see one snapshot.
 import asyncio
 import multiprocessing
 import os
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from types import MappingProxyType
 from typing import Final, cast
@@ -51,39 +49,27 @@ def workers_for(entries: int) -> int:
     return max(1, min(os.cpu_count() or 1, WORKERS_MAX, entries // ENTRIES_PER_WORKER_MIN))
 
 
-async def replay_in_parallel(
-    view: View, workers: int, progress: Callable[[int], None]
-) -> tuple[CheckResult, ...]:
+async def replay_in_parallel(view: View, workers: int) -> tuple[CheckResult, ...]:
     """Replay all entries of an exported snapshot. The transaction that exported it stays open.
 
     Raises LedgerError if a process ends before it has said what it found.
     """
     inner = [place * (_ROOTS_END // workers) for place in range(1, workers)]
     firsts, lasts = [_ROOT_MIN, *inner], [*(first - 1 for first in inner), _ROOT_MAX]
-    done: Counter[int] = Counter()
-
-    def count(worker: int, entries: int) -> None:
-        done[worker] = entries
-        progress(done.total())
-
     told = await asyncio.gather(
-        *(
-            _range_told(Range(view, first, last), partial(count, first))
-            for first, last in zip(firsts, lasts, strict=True)
-        )
+        *(_range_told(Range(view, first, last)) for first, last in zip(firsts, lasts, strict=True))
     )
     return _together(told)
 
 
-async def _range_told(wanted: Range, count: Callable[[int], None]) -> _Told:
+async def _range_told(wanted: Range) -> _Told:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_replay_range, args=(wanted, theirs), daemon=True)
     process.start()
     theirs.close()  # so that ours ends with the process
     try:
-        while isinstance(said := await asyncio.to_thread(ours.recv), int):
-            count(said)
+        return cast("_Told", await asyncio.to_thread(ours.recv))
     except EOFError as error:
         await asyncio.to_thread(process.join)
         raise LedgerError(
@@ -94,7 +80,6 @@ async def _range_told(wanted: Range, count: Callable[[int], None]) -> _Told:
         ours.close()
         process.terminate()
         await asyncio.to_thread(process.join)
-    return cast("_Told", said)
 
 
 def _together(told: Sequence[_Told]) -> tuple[CheckResult, ...]:
@@ -114,15 +99,15 @@ def _together(told: Sequence[_Told]) -> tuple[CheckResult, ...]:
 
 
 def _replay_range(wanted: Range, told: Connection) -> None:
-    told.send(asyncio.run(_replay(wanted, told.send)))
+    told.send(asyncio.run(_replay(wanted)))
 
 
-async def _replay(wanted: Range, count: Callable[[int], None]) -> _Told:
+async def _replay(wanted: Range) -> _Told:
     view = wanted.view
-    async with looking(view.database_url, view.role, view.snapshot) as connection:
+    async with looking(view.database_url, view.snapshot) as connection:
         await set_up(connection, for_all=True)
         scope = _RANGE.format(first=wanted.first, last=wanted.last)
-        results = await replay(connection, scope, count)
+        results = await replay(connection, scope)
     return [
         (
             result.examined,

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -70,7 +70,7 @@ async def audited_with(books_url: str, book: BusyBook, statements: str) -> Audit
         await connection.execute("set local session_replication_role = replica")
         await connection.execute(planted(statements, book))
         await connection.execute("set local role creditd_reader")
-        report = await audit_here(connection, None, lambda *_: None)
+        report = await audit_here(connection, None)
         await connection.rollback()
     return report
 
@@ -154,17 +154,13 @@ def test_an_audit_in_several_processes_finds_the_same(
     alone = asyncio.run(audit(books_url))
     monkeypatch.setattr(replay_workers, "ENTRIES_PER_WORKER_MIN", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    told: list[tuple[str, int, int]] = []
-    together = asyncio.run(audit(books_url, progress=lambda *step: told.append(step)))
+    together = asyncio.run(audit(books_url))
     assert broken(alone) == broken(together) == {"entries_are_chained"}
     for one, other in zip(alone.checks, together.checks, strict=True):
         assert (one.name, one.examined, one.breaches_total) == (
             *(other.name, other.examined, other.breaches_total),
         )
         assert sorted(map(str, one.breaches)) == sorted(map(str, other.breaches))
-    counted = [done for what, done, _ in told if what == "entries"]
-    assert counted == sorted(counted)
-    assert counted[-1] == together.entries
 
 
 def test_a_process_that_ends_early_is_no_pass(
@@ -240,11 +236,9 @@ def test_workers_may_take_longer_than_a_session_may_be_idle(
 ) -> None:
     in_parallel = replay_workers.replay_in_parallel
 
-    async def replay_late(
-        view: View, workers: int, progress: Callable[[int], None]
-    ) -> tuple[CheckResult, ...]:
+    async def replay_late(view: View, workers: int) -> tuple[CheckResult, ...]:
         await asyncio.sleep(1.5)
-        return await in_parallel(view, workers, progress)
+        return await in_parallel(view, workers)
 
     monkeypatch.setattr(connecting, "IDLE_IN_TRANSACTION_SECONDS", 1)
     monkeypatch.setattr(replay_workers, "replay_in_parallel", replay_late)
@@ -327,15 +321,6 @@ def test_an_audit_beside_live_charges_sees_one_moment(books_url: str, book: Busy
     for report in reports:
         assert report.balanced, render(report)
     assert reports[0].entries < reports[-1].entries
-
-
-def test_progress_is_told_up_to_the_end(books_url: str) -> None:
-    told: list[tuple[str, int, int]] = []
-    asyncio.run(audit(books_url, progress=lambda *step: told.append(step)))
-    entries = [step for step in told if step[0] == "entries"]
-    assert entries[-1][1] == entries[-1][2] > 0
-    assert told[-1] == ("checks", len(checks()), len(checks()))
-    assert all(done <= total for _, done, total in told)
 
 
 def test_the_release_lays_what_the_database_has(database_url: str) -> None:
