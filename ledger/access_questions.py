@@ -2,20 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Table, and_, bindparam, select, union_all
+from sqlalchemy import BigInteger, Integer, bindparam, select, union_all
 
+from ledger.question_parts import of_asked
 from ledger.schema import account_access, account_name, consent
 
-
-def _of(owned: Table) -> ColumnElement[bool]:
-    return and_(
-        owned.c.root_id == bindparam("root", type_=BigInteger),
-        owned.c.account_id == bindparam("account", type_=BigInteger),
-    )
-
-
 ACCESS: Final = select(account_access.c.app_id).where(
-    _of(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
+    of_asked(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
 )
 # What an app opened under a name of its own, or a member of that: which never changes.
 OPENED: Final = select(account_name.c.app_id).where(
@@ -29,7 +22,7 @@ OPENED: Final = select(account_name.c.app_id).where(
 READING: Final = union_all(
     ACCESS,
     select(consent.c.app_id).where(
-        _of(consent),
+        of_asked(consent),
         consent.c.app_id == bindparam("app", type_=Integer),
         consent.c.withdrawn_at.is_(None),
     ),

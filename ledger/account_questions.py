@@ -4,7 +4,7 @@ What an index's condition says is written out as it stands there: a parameter in
 hide from a generic plan that the index serves.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -12,7 +12,6 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Numeric,
-    Table,
     Text,
     and_,
     bindparam,
@@ -27,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from ledger.kinds import EntryKind
+from ledger.question_parts import of_asked, total
 from ledger.requests import BIGINT_MAX
 from ledger.rows import APPS_MAX
 from ledger.schema import (
@@ -50,19 +50,8 @@ _KINDS: Final = bindparam("kinds", type_=ARRAY(Integer))
 _NOW: Final = func.statement_timestamp()
 
 
-def _of(owned: Table) -> ColumnElement[bool]:
-    return and_(
-        owned.c.root_id == bindparam("root", type_=BigInteger),
-        owned.c.account_id == bindparam("account", type_=BigInteger),
-    )
-
-
 def _kind(kind: EntryKind) -> ColumnElement[bool]:
     return entry.c.kind == literal_column(str(int(kind)))
-
-
-def _total(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(column), literal_column("0"))
 
 
 _PENDING: Final = event.c.state == literal_column("'pending'")
@@ -84,7 +73,7 @@ _found = (
 # Of the lot that is being burned the account's row says what is left.
 _left = case((lot.c.lot_no == _found.c.head_lot, _found.c.head_left), else_=lot.c.remaining)
 _out_of_time = (
-    select(_total(_left))
+    select(total(_left))
     .where(
         lot.c.root_id == _found.c.root_id,
         lot.c.account_id == _found.c.account_id,
@@ -103,7 +92,7 @@ _due = (
 )
 _pending = (
     select(
-        _total(_due.c.credits).label("pending"),
+        total(_due.c.credits).label("pending"),
         # Where nobody can say of a part, nobody can say of all.
         case((func.count() == func.count(_due.c.ready_at), func.max(_due.c.ready_at))).label(
             "pending_ready_at"
@@ -163,7 +152,7 @@ PENDING: Final = select(_parts).order_by(_parts.c.ready_at.asc().nulls_last()).l
 _entries = (
     select(entry)
     .where(
-        _of(entry),
+        of_asked(entry),
         entry.c.seq < _BEFORE,
         entry.c.seq > bindparam("after", type_=BigInteger),
         or_(_KINDS.is_(None), entry.c.kind == func.any(_KINDS)),
@@ -213,7 +202,7 @@ ENTRIES: Final = (
 
 _leg = entry.alias("leg")
 _refunded = (
-    select(_total(_leg.c.amount))
+    select(total(_leg.c.amount))
     .where(
         _leg.c.root_id == entry.c.root_id,
         _leg.c.account_id == entry.c.account_id,
@@ -284,7 +273,7 @@ CHARGE: Final = (
         .join(price, _priced(_asked_for))
     )
     .where(
-        _of(entry),
+        of_asked(entry),
         entry.c.seq == bindparam("seq", type_=BigInteger),
         entry.c.movement == entry.c.seq,
         or_(_kind(EntryKind.CHARGE), _kind(EntryKind.SETTLEMENT)),
@@ -332,7 +321,9 @@ RESERVATION: Final = (
         .join(operation, operation.c.operation_id == entry.c.operation_id)
         .join(price, _priced(entry))
     )
-    .where(_of(reservation), reservation.c.reservation_no == bindparam("seq", type_=BigInteger))
+    .where(
+        of_asked(reservation), reservation.c.reservation_no == bindparam("seq", type_=BigInteger)
+    )
 )
 
 _past = func.creditd.balance_as_of(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     select,
 )
 
+from ledger.question_parts import total
 from ledger.schema import api_key, api_key_use, app
 
 _OF_KEY: Final = (
@@ -31,15 +32,11 @@ API_KEY: Final = (
 )
 
 
-def _total(counted: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(counted), literal_column("0"))
-
-
 _use = (
     select(
-        _total(api_key_use.c.charges).label("charges"),
-        _total(api_key_use.c.spent).label("spent"),
-        _total(api_key_use.c.refunded).label("refunded"),
+        total(api_key_use.c.charges).label("charges"),
+        total(api_key_use.c.spent).label("spent"),
+        total(api_key_use.c.refunded).label("refunded"),
         func.max(api_key_use.c.last_at).label("last_used_at"),
     )
     .where(api_key_use.c.key_id == api_key.c.key_id)

@@ -6,7 +6,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
-    Table,
     Text,
     and_,
     bindparam,
@@ -21,23 +20,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.types import Integer
 
+from ledger.question_parts import of_asked
 from ledger.schema import chain, event, linked_wallet, rule, waiting_event, wallet
 
 _LIMIT: Final = bindparam("limit", type_=Integer)
 _PENDING: Final = event.c.state == literal_column("'pending'")
 
 
-def _of(owned: Table) -> ColumnElement[bool]:
-    return and_(
-        owned.c.root_id == bindparam("root", type_=BigInteger),
-        owned.c.account_id == bindparam("account", type_=BigInteger),
-    )
-
-
 # The wallets that earn for the account now (`leads_here`), or whose events it was granted before.
 _own = select(
     wallet.c.chain_id, wallet.c.address, wallet.c.linked_root.is_(None).label("leads_here")
-).where(_of(wallet))
+).where(of_asked(wallet))
 _linked = (
     select(
         linked_wallet.c.chain_id,
@@ -56,7 +49,7 @@ _linked = (
             ),
         )
     )
-    .where(_of(linked_wallet))
+    .where(of_asked(linked_wallet))
 )
 _earner = union_all(_own, _linked).subquery("earner")
 _OF_WALLET: Final = and_(
@@ -64,7 +57,7 @@ _OF_WALLET: Final = and_(
 )
 # An event that was granted once keeps its account; one that never was goes where its wallet leads.
 _EARNED_HERE: Final = or_(
-    _of(event), and_(event.c.account_id.is_(None), _earner.c.leads_here, _PENDING)
+    of_asked(event), and_(event.c.account_id.is_(None), _earner.c.leads_here, _PENDING)
 )
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, Integer, Text, and_, bindparam, select
+from sqlalchemy import Integer, Text, and_, bindparam, select
 
-from ledger.asking import Row, bounded
+from ledger.asking import Row, bounded, of_account
 from ledger.ids import AccountRef
+from ledger.question_parts import MEMBERS, of_asked
 from ledger.reading import MemberRow, Reading
 from ledger.rows import AccountKind, AccountStatus
 from ledger.schema import account, account_name, app, member
@@ -39,24 +40,9 @@ _NEXT: Final = (
     .order_by(account_name.c.name)
     .limit(bindparam("limit", type_=Integer))
 )
-_OF_ACCOUNT: Final = and_(
-    account_name.c.root_id == bindparam("root", type_=BigInteger),
-    account_name.c.account_id == bindparam("account", type_=BigInteger),
-)
 _ORGANISATIONS: Final = _NEXT.where(account_name.c.is_organisation)
-_ORGANISATION: Final = _NAMED.where(_OF_ACCOUNT, account_name.c.is_organisation)
-_MEMBER: Final = (
-    select(member, account.c.status)
-    .join_from(
-        member,
-        account,
-        and_(account.c.root_id == member.c.root_id, account.c.account_id == member.c.account_id),
-    )
-    .where(
-        member.c.root_id == bindparam("root", type_=BigInteger),
-        member.c.account_id == bindparam("account", type_=BigInteger),
-    )
-)
+_ORGANISATION: Final = _NAMED.where(of_asked(account_name), account_name.c.is_organisation)
+_MEMBER: Final = MEMBERS.where(of_asked(member))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +81,7 @@ async def organisations(
 
 async def organisation(reading: Reading, app_id: int, of: AccountRef) -> NamedAccountRow | None:
     """Return the app's organisation whose pool an account is, None if it is none."""
-    asked = {"app": app_id, "root": of.root_id, "account": of.account_id}
+    asked = {"app": app_id, **of_account(of)}
     for row in _named(await reading.ask(_ORGANISATION, asked)):
         return row
     return None
@@ -103,8 +89,7 @@ async def organisation(reading: Reading, app_id: int, of: AccountRef) -> NamedAc
 
 async def membership(reading: Reading, of: AccountRef) -> MemberRow | None:
     """Return whose account a member's is, None for any other account."""
-    asked = {"root": of.root_id, "account": of.account_id}
-    for row in await reading.ask(_MEMBER, asked):
+    for row in await reading.ask(_MEMBER, of_account(of)):
         return MemberRow.of(row)
     return None
 

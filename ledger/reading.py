@@ -78,7 +78,7 @@ class Reading(AccountReading):
         """
         first = 0 if after is None else after.account_id
         asked = {"root": organisation.root_id, "after": first, "limit": bounded(limit)}
-        return [MemberRow.of(row) for row in await self.ask(sharing_questions.MEMBERS, asked)]
+        return [MemberRow.of(row) for row in await self.ask(sharing_questions.NEXT_MEMBERS, asked)]
 
     async def budgets(self, member: AccountRef) -> list[BudgetRow]:
         """Return what the pool pays for a member, by period, and what was used of it by now."""

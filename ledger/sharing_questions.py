@@ -10,9 +10,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     SmallInteger,
-    Table,
     Text,
-    and_,
     bindparam,
     column,
     func,
@@ -23,35 +21,24 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from ledger.schema import account, member, status_change, wallet, wallet_link
+from ledger.question_parts import ACCOUNT, MEMBERS, ROOT, of_asked
+from ledger.schema import member, status_change, wallet, wallet_link
 
-_ROOT: Final = bindparam("root", type_=BigInteger)
-_ACCOUNT: Final = bindparam("account", type_=BigInteger)
 _LIMIT: Final = bindparam("limit", type_=Integer)
 # Among the links of an address the one on every chain comes first.
 EVERY_CHAIN: Final = -1
 
 
-def _of(owned: Table) -> ColumnElement[bool]:
-    return and_(owned.c.root_id == _ROOT, owned.c.account_id == _ACCOUNT)
-
-
-MEMBERS: Final = (
-    select(member, account.c.status)
-    .join_from(
-        member,
-        account,
-        and_(account.c.root_id == member.c.root_id, account.c.account_id == member.c.account_id),
-    )
-    .where(
-        member.c.root_id == _ROOT,
+NEXT_MEMBERS: Final = (
+    MEMBERS.where(
+        member.c.root_id == ROOT,
         member.c.account_id > bindparam("after", type_=BigInteger),
     )
     .order_by(member.c.account_id)
     .limit(_LIMIT)
 )
 
-_budgets: Final = func.creditd.budgets_of(_ROOT, _ACCOUNT).table_valued(
+_budgets: Final = func.creditd.budgets_of(ROOT, ACCOUNT).table_valued(
     column("o_period", Text()),
     column("o_begins", Date()),
     column("o_amount", BigInteger()),
@@ -63,10 +50,10 @@ BUDGETS: Final = select(_budgets)
 _every: Final[ColumnElement[int]] = literal_column(str(EVERY_CHAIN), BigInteger())
 _links = union_all(
     select(wallet.c.address, wallet.c.chain_id, wallet.c.linked_at).where(
-        wallet.c.linked_root == _ROOT, wallet.c.linked_account == _ACCOUNT
+        wallet.c.linked_root == ROOT, wallet.c.linked_account == ACCOUNT
     ),
     select(wallet_link.c.address, _every.label("chain_id"), wallet_link.c.linked_at).where(
-        _of(wallet_link)
+        of_asked(wallet_link)
     ),
 ).subquery("link")
 LINKS: Final = (
@@ -90,7 +77,7 @@ _wallets = union_all(
         wallet.c.chain_id,
         _own.label("own"),
         literal_column("null::timestamptz", wallet.c.linked_at.type).label("linked_at"),
-    ).where(_of(wallet), wallet.c.linked_root.is_(None)),
+    ).where(of_asked(wallet), wallet.c.linked_root.is_(None)),
     select(_links.c.address, _links.c.chain_id, _linked.label("own"), _links.c.linked_at),
 ).subquery("wallets")
 WALLETS: Final = (
@@ -108,7 +95,9 @@ WALLETS: Final = (
 
 STATUS_CHANGES: Final = (
     select(status_change)
-    .where(_of(status_change), status_change.c.change_no < bindparam("before", type_=BigInteger))
+    .where(
+        of_asked(status_change), status_change.c.change_no < bindparam("before", type_=BigInteger)
+    )
     .order_by(status_change.c.change_no.desc())
     .limit(_LIMIT)
 )
