@@ -16,7 +16,6 @@ PAGE_ROWS_DEFAULT: Final = 50
 CURSOR_LENGTH_MAX: Final = 1_200  # where it names an account by 200 letters of four bytes each
 CHAIN_ID_MAX: Final = 9_223_372_036_854_775_771  # EIP-2294's bound
 RESERVATION_SECONDS_MAX: Final = 30 * 86_400  # as the books have it
-SEQ_MAX: Final = 2**63 - 1  # the books number an account's entries with 64 bits
 PRICE_VERSION_MAX: Final = 2**31 - 1  # the books number versions with 32 bits
 
 OPERATION_LENGTH_MAX: Final = 100

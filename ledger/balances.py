@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Final
 
 from ledger.changes import Changes
-from ledger.errors import LedgerBusy, LedgerUnavailable
+from ledger.errors import LedgerBusy, closed_unanswered
 from ledger.ids import AccountRef
 from ledger.reading import Balance, Reading
 
@@ -135,7 +135,7 @@ class Balances:
         finally:
             self._asking = None
             for answer in self._wanted.values():
-                answer.set_exception(_closed())
+                answer.set_exception(closed_unanswered())
                 answer.exception()
             self._wanted.clear()
 
@@ -148,7 +148,7 @@ class Balances:
             found = await self._reading.balances(accounts)
         except BaseException as error:
             for answer in answers.values():
-                answer.set_exception(error if isinstance(error, Exception) else _closed())
+                answer.set_exception(error if isinstance(error, Exception) else closed_unanswered())
                 answer.exception()  # perhaps nobody waits any more
             if not isinstance(error, Exception):
                 raise
@@ -165,10 +165,6 @@ class Balances:
                 self._remembered.move_to_end(account)
         while len(self._remembered) > BALANCES_MAX:
             self._remembered.popitem(last=False)
-
-
-def _closed() -> LedgerUnavailable:
-    return LedgerUnavailable("the ledger was closed before it answered")
 
 
 def _remembered(balance: Balance, asked_at: float) -> Remembered:

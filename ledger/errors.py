@@ -54,3 +54,8 @@ class BadDatabaseUrl(LedgerError, ValueError):
 
 class UnknownAccount(LedgerError):
     """There is no such account in the books: look up its name again."""
+
+
+def closed_unanswered() -> LedgerUnavailable:
+    """Return what whoever still waits is told when the ledger is closed."""
+    return LedgerUnavailable("the ledger was closed before it answered")

@@ -17,7 +17,7 @@ from psycopg.pq.abc import PGresult
 
 from ledger import arrays
 from ledger.connecting import translated
-from ledger.errors import LedgerBusy, LedgerError, LedgerUnavailable
+from ledger.errors import LedgerBusy, LedgerError, LedgerUnavailable, closed_unanswered
 from ledger.ids import AccountRef, MovementRef
 from ledger.outcomes import (
     Charge,
@@ -99,7 +99,7 @@ class Lane:
         """
         for waiting in charges:
             if self._is_closed:
-                _tell(waiting, _closed())
+                _tell(waiting, closed_unanswered())
             elif len(self._queue) >= self._queue_max:
                 _tell(waiting, _full(self._queue_max))
             else:
@@ -115,7 +115,7 @@ class Lane:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # First of all what waits: a wire that is closed would be sent the next batch.
         while self._queue:
-            _tell(self._queue.popleft(), _closed())
+            _tell(self._queue.popleft(), closed_unanswered())
         for wire in self._wires:
             wire.close()
 
@@ -177,7 +177,7 @@ class Lane:
             self._tasks.discard(task)
             if task.cancelled():  # perhaps before its first step: nobody else would tell them
                 for waiting in batch:
-                    _tell(waiting, _closed())
+                    _tell(waiting, closed_unanswered())
 
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -206,7 +206,7 @@ class Lane:
                     _tell(waiting, error)
         finally:
             for waiting in batch:  # has no effect on those that have their answer
-                _tell(waiting, _closed())
+                _tell(waiting, closed_unanswered())
         self._done(wire, batch)
 
     async def _alone(self, wire: Wire, waiting: Waiting) -> Exception | None:
@@ -238,10 +238,6 @@ def _explained(error: Exception) -> Exception:
 
 def _full(queue_max: int) -> LedgerBusy:
     return LedgerBusy(f"{queue_max} charges are waiting: try again in a moment")
-
-
-def _closed() -> LedgerUnavailable:
-    return LedgerUnavailable("the ledger was closed before it answered")
 
 
 def _tell(waiting: Waiting, error: Exception) -> None:

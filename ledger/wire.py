@@ -16,7 +16,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow
 
 from ledger.connecting import ANSWER_SECONDS, Role, connect, translated
-from ledger.errors import LedgerUnavailable
+from ledger.errors import LedgerUnavailable, closed_unanswered
 
 Answer = PGresult | Exception
 _NAME: Final = b"wire"
@@ -88,7 +88,7 @@ class Wire:
 
     def close(self) -> None:
         """Close the session. Whoever waits for an answer is told that none comes."""
-        self._fail(LedgerUnavailable("the ledger was closed before it answered"))
+        self._fail(closed_unanswered())
 
     def _pgconn(self) -> PGconn:
         if self._connection is None:

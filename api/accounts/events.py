@@ -14,11 +14,11 @@ from api.accounts.earnings import earning_shown
 from api.caching import NO_STORE
 from api.calling.caller import Caller
 from api.calling.calls import Call, Parts, Stream
-from api.calling.cursors import POSITION_MAX
 from api.calling.reached import reached_account, reaches
 from api.shapes import NoBody, NoQuery
 from ledger.ids import AccountRef
 from ledger.reading import Balance, EarningCursor, EarningRow, EarningState
+from ledger.requests import BIGINT_MAX
 
 MEDIA_TYPE: Final = "text/event-stream"
 HEARTBEAT_SECONDS: Final = 15.0  # proxies give a silent connection up after a minute or half of one
@@ -106,7 +106,7 @@ class _Follower:
         if balance is None:
             return
         places = () if parts is None else tuple(map(int, parts.groups()))
-        if places and max(places) <= POSITION_MAX:
+        if places and max(places) <= BIGINT_MAX:
             version, newest, lowest, taken_back = places
             after = EarningCursor(min(lowest, newest + 1) - 1)
             rows = await self._parts.reading.earnings_after(

@@ -7,7 +7,6 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from api.shapes import (
     CHAIN_ID_MAX,
     LINE_PATTERN,
-    SEQ_MAX,
     AccountName,
     Address,
     BaseUnits,
@@ -18,6 +17,7 @@ from api.shapes import (
     PageQuery,
     Utc,
 )
+from ledger.requests import BIGINT_MAX
 
 EntryKindName = Literal[
     "grant",
@@ -84,7 +84,7 @@ class BalanceQuery(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=0,
-            le=SEQ_MAX,
+            le=BIGINT_MAX,
             description="Not older than this: `Credits-Version` of the answer to a write.",
         ),
     ] = 0

@@ -3,11 +3,10 @@
 import base64
 import re
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from api.problems.refusals import Invalid, Refused
-
-POSITION_MAX: Final = 2**63 - 1  # the books' numbers are bigints
+from ledger.requests import BIGINT_MAX
 
 Row = TypeVar("Row")
 
@@ -31,7 +30,7 @@ def format_cursor(list_name: str, place: int | str) -> str:
 def parse_cursor(list_name: str, text: str) -> int:
     """Return the position in this list that a cursor names. Raises Refused if it names none."""
     position = _POSITION.fullmatch(_decoded(text))
-    if position is None or position[1] != list_name or int(position[2]) > POSITION_MAX:
+    if position is None or position[1] != list_name or int(position[2]) > BIGINT_MAX:
         raise no_cursor(list_name)
     return int(position[2])
 

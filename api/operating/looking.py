@@ -23,9 +23,9 @@ from ledger.operator_reading import (
     operator_acts,
 )
 from ledger.operator_reading import sources as read_sources
+from ledger.requests import BIGINT_MAX
 
 _PLACE: Final = re.compile(r"([0-9]{1,19}):([0-9a-f]{64}):(-?[0-9]{1,10}):([0-9]{1,10})", re.ASCII)
-_BIGINT_MAX: Final = 2**63 - 1
 _INTEGER_MAX: Final = 2**31 - 1
 
 
@@ -148,7 +148,7 @@ def _parse_place(cursor: str) -> AsidePlace:
     found = _PLACE.fullmatch(parse_name_cursor("set-aside", cursor))
     if found is not None:
         place = AsidePlace(int(found[1]), bytes.fromhex(found[2]), int(found[3]), int(found[4]))
-        in_range = place.chain_id <= _BIGINT_MAX and place.rule_id <= _INTEGER_MAX
+        in_range = place.chain_id <= BIGINT_MAX and place.rule_id <= _INTEGER_MAX
         if in_range and abs(place.ordinal) <= _INTEGER_MAX:
             return place
     raise Refused(Invalid("cursor", "is no cursor of set-aside"))
