@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -23,6 +24,10 @@ from ledger.errors import AnotherLeader
 from ledger.migrate import migrate
 from ledger.operator_acts import Signature
 from ledger.watching import ChainEntry, RuleEntry, SeenBlock, SeenEvent, Watching
+
+if TYPE_CHECKING:
+    from live_api import LiveApi
+    from signing_person import Person
 
 CHAIN_ID = 31337
 LEAD_TRIES_MAX = 500  # five seconds, where a server that is busy takes some hundredths of one
@@ -111,6 +116,43 @@ def empty_database_url(server_url: str) -> Iterator[str]:
     """A database without books."""
     with fresh_database(server_url) as url:
         yield url
+
+
+# Most tests need nothing of the API, and should not wait for its import.
+
+
+@pytest.fixture
+def api(database_url: str) -> Iterator["LiveApi"]:
+    """An API with the prices of these tests, on books that are empty otherwise."""
+    from live_api import live_api  # noqa: PLC0415 - as above
+
+    with live_api(database_url) as served:
+        yield served
+
+
+@pytest.fixture
+def account(api: "LiveApi") -> str:
+    """An account that has earned 20 credits."""
+    from live_api import CREDIT, WALLET  # noqa: PLC0415 - as above
+
+    earn(api.database_url, WALLET, 20 * CREDIT)
+    return api.open_wallet(WALLET)
+
+
+@pytest.fixture
+def alice(api: "LiveApi") -> "Person":
+    """Somebody with a wallet, who has not signed in."""
+    from signing_person import ALICE_KEY, Person  # noqa: PLC0415 - as above
+
+    return Person(api, ALICE_KEY)
+
+
+@pytest.fixture
+def bob(api: "LiveApi") -> "Person":
+    """Somebody else with a wallet, who has not signed in."""
+    from signing_person import BOB_KEY, Person  # noqa: PLC0415 - as above
+
+    return Person(api, BOB_KEY)
 
 
 @contextmanager

@@ -44,6 +44,7 @@ unit = "page"
 base = "0"
 """
 CREDIT = 1_000_000
+WALLET = bytes.fromhex("11" * 20)  # of the account that tests are given
 PUBLIC_URL = "https://credits.example"
 
 
@@ -245,6 +246,28 @@ def live_api(
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join()
+
+
+def available(api: LiveApi, account: str) -> str:
+    """What an account has, as the API says it."""
+    return str(api.get(f"/v1/accounts/{account}/balance").json()["available"])
+
+
+def problem(response: httpx2.Response, status: int, code: str) -> dict[str, object]:
+    """Hold an answer to be this problem; gives its body."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, object] = response.json()
+    assert body["type"] == f"/problems/{code}"
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    return body
+
+
+def code_of(response: httpx2.Response) -> str:
+    """The code of the problem that an answer is."""
+    assert response.headers["content-type"] == "application/problem+json"
+    return str(response.json()["type"]).removeprefix("/problems/")
 
 
 def fill(api: LiveApi, account: str, credits_: int) -> None:

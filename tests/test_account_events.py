@@ -12,14 +12,13 @@ import httpx2
 import pytest
 from conftest import earn, run
 from followed_chain import Earned, FollowedChain, source
-from live_api import CREDIT, LiveApi, live_api
+from live_api import CREDIT, WALLET, LiveApi, live_api
 from owning import owner
 
 from api.accounts import events
 from api.streaming import STREAMS_PER_CALLER_MAX
 from ledger.ids import parse_account
 
-WALLET = bytes.fromhex("11" * 20)
 OTHER = bytes.fromhex("22" * 20)
 
 
@@ -27,19 +26,6 @@ OTHER = bytes.fromhex("22" * 20)
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """API keys are remembered for a moment only, by an API that is made after this."""
     monkeypatch.setattr("api.identity.callers.API_KEY_CACHE_SECONDS", 0.2)
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
-
-
-@pytest.fixture
-def account(api: LiveApi) -> str:
-    """An account that has earned 20 credits."""
-    earn(api.database_url, WALLET, 20 * CREDIT)
-    return api.open_wallet(WALLET)
 
 
 @dataclass(frozen=True)

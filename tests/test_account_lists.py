@@ -6,7 +6,7 @@ import io
 import socket
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -16,20 +16,12 @@ from conftest import earn, run
 from followed_chain import Earned, FollowedChain
 from hypothesis import given
 from hypothesis import strategies as st
-from live_api import CREDIT, LiveApi, live_api
+from live_api import CREDIT, WALLET, LiveApi
 
 from api.accounts import entries, usage, wire
 from api.accounts.csv_files import columns, csv_stream
 from ledger.ids import parse_account
 from ledger.reading import EntryRow, Reading
-
-WALLET = bytes.fromhex("11" * 20)
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
 
 
 @pytest.fixture

@@ -1,18 +1,10 @@
-from collections.abc import Iterator
-
 import pytest
 from conftest import CHAIN_ID, earn
-from live_api import CREDIT, LiveApi, live_api
+from live_api import CREDIT, LiveApi
 
 from api.calling.addresses import format_address
 
 WALLET = bytes.fromhex("5aaeb6053f3e94c9b9a09f33669435e7ef1beaed")
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
 
 
 def wallet(address: str, chain_id: int = CHAIN_ID) -> dict[str, object]:

@@ -2,37 +2,20 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
 from conftest import earn
-from live_api import CREDIT, LiveApi, live_api
-from test_api_charges import available, problem
+from live_api import CREDIT, WALLET, LiveApi, available, live_api, problem
 
 from api.app import BODY_BYTES_MAX
 from api.calling.idempotency import KEY_LENGTH_MAX
 from api.metering.wire import BULK_MAX
 from api.shapes import PRICE_VERSION_MAX, UNITS_MAX
 
-WALLET = bytes.fromhex("11" * 20)
 BULK = "/v1/charges/bulk"
 
 Item = dict[str, Any]
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
-
-
-@pytest.fixture
-def account(api: LiveApi) -> str:
-    """An account that has earned 20 credits."""
-    earn(api.database_url, WALLET, 20 * CREDIT)
-    return api.open_wallet(WALLET)
 
 
 def in_bulk(api: LiveApi, *charges: object, api_key: str | None = None) -> list[Item]:

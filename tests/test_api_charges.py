@@ -1,44 +1,12 @@
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx2
-import pytest
 from conftest import earn, run
-from live_api import CREDIT, LiveApi, live_api
+from live_api import CREDIT, WALLET, LiveApi, available, problem
 
 from ledger.ids import AccountRef, format_account
 from ledger.outcomes import AccountOpened
 from ledger.sharing import Sharing
-
-WALLET = bytes.fromhex("11" * 20)
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
-
-
-@pytest.fixture
-def account(api: LiveApi) -> str:
-    """An account that has earned 20 credits."""
-    earn(api.database_url, WALLET, 20 * CREDIT)
-    return api.open_wallet(WALLET)
-
-
-def available(api: LiveApi, account: str) -> str:
-    return str(api.get(f"/v1/accounts/{account}/balance").json()["available"])
-
-
-def problem(response: httpx2.Response, status: int, code: str) -> dict[str, object]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    body: dict[str, object] = response.json()
-    assert body["type"] == f"/problems/{code}"
-    assert body["status"] == status
-    assert body["request_id"] == response.headers["x-request-id"]
-    return body
 
 
 def test_a_charge_takes_the_price_and_tells_what_is_left(api: LiveApi, account: str) -> None:

@@ -3,17 +3,15 @@
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx2
 import psycopg
 import pytest
 from conftest import earn, run
-from live_api import CREDIT, LiveApi, live_api, waits_for_lock
+from live_api import CREDIT, LiveApi, code_of, live_api, waits_for_lock
 from sqlalchemy import make_url
 
 from api.calling.calls import Endpoint
@@ -40,12 +38,6 @@ def of_one_mind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.identity.callers.API_KEYS_REMEMBERED_MAX", 1)
 
 
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
-
-
 def path_of(endpoint: Endpoint[Any, Any]) -> str:
     return endpoint.path.format(
         operation="ping",
@@ -59,11 +51,6 @@ def path_of(endpoint: Endpoint[Any, Any]) -> str:
         consent="1",
         key="1",
     )
-
-
-def code_of(response: httpx2.Response) -> str:
-    assert response.headers["content-type"] == "application/problem+json"
-    return str(response.json()["type"]).removeprefix("/problems/")
 
 
 def exchange(api: LiveApi, *pieces: bytes) -> bytes:

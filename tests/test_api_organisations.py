@@ -1,20 +1,12 @@
 """Organisations over HTTP: who is a member, what the pool pays for each, and what is refused."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx2
 import pytest
 from conftest import run
-from live_api import LiveApi, fill, live_api
+from live_api import LiveApi, available, code_of, fill
 
 NOBODY = "acct_0000000000007"
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
 
 
 def organisation(api: LiveApi, name: str = "works") -> str:
@@ -27,14 +19,6 @@ def member(api: LiveApi, pool: str, name: str = "anna") -> str:
 
 def path_of(pool: str, who: str) -> str:
     return f"/v1/organisations/{pool}/members/{who}"
-
-
-def available(api: LiveApi, account: str) -> str:
-    return str(api.get(f"/v1/accounts/{account}/balance").json()["available"])
-
-
-def code_of(response: httpx2.Response) -> str:
-    return str(response.json()["type"]).removeprefix("/problems/")
 
 
 def pages(api: LiveApi, path: str, limit: int) -> list[dict[str, object]]:

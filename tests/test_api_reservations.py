@@ -1,29 +1,13 @@
 """Reservations over HTTP: held once, ended once, answered alike however often they are asked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
-from conftest import earn, run
-from live_api import CREDIT, LiveApi, live_api
-from test_api_charges import problem
-
-WALLET = bytes.fromhex("11" * 20)
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
-
-
-@pytest.fixture
-def account(api: LiveApi) -> str:
-    """An account that has earned 20 credits."""
-    earn(api.database_url, WALLET, 20 * CREDIT)
-    return api.open_wallet(WALLET)
+from conftest import run
+from live_api import LiveApi, problem
 
 
 def reserve(

@@ -1,18 +1,9 @@
 """What operators see of the chains, the alarms and the charges, over HTTP."""
 
-from collections.abc import Iterator
-
-import pytest
 from conftest import earn, run
-from live_api import CREDIT, LiveApi, live_api
+from live_api import CREDIT, LiveApi
 
 WALLET = bytes.fromhex("11" * 20)
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
 
 
 def test_the_status_shows_every_chain(api: LiveApi) -> None:

@@ -9,7 +9,7 @@ from threading import Event
 import httpx2
 import pytest
 from conftest import earn
-from live_api import CREDIT, LiveApi, live_api
+from live_api import CREDIT, LiveApi, code_of, live_api
 from owning import owner
 
 from ledger.audit import audit, render
@@ -66,10 +66,6 @@ def withdraw(api: LiveApi, account: str, number: int) -> EndOutcome:
 def charge(api: LiveApi, account: str, api_key: str, key: str) -> httpx2.Response:
     body = {"account": account, "operation": "report.render"}
     return api.post("/v1/charges", body, key=key, api_key=api_key)
-
-
-def code_of(response: httpx2.Response) -> str:
-    return str(response.json()["type"]).removeprefix("/problems/")
 
 
 def balance(api: LiveApi, account: str, api_key: str) -> httpx2.Response:

@@ -2,34 +2,20 @@
 
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import psycopg
 import pytest
-from conftest import earn, run
-from live_api import CREDIT, LiveApi, live_api
+from conftest import run
+from live_api import CREDIT, LiveApi, available, code_of
 
 from api.calling.calls import METHODS
 from api.problems.denials import PROBLEM_BYTES_MAX, denial_headers
 from ledger.api_key_terms import Cap
 from ledger.ids import parse_movement
 
-WALLET = bytes.fromhex("11" * 20)
 RENDER = "/v1/authz/report.render"
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
-
-
-@pytest.fixture
-def account(api: LiveApi) -> str:
-    earn(api.database_url, WALLET, 20 * CREDIT)
-    return api.open_wallet(WALLET)
 
 
 def ask(
@@ -48,14 +34,6 @@ def ask(
         params={name: str(value) for name, value in ({"mode": "charge"} | params).items()},
         headers={name: value for name, value in headers.items() if value is not None},
     )
-
-
-def code_of(response: httpx2.Response) -> str:
-    return str(response.json()["type"]).removeprefix("/problems/")
-
-
-def available(api: LiveApi, account: str) -> str:
-    return str(api.get(f"/v1/accounts/{account}/balance").json()["available"])
 
 
 def test_a_call_is_charged_and_the_upstream_is_told_what_paid(api: LiveApi, account: str) -> None:

@@ -2,31 +2,16 @@
 
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import earn
-from live_api import CREDIT, LiveApi, live_api
+from live_api import LiveApi
 from test_api_edge import exchange
 
-WALLET = bytes.fromhex("11" * 20)
 LORISES = 300
 GIGABYTE = 1_000_000_000
 CHARGE_SECONDS_MAX = 3  # on a machine that is busy; it takes milliseconds
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
-
-
-@pytest.fixture
-def account(api: LiveApi) -> str:
-    earn(api.database_url, WALLET, 20 * CREDIT)
-    return api.open_wallet(WALLET)
 
 
 def connect(api: LiveApi) -> socket.socket:

@@ -1,13 +1,12 @@
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from conftest import earn, run
 from jsonschema import Draft202012Validator
-from live_api import CREDIT, LiveApi, live_api
+from live_api import CREDIT, LiveApi
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from owning import owner
 from signing_person import ALICE_KEY, BOB_KEY, Person, sign
@@ -24,12 +23,6 @@ DOCUMENT = json.loads(
     json.dumps(openapi_document([*ENDPOINTS, openapi_endpoint(ENDPOINTS)]), sort_keys=True)
 )
 WALLET = bytes.fromhex("11" * 20)
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
 
 
 def schema(name: str) -> Draft202012Validator:

@@ -9,7 +9,7 @@ import httpx2
 import psycopg
 import pytest
 from conftest import earn, name_of, run
-from live_api import CREDIT, LiveApi
+from live_api import CREDIT, LiveApi, code_of
 from operator_port import Ports, both_ports, operator_key
 from sqlalchemy import make_url
 
@@ -34,10 +34,6 @@ SIGNED = {"by": "ada", "reason": "ticket 7"}
 def ports(database_url: str) -> Iterator[Ports]:
     with both_ports(database_url) as served:
         yield served
-
-
-def code_of(response: httpx2.Response) -> str:
-    return str(response.json()["type"]).removeprefix("/problems/")
 
 
 def user(ports: Ports, name: str = "alice") -> str:

@@ -2,12 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import msgspec
 import pytest
-from live_api import LiveApi, live_api
+from live_api import LiveApi
 
 from api.problems.examples import example_of
 from api.problems.pages import list_page, problem_page
@@ -45,12 +44,6 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         for tag in set(self.open):
             self.said[tag][-1] += data
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
 
 
 def sound(text: str) -> Page:

@@ -1,11 +1,10 @@
 """Quotes: they say what a charge would cost, and how many units one more would refuse."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 
 import psycopg
-import pytest
 from conftest import run
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -189,12 +188,6 @@ def test_quotes_are_refused_as_charges_are(database_url: str) -> None:
         assert await asker.quote(account, "each") == Frozen()
 
     play(database_url, story)
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
 
 
 def funded(api: LiveApi, amount: int) -> str:

@@ -1,40 +1,18 @@
 """Linking wallets by their signature over HTTP: to the account that the text names, to no other."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import psycopg
-import pytest
 from conftest import CHAIN_ID, earn
-from live_api import CREDIT, PUBLIC_URL, SIGN_IN, LiveApi, live_api
-from signing_person import ALICE_KEY, BOB_KEY, Person, sign
+from live_api import CREDIT, PUBLIC_URL, SIGN_IN, LiveApi, code_of, live_api
+from signing_person import ALICE_KEY, Person, sign
 
 from api.identity.siwe import parse_message, render_message
 
 OTHER_CHAIN = 10
 CAROL_KEY = "0x" + "ca" * 32
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
-
-
-@pytest.fixture
-def alice(api: LiveApi) -> Person:
-    return Person(api, ALICE_KEY)
-
-
-@pytest.fixture
-def bob(api: LiveApi) -> Person:
-    return Person(api, BOB_KEY)
-
-
-def code_of(response: Any) -> str:  # noqa: ANN401
-    return str(response.json()["type"]).removeprefix("/problems/")
 
 
 def linked(holder: Person, other: Person) -> Any:  # noqa: ANN401

@@ -1,38 +1,16 @@
 """What a session may do, for which pages, and what is told to whoever has none."""
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from conftest import run
-from live_api import PUBLIC_URL, LiveApi, live_api
-from signing_person import ALICE_KEY, BOB_KEY, OWN_PAGE, Person
+from live_api import PUBLIC_URL, LiveApi, code_of, live_api
+from signing_person import BOB_KEY, OWN_PAGE, Person
 
 from api.calling.calls import Endpoint
 from api.calling.sessions import COOKIE, PERSON_SCOPES
 from api.endpoints import ENDPOINTS
 from ledger.api_key_terms import Rate
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
-
-
-@pytest.fixture
-def alice(api: LiveApi) -> Person:
-    return Person(api, ALICE_KEY)
-
-
-@pytest.fixture
-def bob(api: LiveApi) -> Person:
-    return Person(api, BOB_KEY)
-
-
-def code_of(response: Any) -> str:  # noqa: ANN401
-    return str(response.json()["type"]).removeprefix("/problems/")
 
 
 def test_a_session_has_the_rate_that_api_keys_have(database_url: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from conftest import CHAIN_ID, earn, run
-from live_api import CREDIT, PUBLIC_URL, SIGN_IN, LiveApi, live_api
+from live_api import CREDIT, PUBLIC_URL, SIGN_IN, LiveApi, code_of, live_api
 from signing_person import ALICE_KEY, BOB_KEY, Person, cookie_of, sign
 
 from api.calling.sessions import COOKIE
@@ -20,26 +20,6 @@ from api.identity.challenges import SIGN_IN_STATEMENT
 from api.identity.siwe import moment_text, parse_message, render_message
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
-
-
-@pytest.fixture
-def alice(api: LiveApi) -> Person:
-    return Person(api, ALICE_KEY)
-
-
-@pytest.fixture
-def bob(api: LiveApi) -> Person:
-    return Person(api, BOB_KEY)
-
-
-def code_of(response: Any) -> str:  # noqa: ANN401
-    return str(response.json()["type"]).removeprefix("/problems/")
 
 
 def sessions(api: LiveApi) -> int:

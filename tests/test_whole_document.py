@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import SystemRandom
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import earn
-from live_api import CREDIT, LiveApi, fill, live_api
+from live_api import CREDIT, LiveApi, fill
 
 WALLET = bytes.fromhex("11" * 20)
 CHECKS = (
@@ -40,12 +40,6 @@ SEEDED = (
     *("allocate", "take-back", "list-operations", "readyz", "status", "problem", "problems"),
 )
 ANSWERED = re.compile(r'creditd_http_requests_total\{endpoint="([^"]*)",status="(\d+)"\} (\S+)')
-
-
-@pytest.fixture
-def api(database_url: str) -> Iterator[LiveApi]:
-    with live_api(database_url) as served:
-        yield served
 
 
 def schemathesis(
