@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fakechain import Event, FakeChain, Tx, staked, withdrawn
-from scene import ALICE, BOB, DEPTH, MINE, TOKEN, VAULT, Scene
-from test_grant_evidence import account_of
-from test_watched_stakes import DAY, MIDNIGHT, at, held
+from scene import ALICE, BOB, DEPTH, MINE, TOKEN, VAULT, Scene, account_of
+from watched_stakes import DAY, MIDNIGHT, at, held
 
 from contracts.catalogue import EVENTS
 from contracts.presets import PRESETS

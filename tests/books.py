@@ -1,11 +1,14 @@
 """What the books say, read as their owner: the tables themselves, not what is told of them."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
+
+from ledger.audit import audit, render
 
 # Times of writing, and who led when: they differ between books that say the same.
 _CONTENTS: dict[str, LiteralString] = {
@@ -163,3 +166,21 @@ class Books:
             ("chain", _CHAIN),
         )
         return {name: self.rows(statement) for name, statement in told}
+
+
+def charges_in_the_books(database_url: str) -> list[tuple[int, int]]:
+    """How many entries each key has, and what they took."""
+    with Books.open(database_url) as books:
+        return [
+            (count, int(total))
+            for count, total in books.rows(
+                "select count(*), sum(total) from creditd.entry where kind = 2 and total > 0"
+                " group by account_id, app_id, key_hash"
+            )
+        ]
+
+
+def books_balance(database_url: str) -> None:
+    """Require that an audit finds nothing wrong."""
+    report = asyncio.run(audit(database_url))
+    assert report.balanced, render(report)

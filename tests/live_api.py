@@ -3,12 +3,14 @@ every answer against the OpenAPI document."""
 
 import asyncio
 import itertools
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx2
 import psycopg
@@ -299,3 +301,17 @@ def waits_for_lock(database_url: str) -> bool:
             " and datname = current_database()"
         ).fetchone()
     return row is not None
+
+
+def exchange(api: LiveApi, *pieces: bytes) -> bytes:
+    """Send bytes as they are and return all that comes back."""
+    parts = urlsplit(api.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        received = b""
+        # A peer that is cut off while it sends may be reset before it reads.
+        with suppress(ConnectionResetError, BrokenPipeError):
+            for piece in pieces:
+                connection.sendall(piece)
+            while chunk := connection.recv(65_536):
+                received += chunk
+        return received

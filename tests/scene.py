@@ -21,6 +21,7 @@ from daemon.configuration.rules import Rule
 from daemon.configuration.sources import Kind, Source
 from daemon.watching.follower import Follower
 from ledger.audit import audit, render
+from ledger.ids import AccountRef
 
 VAULT = b"\xca" * 20
 MINE = b"\xcb" * 20
@@ -156,6 +157,13 @@ async def scene(database_url: str, chain: FakeChain | None = None) -> AsyncItera
         stack.push_async_callback(made.close)
         yield made
         await made.books_balance()
+
+
+def account_of(here: Scene, wallet: bytes) -> AccountRef:
+    ((root_id, account_id),) = here.books.rows(
+        "select root_id, account_id from creditd.wallet where address = %s", wallet
+    )
+    return AccountRef(root_id, account_id)
 
 
 async def until(what: str, is_so: Callable[[], bool], seconds_max: float) -> None:

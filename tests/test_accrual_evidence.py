@@ -11,9 +11,8 @@ from command_line import Said, creditd
 from fakechain import FakeChain, staked
 from fakenode import serve
 from missed import block_of, event_of, omit, place_of
-from scene import ALICE, DEPTH, MINE, TOKEN, VAULT, Scene, scene
-from test_grant_evidence import account_of
-from test_watched_stakes import DAY, MIDNIGHT, at, held
+from scene import ALICE, DEPTH, MINE, TOKEN, VAULT, Scene, account_of, scene
+from watched_stakes import DAY, MIDNIGHT, at, held
 
 from daemon.evidence_files.evidence_file import NoEvidence
 from daemon.evidence_files.grant_evidence import check

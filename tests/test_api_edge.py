@@ -1,17 +1,14 @@
 """What every request meets before its endpoint: who calls, what came, and the bounds of both."""
 
-import contextlib
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from conftest import earn, run
-from live_api import CREDIT, LiveApi, code_of, live_api, waits_for_lock
+from live_api import CREDIT, LiveApi, code_of, exchange, live_api, waits_for_lock
 from sqlalchemy import make_url
 
 from api.calling.calls import Endpoint
@@ -51,20 +48,6 @@ def path_of(endpoint: Endpoint[Any, Any]) -> str:
         consent="1",
         key="1",
     )
-
-
-def exchange(api: LiveApi, *pieces: bytes) -> bytes:
-    """Send bytes as they are and return all that comes back."""
-    parts = urlsplit(api.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
-        received = b""
-        # A peer that is cut off while it sends may be reset before it reads.
-        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-            for piece in pieces:
-                connection.sendall(piece)
-            while chunk := connection.recv(65_536):
-                received += chunk
-        return received
 
 
 # Who calls ---------------------------------------------------------------------------------------

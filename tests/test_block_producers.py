@@ -9,8 +9,7 @@ from typing import Any
 
 from fakechain import Given, MinedBlock
 from fakenode import serve
-from scene import ALICE, BOB, CAROL, CREDIT, DEPTH, Scene, scene, stakes
-from test_grant_evidence import account_of
+from scene import ALICE, BOB, CAROL, CREDIT, DEPTH, Scene, account_of, scene, stakes
 
 from contracts.rewards import RewardKind
 from daemon.command_line import making_good_report as told

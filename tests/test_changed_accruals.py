@@ -9,7 +9,7 @@ from typing import Any
 
 from accruals_on_chain import CREDIT, HOUR, SHAPES, evidence, granted
 from scene import BOB, MINE, TOKEN, scene
-from test_watched_stakes import DAY, MIDNIGHT, held
+from watched_stakes import DAY, MIDNIGHT, held
 
 from contracts.hashing import keccak
 from daemon.chain.evidence import encoded_receipts, header_rlp, prove_header

@@ -8,37 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import psycopg
 import pytest
-from books import Books
+from api_process import process
+from books import Books, books_balance, charges_in_the_books
 from conftest import earn
 from live_api import CREDIT, LiveApi, enter_prices, waits_for_lock
 from scene import until
 from selling_app import SellingApp
-from test_api_process import process
 
-from ledger.audit import audit, render
 from ledger.errors import LedgerUnavailable
 from ledger.outcomes import Charged, ChargeOutcome
 from ledger.spending import Spending
 
 WALLET = b"\x11" * 20
 TRIES_MAX = 20
-
-
-def charges_in_the_books(database_url: str) -> list[tuple[int, int]]:
-    """How many entries each key has, and what they took."""
-    with Books.open(database_url) as books:
-        return [
-            (count, int(total))
-            for count, total in books.rows(
-                "select count(*), sum(total) from creditd.entry where kind = 2 and total > 0"
-                " group by account_id, app_id, key_hash"
-            )
-        ]
-
-
-def books_balance(database_url: str) -> None:
-    report = asyncio.run(audit(database_url))
-    assert report.balanced, render(report)
 
 
 def test_a_charge_that_waits_when_its_process_is_killed_is_made_once_by_its_key(

@@ -8,9 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from conftest import earn, run
-from live_api import CREDIT, LiveApi, live_api
+from live_api import CREDIT, LiveApi, exchange, live_api
 from owning import owner
-from test_api_edge import exchange
 
 from api.problems.table import BY_CODE
 from ledger.api_key_terms import Cap

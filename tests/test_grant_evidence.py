@@ -10,22 +10,15 @@ import pytest
 from command_line import Said, creditd
 from fakechain import FakeChain, Tx
 from fakenode import serve
-from scene import ALICE, BOB, DEPTH, MINE, TOKEN, Scene, scene, write_config
+from scene import ALICE, BOB, DEPTH, MINE, TOKEN, Scene, account_of, scene, write_config
 
 from daemon.configuration.config import Config
 from daemon.evidence_files.evidence_file import NoEvidence
 from daemon.evidence_files.gathering import gather
 from daemon.evidence_files.grant_evidence import check
-from ledger.ids import AccountRef, format_account
+from ledger.ids import format_account
 
 Change = Callable[[dict[str, Any]], object]
-
-
-def account_of(here: Scene, wallet: bytes) -> AccountRef:
-    ((root_id, account_id),) = here.books.rows(
-        "select root_id, account_id from creditd.wallet where address = %s", wallet
-    )
-    return AccountRef(root_id, account_id)
 
 
 def config_of(here: Scene) -> Config:

@@ -6,8 +6,7 @@ from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import pytest
-from live_api import LiveApi
-from test_api_edge import exchange
+from live_api import LiveApi, exchange
 
 LORISES = 300
 GIGABYTE = 1_000_000_000

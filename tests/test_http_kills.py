@@ -5,11 +5,11 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from api_process import process
+from books import books_balance, charges_in_the_books
 from conftest import earn
 from crashing_postgres import CrashingPostgres
 from live_api import CREDIT, LiveApi, enter_prices
-from test_api_process import process
-from test_charging_crash import books_balance, charges_in_the_books
 from test_http_storms import Answer, ask, charge, in_bulk, insist
 
 from ledger.migrate import migrate

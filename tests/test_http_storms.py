@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
+from api_process import process
+from books import books_balance, charges_in_the_books
 from conftest import earn
 from live_api import CREDIT, LiveApi, enter_prices
-from test_api_process import process
-from test_charging_crash import books_balance, charges_in_the_books
 
 WALLET = bytes.fromhex("11" * 20)
 CLIENTS = 1_000

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 from books import Books
-from scene import TOKEN
-from test_watched_stakes import CREDIT, DAY, held
+from scene import CREDIT, TOKEN
+from watched_stakes import DAY, held
 
 from daemon.chain.contract_totals import read_balances, read_total
 from daemon.chain.evidence import Violated

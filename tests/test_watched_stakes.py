@@ -4,35 +4,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Literal
 
-from fakechain import GENESIS_TIME, FakeChain, staked, withdrawn
-from scene import ALICE, BOB, DEPTH, TOKEN, VAULT, Scene, scene
-
-from contracts.presets import PRESETS
-from daemon.configuration.followed_events import FollowedEvent
-from daemon.configuration.rules import Holding, Rule
-from daemon.configuration.sources import Source
-
-DAY = 86_400
-CREDIT = 1_000_000
-# The first midnight after the chain began.
-MIDNIGHT = GENESIS_TIME - GENESIS_TIME % DAY + DAY
-
-
-def held(name: str = "held") -> Source:
-    """A credit a day for each token that is staked."""
-    return Source(
-        name,
-        (VAULT,),
-        tuple(FollowedEvent(*part) for part in PRESETS["staking-rewards"].parts),
-        0,
-        None,
-        Rule(CREDIT, TOKEN, holding=Holding(DAY, DAY)),
-    )
-
-
-def at(chain: FakeChain, time: int, *what: object) -> None:
-    """Mine a block of a time, with these events."""
-    chain.mine(*what, seconds=time - chain.head.time)  # type: ignore[arg-type]
+from fakechain import staked, withdrawn
+from scene import ALICE, BOB, CREDIT, DEPTH, TOKEN, VAULT, Scene, scene
+from watched_stakes import DAY, MIDNIGHT, at, held
 
 
 def granted(here: Scene) -> list[tuple[bytes, int]]:
