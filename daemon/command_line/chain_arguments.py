@@ -41,8 +41,10 @@ Exits with 1 if there are any.
 _REPLAY: Final = """\
 Read the logs of a source that were set aside again, decode them as the
 configuration says today, and grant what matches now; what does not stays set
-aside, with the reason. Each block is proven anew. Works beside the watcher.
-Exits with 1 if something stays.
+aside, with the reason. Each block is proven anew, and entered by itself: it may
+be interrupted and run again. Works beside the watcher. Exits with 1 if
+something stays, with 2 if a block could not be read. An operator's port does
+the same: POST /v1/replays.
 
 example:
   creditd replay --source vault-stakes
@@ -106,6 +108,9 @@ def add_chain_commands(commands: "Commands[argparse.ArgumentParser]") -> None:
     again = add(commands, "replay", "decode logs set aside again", _REPLAY)
     _add_source(again)
     _add_range(again)
+    again.add_argument(
+        "--list", type=int, metavar="N", help="list at most N of those that stay (default: all)"
+    )
     add_json(again)
     verify = add(commands, "verify", "read final blocks again, compare", _VERIFY)
     verify.add_argument("--chain", metavar="NAME", required=True, help="its configured name")

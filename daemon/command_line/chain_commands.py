@@ -14,6 +14,7 @@ from daemon.configuration.config import Chain, Config
 from daemon.configuration.mistakes import nearest
 from daemon.configuration.sources import Source
 from daemon.processes.postgres import database
+from daemon.processes.stopping import ended_with_parent
 from ledger.errors import LedgerError
 from ledger.late import aside_rows
 from ledger.operating import Operating, ReorgDecision
@@ -78,13 +79,22 @@ def _set_aside(options: Namespace) -> int:
 
 def _replay(options: Namespace) -> int:
     from daemon.command_line.making_good_report import replayed_as_json, replayed_as_text  # noqa: PLC0415
-    from daemon.rereading.making_good import replay  # noqa: PLC0415 - as above
+    from daemon.rereading.making_good import Replayed, replay  # noqa: PLC0415 - as above
 
     config = config_of(options)
     chain, source = _source(config, options.source)
+
+    async def run(url: str) -> Replayed:
+        with ended_with_parent(os.environ):
+            return await replay(url, chain, source, options.first, options.last)
+
     with database(config.database, os.environ) as url:
-        replayed = asyncio.run(replay(url, chain, source, options.first, options.last))
-    print(replayed_as_json(replayed) if options.json else replayed_as_text(replayed))
+        replayed = asyncio.run(run(url))
+    said = replayed_as_json if options.json else replayed_as_text
+    print(said(replayed, options.list))
+    if replayed.trouble is not None:
+        print(f"creditd: {replayed.trouble}: run it again for what is left", file=sys.stderr)
+        return 2
     return 1 if replayed.kept else 0
 
 

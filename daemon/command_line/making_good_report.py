@@ -77,16 +77,26 @@ def verified_as_text(verified: Verified) -> str:
     return "\n".join(lines)
 
 
-def replayed_as_json(replayed: Replayed) -> str:
-    """Return what became of logs that were set aside, for scripts."""
-    kept = [{**_aside(row), "reason": reason} for row, reason in replayed.kept]
-    return json.dumps({"admitted": replayed.admitted, "kept": kept}, indent=2)
+def replayed_as_json(replayed: Replayed, listed_max: int | None = None) -> str:
+    """Return what became of logs that were set aside, for scripts.
+
+    At most `listed_max` of those that stay are listed (None: all), and all are counted.
+    """
+    return json.dumps(
+        {
+            "admitted": replayed.admitted,
+            "kept_count": len(replayed.kept),
+            "kept": [_kept(row, reason) for row, reason in replayed.kept[:listed_max]],
+            "trouble": replayed.trouble,
+        },
+        indent=2,
+    )
 
 
-def replayed_as_text(replayed: Replayed) -> str:
-    """Return what became of logs that were set aside, for people."""
+def replayed_as_text(replayed: Replayed, listed_max: int | None = None) -> str:
+    """Return what became of logs that were set aside, for people; `listed_max` as above."""
     lines = [f"{replayed.admitted} log(s) were entered and granted, {len(replayed.kept)} stay"]
-    lines += [f"  {_where(row)}: {reason}" for row, reason in replayed.kept]
+    lines += [f"  {_where(row)}: {reason}" for row, reason in replayed.kept[:listed_max]]
     return "\n".join(lines)
 
 
@@ -100,6 +110,12 @@ def aside_as_text(rows: Sequence[AsideRow]) -> str:
     if not rows:
         return "no log is set aside"
     return "\n".join(f"{row.source}: {_where(row)}: {row.reason}" for row in rows)
+
+
+def _kept(row: AsideRow, reason: str) -> dict[str, Any]:
+    # As the operator's port lists it: there, what is no log has a transaction's place, too.
+    listed_as = {"tx_hash": _hex(row.tx_hash), "ordinal": row.ordinal}
+    return {**_aside(row), "reason": reason, "listed_as": listed_as}
 
 
 def _where(row: AsideRow) -> str:

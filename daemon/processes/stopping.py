@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
@@ -66,3 +67,21 @@ async def stop_event(environ: Mapping[str, str]) -> AsyncIterator[asyncio.Event]
         if lifeline is not None:
             loop.remove_reader(lifeline)
             os.close(lifeline)
+
+
+@contextmanager
+def ended_with_parent(environ: Mapping[str, str]) -> Iterator[None]:
+    """Leave the running loop by SystemExit when the program that started this one is gone.
+
+    For what takes a while and ends by itself; where nobody handed a lifeline it just runs.
+    """
+    lifeline = int(environ[LIFELINE]) if LIFELINE in environ else None
+    if lifeline is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_reader(lifeline, sys.exit, 1)
+    try:
+        yield
+    finally:
+        loop.remove_reader(lifeline)

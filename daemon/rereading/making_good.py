@@ -17,11 +17,11 @@ from daemon.chain.rpc import Node
 from daemon.configuration.config import Chain
 from daemon.configuration.sources import Source
 from daemon.rereading.progress import Progress
-from daemon.rereading.rereader import Differences, Reread, Rereader, seen
+from daemon.rereading.rereader import CannotRead, Differences, Reread, Rereader, seen
 from daemon.watching.chain_nodes import nodes_of
 from daemon.watching.earning import Followed, earnings_of, kinds_of
 from daemon.watching.follower import rule_entry
-from ledger.errors import Deposed, NotLate
+from ledger.errors import Deposed, LedgerError, NotLate
 from ledger.late import AsideRow, Late, Place
 
 # Leaders that follow one another faster than a part of some blocks is read are no leaders.
@@ -43,10 +43,14 @@ class Verified:
 
 @dataclass(slots=True)
 class Replayed:
-    """What became of logs that were set aside; `kept` still do not match, with the reason now."""
+    """What became of logs that were set aside; `kept` still do not match, with the reason now.
+
+    `trouble` says why a block could not be read or entered: those after it were not tried.
+    """
 
     admitted: int = 0
     kept: list[tuple[AsideRow, str]] = field(default_factory=list)
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,8 @@ async def replay(
     """Read the logs of a source that were set aside again, and enter those that match now.
 
     Of blocks `first` to `last`, or all from `first` on, and SET_ASIDE_MAX of `ledger.late` at most.
+    Each block is entered by itself: cut short, it is safe to run again. Raises NotLate, and
+    CannotRead for another chain's node.
     """
     replayed = Replayed()
     async with rereading(database_url, chain) as (rereader, _):
@@ -181,7 +187,11 @@ async def replay(
             ) -> tuple[int, list[tuple[AsideRow, str]]]:
                 return await _replay_block(rereader, place, followed, of_block)
 
-            admitted, kept = await under_one_leader(rereader, block)
+            try:
+                admitted, kept = await under_one_leader(rereader, block)
+            except (CannotRead, LedgerError) as error:
+                replayed.trouble = str(error)
+                break
             replayed.admitted += admitted
             replayed.kept += kept
     return replayed
