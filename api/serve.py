@@ -19,6 +19,7 @@ from api.endpoints import ENDPOINTS, OPERATOR_ENDPOINTS
 from api.identity.callers import OPERATORS
 from api.metrics import Metrics
 from api.operating.desk import Desk
+from api.operating.replays import Replays, RunReplay
 from api.problems.shortfall import NO_HELPS, Helps
 from ledger.api_key_terms import Rate
 from ledger.api_keys import OwnApiKeys
@@ -107,11 +108,17 @@ async def listening(
 
 @asynccontextmanager
 async def operator_listening(
-    database_url: str, *, host: str, port: int, metrics: Metrics
+    database_url: str,
+    *,
+    host: str,
+    port: int,
+    metrics: Metrics,
+    replay: RunReplay | None = None,
 ) -> AsyncIterator[str]:
     """Serve the operator's endpoints while the context lasts, and give the URL.
 
     By sessions of the operator's role, which serve nothing else. `metrics` are the process's.
+    Logs that were set aside are decoded again by `replay`, or not at all.
     Raises CannotListen, and SchemaMismatch or LedgerUnavailable of the ledger; LedgerError where
     the database login may not act as an operator.
     """
@@ -120,7 +127,14 @@ async def operator_listening(
             Reading.open(database_url, role="creditd_operator") as reading,
             OperatorActs.open(database_url) as acts,
         ):
-            desk = Desk(reading=reading, metrics=metrics, acts=acts)
+            draining = asyncio.Event()
+            desk = Desk(
+                reading=reading,
+                metrics=metrics,
+                draining=draining,
+                acts=acts,
+                replays=Replays(replay, draining),
+            )
             async with _serving(Api(desk, OPERATOR_ENDPOINTS, kinds=OPERATORS), listener):
                 yield _url(listener)
 

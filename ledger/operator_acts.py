@@ -1,4 +1,4 @@
-"""What operators do to accounts, over their port or by commands: who did it, how, and why."""
+"""What operators do, over their port or by commands: who did it, how, and why."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +21,7 @@ from ledger.outcomes import (
     LinkOutcome,
     NoSuchAccount,
     NoSuchGrant,
+    NoSuchSource,
     StatusSet,
     UnlinkOutcome,
 )
@@ -155,3 +156,16 @@ class OperatorActs:
                 return AccountClosed()
             case _:
                 return StatusSet(changed=changed)
+
+    async def note_replay(
+        self, source: str, first: int, last: int | None, *, signed: Signature
+    ) -> NoSuchSource | None:
+        """Note that a source's logs in blocks `first` to `last` are about to be read again.
+
+        `last` None: in all from the first on. Returns None if it is noted.
+        """
+        rows = await self._session.rows(
+            "select creditd.note_replay(%s, %s::bigint, %s::bigint, %s, %s, %s)",
+            (source, first, last, signed.api_key_id, signed.by, signed.reason),
+        )
+        return NoSuchSource(source) if rows[0][0] == "no_source" else None

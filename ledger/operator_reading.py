@@ -24,7 +24,7 @@ from ledger.ids import AccountRef
 from ledger.reading import Reading
 from ledger.schema import audited, chain, event, operator_act, rule, set_aside
 
-ActKind = Literal["adjustment", "take_back", "link", "unlink", "freeze", "unfreeze"]
+ActKind = Literal["adjustment", "take_back", "link", "unlink", "freeze", "unfreeze", "replay"]
 
 _LIMIT: Final = bindparam("limit", type_=Integer)
 _CHAIN: Final = bindparam("chain", type_=Text)
@@ -99,7 +99,8 @@ _SET_ASIDE: Final = (
     .limit(_LIMIT)
 )
 _ACTS: Final = (
-    select(operator_act)
+    select(operator_act, rule.c.name.label("source"))
+    .outerjoin(rule, rule.c.rule_id == operator_act.c.rule_id)
     .where(operator_act.c.act_no < bindparam("before", type_=BigInteger))
     .order_by(operator_act.c.act_no.desc())
     .limit(_LIMIT)
@@ -163,11 +164,18 @@ class SetAsideRow:
 
 @dataclass(frozen=True, slots=True)
 class ActRow:
-    """What an operator did to an account, who, by which API key (None: by a command), and why."""
+    """What an operator did, who, by which API key (None: by a command), and why.
+
+    To an `account`; a replay is of the logs of a `source` in blocks `first_block` to `last_block`
+    (None: in all from the first on).
+    """
 
     number: int
     kind: ActKind
-    account: AccountRef
+    account: AccountRef | None
+    source: str | None
+    first_block: int | None
+    last_block: int | None
     entry: int | None
     amount: int | None
     chain_id: int | None
@@ -215,7 +223,10 @@ async def operator_acts(reading: Reading, *, before: int | None, limit: int) -> 
         ActRow(
             number=row.act_no,
             kind=row.kind,
-            account=AccountRef(row.root_id, row.account_id),
+            account=None if row.root_id is None else AccountRef(row.root_id, row.account_id),
+            source=row.source,
+            first_block=row.first_block,
+            last_block=row.last_block,
             entry=row.entry,
             amount=row.amount,
             chain_id=row.chain_id,

@@ -13,6 +13,7 @@ from live_api import LiveApi, enter_prices
 from api.endpoints import PUBLIC_ENDPOINTS
 from api.identity.keys import new_api_key
 from api.metrics import Metrics
+from api.operating.replays import RunReplay
 from api.serve import listening, operator_listening
 from ledger.api_key_terms import ApiKeyTerms
 from ledger.api_keys import Secret
@@ -41,8 +42,11 @@ class Ports:
 
 
 @contextmanager
-def both_ports(database_url: str) -> Iterator[Ports]:
-    """Serve the API and the operator's port as `creditd serve` does, from a loop in a thread."""
+def both_ports(database_url: str, replay: RunReplay | None = None) -> Iterator[Ports]:
+    """Serve the API and the operator's port as `creditd serve` does, from a loop in a thread.
+
+    Logs that are set aside are decoded again by `replay`, or not at all.
+    """
     asyncio.run(enter_prices(database_url))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop = runner.get_loop()
@@ -57,7 +61,7 @@ def both_ports(database_url: str) -> Iterator[Ports]:
                     listening(
                         database_url, **at, endpoints=PUBLIC_ENDPOINTS, drain_seconds=0
                     ) as public,
-                    operator_listening(database_url, **at) as operator,
+                    operator_listening(database_url, **at, replay=replay) as operator,
                 ):
                     urls.extend((public, operator))
                     started.set()

@@ -49,6 +49,7 @@ MAY_BE_NULL: Mapping[tuple[str, str], str] = {
     ("set_alert", "p_below"): "nobody is told",
     ("attest_link", "p_chain"): "on every chain",
     ("end_link", "p_chain"): "on every chain",
+    ("note_replay", "p_last"): "in all blocks from the first on",
     ("unlink_wallet", "p_chain"): "on every chain",
     ("refund", "p_amount"): "all that is left",
     ("set_budget", "p_amount"): "no budget by this period",

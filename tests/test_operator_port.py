@@ -140,6 +140,7 @@ def test_the_api_by_its_role_can_do_none_of_it(ports: Ports) -> None:
             "attest_link(1, '\\x01', 1, 1, 0, 'a', 'b')",
             "end_link(1, '\\x01', 1, 1, 0, 'a', 'b')",
             "set_frozen(1, 1, true, 0, 'a', 'b')",
+            "note_replay('a', 0, null, 0, 'a', 'b')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 session.execute(f"select creditd.{call}")
@@ -299,7 +300,8 @@ def test_sources_are_told_with_what_came_of_them(ports: Ports) -> None:
     assert (first["set_aside"], first["followed_to"], second["set_aside"]) == (3, 2, 0)
     everything = pages(ports.operator, "/v1/set-aside")
     assert [row["ordinal"] for row in everything] == [0, 1, 2]
-    assert everything[0]["remedy"] == "creditd replay --source given-31337"
+    both_ways = "POST /v1/replays, or creditd replay --source given-31337"
+    assert everything[0]["remedy"] == both_ways
     assert everything[0]["reason"] == "too short"
     for params in ({"chain": "chain-31337"}, {"source": "given-31337"}):
         assert len(ports.operator.get("/v1/set-aside", **params).json()["data"]) == 3
@@ -329,6 +331,13 @@ def pages(api: LiveApi, path: str) -> list[dict[str, object]]:
         if page["next_cursor"] is None:
             return found
         cursor = {"cursor": page["next_cursor"]}
+
+
+def test_a_process_without_the_command_offers_no_replays(ports: Ports) -> None:
+    earn(ports.public.database_url, WALLET, CREDIT)
+    refused = ports.operator.post("/v1/replays", {"source": "given-31337", **SIGNED})
+    assert (refused.status_code, code_of(refused)) == (501, "replays-not-offered")
+    assert ports.operator.get("/v1/acts").json()["data"] == []
 
 
 def test_the_last_audit_is_told(ports: Ports) -> None:

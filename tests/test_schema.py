@@ -60,6 +60,7 @@ MAY_EXECUTE: Mapping[Role, frozenset[str]] = {
             *("grant_credits", "set_overdraft", "retry_dead", "set_alert"),
             *("accept_reorg", "note_audit", "alarms", "give_consent", "withdraw_consent"),
             *("adjust", "take_back_grant", "attest_link", "end_link", "set_frozen"),
+            "note_replay",
             *("first_hash", "entry_hash", "event_cause", "balance_as_of", "exposure", "lots_of"),
             *("budgets_of", "pending_of", "expected_at", "usage_of", "entries_before"),
         }

@@ -1,10 +1,11 @@
-"""What operators do to accounts: adjust, take back, link, freeze."""
+"""What operators do: adjust, take back, link, freeze, replay."""
 
 from api.calling.addresses import format_address, parse_address
 from api.calling.asked import credits_asked
 from api.calling.calls import Answer, Call, marked
 from api.operating import wire
 from api.operating.desk import Desk, account_in, account_of_path, signature
+from api.operating.replays import Kept, Replayed
 from api.problems.refusals import Invalid, Refused
 from api.shapes import NoQuery
 from ledger.credits import format_credits
@@ -119,6 +120,32 @@ async def _set_frozen(desk: Desk, call: Call[wire.Signed, NoQuery], *, frozen: b
             return Answer(200, wire.AccountStatus(format_account(account), frozen, changed))
         case _:
             raise Refused(outcome)
+
+
+async def replay(desk: Desk, call: Call[wire.ReplayRequest, NoQuery]) -> Answer:
+    """Decode a source's logs that were set aside again, and grant what matches now."""
+    body = call.body
+    source, first, last = body.source, body.first_block, body.last_block
+    if last is not None and last < first:
+        raise Refused(Invalid("last_block", f"must be first_block or later, which is {first}"))
+
+    async def begin() -> None:
+        signed = signature(call, wire.Signed(body.by, body.reason))
+        refused = await desk.acts.note_replay(source, first, last, signed=signed)
+        if refused is not None:
+            raise Refused(refused)
+
+    outcome = await desk.replays.replay(source, first, last, begin=begin)
+    match outcome:
+        case Replayed(granted_events, kept_count, kept):
+            logs = [_kept(each) for each in kept]
+            return Answer(200, wire.Replay(source, granted_events, kept_count, logs))
+        case _:
+            raise Refused(outcome)
+
+
+def _kept(kept: Kept) -> wire.KeptLog:
+    return wire.KeptLog(f"0x{kept.tx_hash.hex()}", kept.ordinal, kept.block_number, kept.reason)
 
 
 def _address(text: str) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 from api.calling.calls import Call, Process
 from api.operating import wire
+from api.operating.replays import Replays
 from api.problems.refusals import Invalid, Refused
 from ledger.ids import AccountRef, parse_account
 from ledger.operator_acts import BY_COMMAND, OperatorActs, Signature
@@ -16,6 +17,7 @@ class Desk(Process):
     """Sessions of the operator's role: the API's own have none of them."""
 
     acts: OperatorActs
+    replays: Replays
 
 
 def signature(call: Call[Any, Any], signed: wire.Signed) -> Signature:

@@ -4,6 +4,7 @@ from typing import Final
 
 from api.calling.calls import AnyEndpoint, Endpoint
 from api.operating import acting, looking, wire
+from api.problems import refusals
 from api.shapes import NoBody, NoQuery, PageQuery
 from ledger import outcomes
 
@@ -59,7 +60,7 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         method="GET",
         path="/v1/acts",
         name="list-acts",
-        summary="What operators did to accounts, who and why, newest first",
+        summary="What operators did, who and why, newest first",
         scopes=_READS,
         body=NoBody,
         query=PageQuery,
@@ -127,6 +128,25 @@ ENDPOINTS: Final[tuple[AnyEndpoint, ...]] = (
         refusals=(outcomes.NoSuchAccount, outcomes.LinkedElsewhere),
         repeatable=True,
         run=acting.end_link,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/replays",
+        name="replay",
+        summary="Decode a source's logs that are set aside again, and grant what matches now",
+        scopes=_WRITES,
+        body=wire.ReplayRequest,
+        query=NoQuery,
+        answers={200: wire.Replay},
+        refusals=(
+            outcomes.NoSuchSource,
+            refusals.ReplaysNotOffered,
+            refusals.ReplayUnderWay,
+            refusals.ReplayNotCarriedOut,
+            refusals.ReplayCutShort,
+        ),
+        repeatable=True,
+        run=acting.replay,
     ),
     Endpoint(
         method="POST",

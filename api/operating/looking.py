@@ -119,7 +119,7 @@ def _aside(row: SetAsideRow) -> wire.SetAsideLog:
         reason=row.reason,
         seen_at=row.seen_at,
         is_final=row.is_final,
-        remedy=f"creditd replay --source {row.source}",
+        remedy=f"POST /v1/replays, or creditd replay --source {row.source}",
     )
 
 
@@ -127,7 +127,10 @@ def _act(row: ActRow) -> wire.Act:
     return wire.Act(
         number=row.number,
         kind=row.kind,
-        account=format_account(row.account),
+        account=None if row.account is None else format_account(row.account),
+        source=row.source,
+        first_block=row.first_block,
+        last_block=row.last_block,
         grant=row.entry,
         amount=None if row.amount is None else format_credits(row.amount),
         address=None if row.address is None else format_address(row.address),

@@ -18,12 +18,14 @@ from api.shapes import (
     Utc,
 )
 from ledger.operator_reading import ActKind
+from ledger.requests import BIGINT_MAX
 
 By = Annotated[
     str, Meta(min_length=1, max_length=100, pattern=LINE_PATTERN, description="Your name.")
 ]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=LINE_PATTERN)]
 AccountAsked = Annotated[str, Meta(max_length=64, examples=["acct_…"])]
+BlockAsked = Annotated[int, Meta(ge=0, le=BIGINT_MAX)]
 Bytes = Annotated[str, Meta(pattern=r"^0x([0-9a-f]{2})*$")]
 
 
@@ -159,7 +161,7 @@ class SetAsideQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SetAsideLog(Struct, frozen=True):
-    """A log that no source understood, and why. `remedy` is the command that decodes it again."""
+    """A log that no source understood, and why. `remedy` decodes it again."""
 
     chain: str
     chain_id: int
@@ -185,12 +187,53 @@ class SetAsidePage(Struct, frozen=True):
     next_cursor: str | None
 
 
+class ReplayRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A source, by its configured name, whose logs that are set aside are to be decoded again.
+
+    Those of blocks `first_block` to `last_block`; null: of all from the first on.
+    """
+
+    source: Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE_PATTERN)]
+    by: By
+    reason: Reason
+    first_block: BlockAsked = 0
+    last_block: BlockAsked | None = None
+
+
+class KeptLog(Struct, frozen=True):
+    """A log that stays set aside, by what `GET /v1/set-aside` names it, and why it does now."""
+
+    tx_hash: Hash
+    ordinal: int
+    block_number: int
+    reason: str
+
+
+class Replay(Struct, frozen=True):
+    """What became of logs that were set aside: so many were entered and granted, so many stay.
+
+    `kept` are some of those that stay, from the lowest block on; `kept_count` counts all.
+    """
+
+    source: str
+    granted_events: int
+    kept_count: int
+    kept: list[KeptLog]
+
+
 class Act(Struct, frozen=True):
-    """What an operator did to an account, who, by which API key (null: by a command), and why."""
+    """What an operator did, who, by which API key (null: by a command), and why.
+
+    A replay is about a `source` and blocks, and is kept before it begins; the others are about an
+    `account`.
+    """
 
     number: int
     kind: ActKind
-    account: AccountName
+    account: AccountName | None
+    source: str | None
+    first_block: int | None
+    last_block: int | None
     grant: int | None
     amount: Credits | None
     address: Address | None

@@ -157,3 +157,9 @@ class MoreThanTaken(Problem, frozen=True):
     """What can still be given back of the charge."""
 
     refundable: Credits
+
+
+class ReplayCutShort(Problem, frozen=True):
+    """How many events were entered and granted by then; null where nobody can say."""
+
+    granted_events: int | None

@@ -66,6 +66,9 @@ _CAUSES: Final[tuple[refusals.Cause, ...]] = (
     outcomes.DurationRefused(timedelta(days=30)),
     outcomes.NotCovered(required=20 * _CREDIT, available=7 * _CREDIT),
     refusals.VersionAhead(asked=12, reached=11),
+    outcomes.NoSuchSource("vault-stakes"),
+    refusals.ReplayNotCarriedOut("vault-stakes is no source of the configuration"),
+    refusals.ReplayCutShort("no node proves block 21000000: it does not answer", 3),
 )
 _BY_TYPE: Final[Mapping[type, refusals.Cause]] = MappingProxyType(
     {type(cause): cause for cause in _CAUSES}

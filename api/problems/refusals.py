@@ -31,6 +31,7 @@ from ledger.outcomes import (
     NoSuchConsent,
     NoSuchGrant,
     NoSuchReservation,
+    NoSuchSource,
     NotCovered,
     NotCoveredBeyond,
     OverBound,
@@ -256,6 +257,31 @@ class AuthorizationReplayed:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplaysNotOffered:
+    """The process was put together without what decodes logs again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayUnderWay:
+    """The process decodes logs again already, and does one replay at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayNotCarriedOut:
+    """Logs could not be decoded again, for a reason that stays until somebody mends it."""
+
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayCutShort:
+    """Not all logs were decoded again. `granted_events` came in by then; None: nobody knows."""
+
+    said: str
+    granted_events: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Draining:
     """The process is about to stop: no more should be sent to it."""
 
@@ -302,6 +328,11 @@ Cause = (
     | LinkChained
     | LinkedElsewhere
     | NoSuchGrant
+    | NoSuchSource
+    | ReplaysNotOffered
+    | ReplayUnderWay
+    | ReplayNotCarriedOut
+    | ReplayCutShort
     | OverKeyCap
     | ApiKeyEnded
     | ApiKeyReplaced

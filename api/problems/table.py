@@ -13,6 +13,7 @@ from api.problems import (
     of_charges,
     of_consents,
     of_identity,
+    of_operating,
     of_requests,
     of_signing,
     of_the_process,
@@ -28,6 +29,7 @@ TYPES: Final[tuple[ProblemType, ...]] = (
     *of_charges.TYPES,
     *of_accounts.TYPES,
     *of_consents.TYPES,
+    *of_operating.TYPES,
     *of_the_process.TYPES,
 )
 

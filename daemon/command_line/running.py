@@ -48,11 +48,12 @@ def _watch(options: Namespace) -> int:
 
 def _serve(options: Namespace) -> int:
     config = config_of(options)
+    from daemon.command_line.replaying import Replayer
     from daemon.command_line.serving import serve
 
     async def run(url: str) -> None:
         async with stop_event(os.environ) as stop:
-            await serve(config, url, stop)
+            await serve(config, url, stop, Replayer(options.config, os.environ))
 
     with database(config.database, os.environ) as url:
         uvloop.run(run(url))

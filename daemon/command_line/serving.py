@@ -8,6 +8,7 @@ import structlog
 
 from api.endpoints import ENDPOINTS, PUBLIC_ENDPOINTS
 from api.metrics import Metrics
+from api.operating.replays import RunReplay
 from api.problems.shortfall import Helps
 from api.serve import listening, operator_listening
 from daemon.command_line.signing_in import sign_in_terms
@@ -16,8 +17,11 @@ from daemon.configuration.config import Config
 log = structlog.get_logger()
 
 
-async def serve(config: Config, url: str, stop: asyncio.Event) -> None:
-    """Serve the books behind `url` until `stop` is set. Raises as `api.serve` does."""
+async def serve(config: Config, url: str, stop: asyncio.Event, replay: RunReplay) -> None:
+    """Serve the books behind `url` until `stop` is set. Raises as `api.serve` does.
+
+    On the operator's port, logs that were set aside are decoded again by `replay`.
+    """
     operator = config.operator
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -38,7 +42,9 @@ async def serve(config: Config, url: str, stop: asyncio.Event) -> None:
         )
         if operator is not None:
             operator_url = await stack.enter_async_context(
-                operator_listening(url, host=operator.host, port=operator.port, metrics=metrics)
+                operator_listening(
+                    url, host=operator.host, port=operator.port, metrics=metrics, replay=replay
+                )
             )
             log.info("listening for operators", url=operator_url)
         log.info("listening", url=api_url)

@@ -65,6 +65,7 @@ from ledger.outcomes.granting import (
     GrantOutcome,
     GrantTakenBack,
     NoSuchGrant,
+    NoSuchSource,
 )
 from ledger.outcomes.quoting import Quote, QuoteOutcome
 from ledger.outcomes.reserving import (
@@ -131,6 +132,7 @@ __all__ = [
     "NoSuchConsent",
     "NoSuchGrant",
     "NoSuchReservation",
+    "NoSuchSource",
     "NotCovered",
     "NotCoveredBeyond",
     "OverBound",

@@ -57,4 +57,11 @@ class NoSuchGrant:
     """The account has no such grant, or a chain's event made it: those nobody takes back."""
 
 
+@dataclass(frozen=True, slots=True)
+class NoSuchSource:
+    """The books know no source of this name."""
+
+    name: str
+
+
 GrantOutcome = Granted | KeyReused | NoSuchAccount | NoSuchCharge | BeyondBreaker | BeyondRange

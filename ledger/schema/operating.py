@@ -13,7 +13,6 @@ from ledger.schema.described import (
     key,
     may,
     must,
-    of_account,
     table,
 )
 
@@ -37,7 +36,8 @@ operator_act = table(
     "operator_act",
     must("act_no", BIGINT, sa.Identity(always=True)),
     must("kind", TEXT),
-    *of_account(),
+    may("root_id", BIGINT),
+    may("account_id", BIGINT),
     may("entry", BIGINT),
     may("amount", BIGINT),
     may("chain_id", BIGINT),
@@ -46,10 +46,20 @@ operator_act = table(
     must("signed_by", TEXT),
     must("reason", TEXT),
     must("at", TIME),
+    may("rule_id", INT),
+    may("first_block", BIGINT),
+    may("last_block", BIGINT),
     key("operator_act_pkey", "act_no"),
     check(
         "operator_act_is_known",
-        "kind in ('adjustment', 'take_back', 'link', 'unlink', 'freeze', 'unfreeze')",
+        "kind in ('adjustment', 'take_back', 'link', 'unlink', 'freeze', 'unfreeze', 'replay')",
+    ),
+    check(
+        "operator_act_is_about_an_account_or_a_source",
+        "kind = 'replay' and num_nulls(rule_id, first_block) = 0"
+        " and num_nonnulls(root_id, account_id) = 0"
+        " or kind <> 'replay' and num_nulls(root_id, account_id) = 0"
+        " and num_nonnulls(rule_id, first_block, last_block) = 0",
     ),
     check("operator_act_is_signed", "length(signed_by) between 1 and 100"),
     check("operator_act_has_a_reason", "length(reason) between 1 and 500"),

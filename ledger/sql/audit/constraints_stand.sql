@@ -26,10 +26,14 @@ from (values
   ('account_status_is_known',
     'CHECK ((status = ANY (ARRAY[''open''::text, ''frozen''::text, ''indebted''::text, ''closed''::text])))'),
   ('balance_is_never_negative', 'CHECK (((available >= 0) AND (held >= 0) AND (debt >= 0)))'),
+  ('operator_act_is_about_an_account_or_a_source',
+    'CHECK ((((kind = ''replay''::text) AND (num_nulls(rule_id, first_block) = 0) AND (num_nonnulls(root_id, account_id) = 0))'
+    ' OR ((kind <> ''replay''::text) AND (num_nulls(root_id, account_id) = 0)'
+    ' AND (num_nonnulls(rule_id, first_block, last_block) = 0))))'),
   ('operator_act_has_a_reason', 'CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))'),
   ('operator_act_is_known',
     'CHECK ((kind = ANY (ARRAY[''adjustment''::text, ''take_back''::text, ''link''::text, ''unlink''::text,'
-    ' ''freeze''::text, ''unfreeze''::text])))'),
+    ' ''freeze''::text, ''unfreeze''::text, ''replay''::text])))'),
   ('operator_act_is_signed', 'CHECK (((length(signed_by) >= 1) AND (length(signed_by) <= 100)))'),
   ('operator_act_pkey', 'PRIMARY KEY (act_no)'),
   ('consent_is_signed',

@@ -1,4 +1,4 @@
--- What operators do to accounts, each with who did it and why, in the transaction that does it.
+-- What operators do, each with who did it and why, in the transaction that does it.
 
 -- Notes what an operator did. `p_api_key` is by which API key (0: by a command).
 create or replace function creditd.note_act(
@@ -105,4 +105,22 @@ begin
     perform note_act(case when p_frozen then 'freeze' else 'unfreeze' end, p_root, p_account, null, null, null, null,
                      p_api_key, p_by, p_reason);
   end if;
+end $$;
+
+-- Notes that an operator has a source's logs that were set aside read again, in blocks `p_first` to `p_last` (null: all
+-- from the first on). It is noted before it is done: what is granted then is entered block by block, by a watcher's
+-- session, which may be cut off. 'no_source': the books have none of the name, and nothing is noted.
+create or replace function creditd.note_replay(
+  p_source text, p_first bigint, p_last bigint, p_api_key integer, p_by text, p_reason text
+) returns text
+language plpgsql security definer set search_path = creditd, pg_temp as $$
+declare v_rule integer;
+begin
+  perform refuse_null('p_source p_first p_api_key p_by p_reason',
+    array[p_source is null, p_first is null, p_api_key is null, p_by is null, p_reason is null]);
+  select r.rule_id into v_rule from rule r where r.name = p_source;
+  if not found then return 'no_source'; end if;
+  insert into operator_act (kind, rule_id, first_block, last_block, api_key_id, signed_by, reason, at)
+    values ('replay', v_rule, p_first, p_last, nullif(p_api_key, 0), p_by, p_reason, clock());
+  return 'noted';
 end $$;

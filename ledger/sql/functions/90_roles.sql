@@ -47,7 +47,8 @@ grant execute on function
   creditd.move_member, creditd.set_budget, creditd.allocate
   to creditd_api;
 grant execute on function
-  creditd.adjust, creditd.take_back_grant, creditd.attest_link, creditd.end_link, creditd.set_frozen
+  creditd.adjust, creditd.take_back_grant, creditd.attest_link, creditd.end_link, creditd.set_frozen,
+  creditd.note_replay
   to creditd_operator;
 grant execute on function creditd.give_consent, creditd.withdraw_consent to creditd_api, creditd_operator;
 grant execute on function creditd.set_overdraft to creditd_operator;
