@@ -5,12 +5,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
 from books import Books
+from conftest import CHAIN_ID, fake_hash
 from followed_chain import FIRST_BLOCK_TIME, Earned, FollowedChain, source
 from staking_model import Change, earned
 
 from ledger.audit import audit
 from ledger.findings import AuditReport
-from ledger.watching import ADDS, TAKES, RuleEntry, SeenBlock, StakeTerms
+from ledger.late import Late
+from ledger.watching import ADDS, TAKES, RuleEntry, SeenBlock, SeenEvent, StakeTerms
 
 ALICE, BOB, CAROL = (bytes([each]) * 20 for each in (0xA1, 0xB0, 0xCA))
 WALLETS = (ALICE, BOB, CAROL)
@@ -108,3 +110,24 @@ def granted(database_url: str, wallet: bytes) -> int:
             wallet,
         )
         return int(granted)
+
+
+async def late(stakes: Staking, block: SeenBlock, wallet: bytes, amount: int) -> None:
+    """A change of a confirmed block that was missed comes in."""
+    stakes.changes.append((block.number, wallet, Change(block.time, amount)))
+    stakes.changes.sort(key=lambda change: change[0])
+    event = SeenEvent(
+        block_number=block.number,
+        tx_hash=fake_hash("late", block.number, wallet),
+        ordinal=0,
+        role=ADDS if amount > 0 else TAKES,
+        log_index=90 + len(stakes.changes),
+        rule_id=stakes.chain.rule_id,
+        wallet=wallet,
+        amount=abs(amount),
+        credits=0,
+    )
+    async with Late.open(stakes.chain.database_url, CHAIN_ID) as entering:
+        place = await entering.place()
+        assert place is not None
+        assert await entering.admit(place.epoch, {block.number: block}, [event]) == 1

@@ -3,23 +3,18 @@
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg
 import pytest
+from app_endpoints import FOR_APPS, path_of
 from conftest import earn, run
 from live_api import CREDIT, LiveApi, code_of, exchange, live_api, waits_for_lock
 from sqlalchemy import make_url
 
-from api.calling.calls import Endpoint
 from api.connections import BODY_SECONDS
-from api.endpoints import ENDPOINTS
 from api.identity.keys import new_api_key
 from api.problems.table import TYPES
 
-FOR_APPS: tuple[Endpoint[Any, Any], ...] = tuple(
-    endpoint for endpoint in ENDPOINTS if isinstance(endpoint, Endpoint)
-)
 WALLET = bytes.fromhex("11" * 20)
 
 
@@ -33,21 +28,6 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
 def of_one_mind(monkeypatch: pytest.MonkeyPatch) -> None:
     """One API key is remembered at a time, by an API that is made after this."""
     monkeypatch.setattr("api.identity.callers.API_KEYS_REMEMBERED_MAX", 1)
-
-
-def path_of(endpoint: Endpoint[Any, Any]) -> str:
-    return endpoint.path.format(
-        operation="ping",
-        charge="chg_0000000000001_1",
-        reservation="rsv_0000000000001_1",
-        account="acct_0000000000001",
-        address="0x" + "11" * 20,
-        earning="ern_1",
-        member="acct_00000000000010000000000002",
-        period="day",
-        consent="1",
-        key="1",
-    )
 
 
 # Who calls ---------------------------------------------------------------------------------------

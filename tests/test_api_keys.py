@@ -9,10 +9,10 @@ from itertools import islice
 import httpx2
 import psycopg
 import pytest
+from app_endpoints import FOR_APPS, path_of
 from conftest import earn, run
 from live_api import CREDIT, LiveApi, code_of, live_api
 from owning import owner
-from test_api_edge import FOR_APPS, path_of
 
 from api.calling.lookups import STRANGERS_WAITING_MAX
 from api.identity import callers

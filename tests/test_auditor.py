@@ -10,8 +10,7 @@ from fakechain import FakeChain
 from fakenode import Faults, Status, serve
 from missed import omit
 from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene, stakes
-from test_unprovable_chains import followed, nodes, staked_deep, unhashed
-from test_unprovable_chains import settings as unproven
+from several_nodes import followed, nodes, staked_deep, unhashed, unproven
 
 from daemon.chain.known_chains import Verify
 from daemon.rereading.auditor import AUDIT_BLOCKS, Auditor

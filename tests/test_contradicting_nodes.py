@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from fakenode import Status
 from scene import ALICE, BOB, CREDIT, DEPTH
-from test_upstreams import all_is_granted, stakes_and_depth, two_nodes
+from several_nodes import all_is_granted, stakes_and_depth, two_nodes
 
 from daemon.configuration.config import Finalized
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fakenode import Silence
 from scene import ALICE, CREDIT, DEPTH, Scene, scene, until, write_config
-from test_watch_program import SECONDS_MAX, ends, program
+from watch_program import SECONDS_MAX, ends, program
 
 TAKEN_OVER_SECONDS_MAX = 10.0
 # Who is told to end gives the lead up at once: the other one asks for it ten times a second.

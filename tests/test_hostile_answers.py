@@ -2,8 +2,8 @@
 
 import msgspec
 import pytest
+from asked_node import ask, chain_id
 from fakenode import Faults, Says
-from test_rpc import ask, chain_id
 
 from daemon.chain.rpc import DENSE_BYTES_MAX, NodeRefused, NodeUnavailable
 

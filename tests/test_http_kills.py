@@ -10,7 +10,7 @@ from books import books_balance, charges_in_the_books
 from conftest import earn
 from crashing_postgres import CrashingPostgres
 from live_api import CREDIT, LiveApi, enter_prices
-from test_http_storms import Answer, ask, charge, in_bulk, insist
+from raw_calls import Answer, ask, charge, in_bulk, insist
 
 from ledger.migrate import migrate
 

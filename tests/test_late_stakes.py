@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from conftest import CHAIN_ID, fake_hash
 from staking import (
     ALICE,
     BOB,
@@ -17,34 +16,11 @@ from staking import (
     follow,
     granted,
     has,
+    late,
     render,
 )
-from staking_model import Change
 
 from ledger.audit import audit
-from ledger.late import Late
-from ledger.watching import ADDS, TAKES, SeenBlock, SeenEvent
-
-
-async def late(stakes: Staking, block: SeenBlock, wallet: bytes, amount: int) -> None:
-    """A change of a confirmed block that was missed comes in."""
-    stakes.changes.append((block.number, wallet, Change(block.time, amount)))
-    stakes.changes.sort(key=lambda change: change[0])
-    event = SeenEvent(
-        block_number=block.number,
-        tx_hash=fake_hash("late", block.number, wallet),
-        ordinal=0,
-        role=ADDS if amount > 0 else TAKES,
-        log_index=90 + len(stakes.changes),
-        rule_id=stakes.chain.rule_id,
-        wallet=wallet,
-        amount=abs(amount),
-        credits=0,
-    )
-    async with Late.open(stakes.chain.database_url, CHAIN_ID) as entering:
-        place = await entering.place()
-        assert place is not None
-        assert await entering.admit(place.epoch, {block.number: block}, [event]) == 1
 
 
 @pytest.mark.parametrize("hold", [0, DAY // 2])

@@ -2,8 +2,7 @@
 
 import psycopg
 from conftest import CHAIN_ID
-from staking import ALICE, BOB, CAROL, DAY, MIDNIGHT, TOKEN, Staking, follow, granted
-from test_late_stakes import late
+from staking import ALICE, BOB, CAROL, DAY, MIDNIGHT, TOKEN, Staking, follow, granted, late
 
 from ledger.late import Late
 

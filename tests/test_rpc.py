@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import BasicAuth, web
+from asked_node import ask, chain_id
 from fakechain import FakeChain
 from fakenode import Faults, Reset, Says, Silence, Status, Truncated, serve
 
@@ -18,22 +19,6 @@ KEY = "s3cr3t-k3y-of-the-operator"
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rpc, "BACKOFF_SECONDS", (0, 0, 0))
-
-
-def ask(faults: Faults, question: Callable[[Node], Awaitable[Any]], *, blocks: int = 0) -> Any:  # noqa: ANN401 - whatever the question gives
-    """Put a question to a node with these faults, over a real socket."""
-
-    async def main() -> object:
-        chain = FakeChain()
-        chain.mine_empty(blocks)
-        async with serve(chain, faults) as url, Node(url, timeout_seconds=2) as node:
-            return await question(node)
-
-    return asyncio.run(main())
-
-
-def chain_id(node: Node) -> Awaitable[Any]:
-    return node.call("eth_chainId")
 
 
 def headers(count: int) -> Callable[[Node], Awaitable[list[Any]]]:

@@ -1,37 +1,16 @@
 """Chains whose blocks do not recompute: as many nodes as are to agree stand in for the proof."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 
 import pytest
 from fakechain import FakeChain
-from fakenode import Faults, Status, serve
-from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
+from fakenode import Status
+from scene import ALICE, BOB, CREDIT, DEPTH, Scene
+from several_nodes import AGREE, followed, nodes, staked_deep, unhashed, unproven
 
 from daemon.chain.known_chains import Verify
-from daemon.configuration.config import Chain
-from daemon.watching.follower import Follower
 
-AGREE = 2
 POLYGON = 137  # where it is not known whether blocks recompute
-
-
-@asynccontextmanager
-async def nodes(database_url: str, count: int = 2) -> AsyncIterator[tuple[Scene, list[Faults]]]:
-    """A chain that some nodes show, and the faults of each."""
-    async with scene(database_url) as here, AsyncExitStack() as stack:
-        faults = [here.faults, *(Faults() for _ in range(count - 1))]
-        for each in faults[1:]:
-            here.other_urls.append(await stack.enter_async_context(serve(here.chain, each)))
-        yield here, faults
-
-
-def unhashed(chain: FakeChain) -> None:
-    """Let no header hash to its hash: each has a field that nobody here knows."""
-    for block in chain.branch.blocks:
-        block.header_json.update({"slotNumber": "0x1", "stateRoot": "0x" + "00" * 32})
 
 
 def unrooted(chain: FakeChain) -> None:
@@ -48,21 +27,6 @@ def of_unknown_type(chain: FakeChain) -> None:
             receipt["type"] = "0x7b"
 
 
-def staked_deep(here: Scene) -> None:
-    here.chain.mine(here.stake(ALICE, 1), here.stake(BOB, 2))
-    here.chain.mine_empty(DEPTH)
-
-
-def settings(here: Scene, verify: Verify, *, agree: int = AGREE) -> Chain:
-    return replace(here.settings(agree=agree), verify=verify)
-
-
-async def followed(here: Scene, chain: Chain) -> Follower:
-    follower = await here.stand_by(chain)
-    await follower.turn()
-    return follower
-
-
 def granted(here: Scene) -> tuple[int, int]:
     return here.books.account(ALICE).available, here.books.account(BOB).available
 
@@ -77,7 +41,7 @@ def test_what_two_nodes_say_alike_is_granted(database_url: str, verify: Verify) 
         async with nodes(database_url) as (here, _):
             staked_deep(here)
             unhashed(here.chain)
-            follower = await followed(here, settings(here, verify))
+            follower = await followed(here, unproven(here, verify))
             assert granted(here) == (CREDIT, 2 * CREDIT)
             here.chain.mine(here.stake(ALICE, 4))
             here.chain.mine_empty(DEPTH)
@@ -95,7 +59,7 @@ def test_a_node_alone_is_not_believed_and_the_chain_halts_with_the_remedy(
 ) -> None:
     async def main() -> None:
         async with nodes(database_url) as (here, _):
-            follower = await followed(here, settings(here, verify, agree=1))
+            follower = await followed(here, unproven(here, verify, agree=1))
             staked_deep(here)
             unhashed(here.chain)
             await follower.turn()
@@ -115,7 +79,7 @@ def test_receipts_of_an_unknown_type_are_a_matter_of_agreement_too(
         async with nodes(database_url) as (here, _):
             staked_deep(here)
             of_unknown_type(here.chain)
-            await followed(here, settings(here, verify, agree=agree))
+            await followed(here, unproven(here, verify, agree=agree))
             if agree == AGREE:
                 assert granted(here) == (CREDIT, 2 * CREDIT)
                 return
@@ -130,7 +94,7 @@ def test_receipts_of_an_unknown_type_are_a_matter_of_agreement_too(
 def test_where_a_chain_can_be_proven_agreement_is_not_enough(database_url: str) -> None:
     async def main() -> None:
         async with nodes(database_url) as (here, _):
-            follower = await followed(here, settings(here, "bloom"))
+            follower = await followed(here, unproven(here, "bloom"))
             staked_deep(here)
             unrooted(here.chain)
             await follower.turn()
@@ -149,7 +113,7 @@ def test_where_it_is_not_known_whether_blocks_recompute_agreement_is_enough(
             here.chain.chain_id = POLYGON
             staked_deep(here)
             unrooted(here.chain)
-            await followed(here, settings(here, "bloom"))
+            await followed(here, unproven(here, "bloom"))
             assert here.books.live_grants() == 3 * CREDIT
             assert all(each.calls["eth_getLogs"] for each in faults)
 
@@ -166,7 +130,7 @@ def test_a_node_that_leaves_a_log_out_halts_a_chain_that_two_show(
             staked_deep(here)
             unhashed(here.chain)
             faults[liar].logs.change = lambda _: []
-            follower = await followed(here, settings(here, verify))
+            follower = await followed(here, unproven(here, verify))
             assert granted(here) == (0, 0)
             assert here.books.standing().state == "halted"
             assert "the nodes disagree about block 1" in reason(here)
@@ -184,7 +148,7 @@ def test_a_liar_among_three_nodes_does_not_stop_the_two_that_agree(database_url:
             staked_deep(here)
             unhashed(here.chain)
             faults[1].logs.change = lambda _: []
-            await followed(here, settings(here, "off"))
+            await followed(here, unproven(here, "off"))
             assert granted(here) == (CREDIT, 2 * CREDIT)
 
     asyncio.run(main())
@@ -193,7 +157,7 @@ def test_a_liar_among_three_nodes_does_not_stop_the_two_that_agree(database_url:
 def test_a_second_node_that_is_down_or_behind_is_waited_for(database_url: str) -> None:
     async def main() -> None:
         async with nodes(database_url) as (here, faults):
-            follower = await followed(here, settings(here, "off"))
+            follower = await followed(here, unproven(here, "off"))
             staked_deep(here)
             unhashed(here.chain)
             faults[1].failures.extend([Status(503)] * 100)
@@ -220,7 +184,7 @@ def test_a_second_node_on_another_fork_is_waited_for(database_url: str) -> None:
             here.chain.switch_to(trunk)
             staked_deep(here)
             unhashed(here.chain)
-            follower = await followed(here, settings(here, "off"))
+            follower = await followed(here, unproven(here, "off"))
             assert granted(here) == (0, 0)
             assert here.books.standing().indexed < 1
             faults[1].branch = None
@@ -236,7 +200,7 @@ def test_a_reorg_of_what_cannot_be_proven_is_followed(database_url: str, verify:
         async with nodes(database_url) as (here, _):
             here.chain.mine_empty(4)
             unhashed(here.chain)
-            follower = await followed(here, settings(here, verify))
+            follower = await followed(here, unproven(here, verify))
             here.chain.mine(here.stake(ALICE, 1))
             unhashed(here.chain)
             await follower.turn()

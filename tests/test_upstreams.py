@@ -1,12 +1,12 @@
 """A chain read through several nodes: one that fails is stood in for, none is believed alone."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import pytest
-from fakenode import Faults, Status, serve
-from scene import ALICE, BOB, CREDIT, DEPTH, Scene, scene
+from fakenode import Status
+from scene import ALICE, BOB, CREDIT, DEPTH
+from several_nodes import all_is_granted, stakes_and_depth, two_nodes
 
 from daemon.chain.reading import BlockRef
 from daemon.chain.rpc import Node
@@ -17,28 +17,6 @@ from ledger.watching import Position
 
 NODES = 2
 FAR = 50  # blocks: further than what is read ahead at first
-
-
-@asynccontextmanager
-async def two_nodes(database_url: str) -> AsyncIterator[tuple[Scene, Faults]]:
-    """A chain that two nodes show; the faults are those of the second."""
-    async with scene(database_url) as here:
-        faults = Faults()
-        async with serve(here.chain, faults) as url:
-            here.other_urls.append(url)
-            yield here, faults
-
-
-def stakes_and_depth(here: Scene) -> None:
-    here.chain.mine(here.stake(ALICE, 1))
-    here.chain.mine(here.stake(BOB, 2))
-    here.chain.mine_empty(DEPTH)
-
-
-def all_is_granted(here: Scene) -> bool:
-    return here.books.account(ALICE).available == CREDIT and (
-        here.books.account(BOB).available == 2 * CREDIT
-    )
 
 
 def test_another_node_is_read_in_the_turn_in_which_the_first_falls_silent(

@@ -4,55 +4,22 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from fakenode import Reset, Silence
 from scene import ALICE, CREDIT, DEPTH, Scene, scene, stakes, until, write_config
+from watch_program import SECONDS_MAX, ends, program
 
 from daemon.chain.rpc import ATTEMPTS_MAX
 from daemon.processes.stopping import LIFELINE
 
-ROOT = Path(__file__).parent.parent
-SECONDS_MAX = 30
 STOP_SECONDS_MAX = 5
-
-
-@asynccontextmanager
-async def program(config: Path, database_url: str, **environ: str) -> AsyncIterator[Process]:
-    """Run `creditd watch`, killed at the end if it still runs."""
-    lifeline = environ.get(LIFELINE)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "daemon", "--json-logs", "--config", str(config), "watch"),
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": database_url, **environ},
-        pass_fds=() if lifeline is None else (int(lifeline),),
-        stderr=PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 def is_led(here: Scene) -> bool:
     return here.books.rows("select from creditd.chain where epoch > 0") != []
-
-
-async def ends(process: Process) -> tuple[int, str]:
-    """Wait until it ends; return its exit code and the last line it said."""
-    async with asyncio.timeout(SECONDS_MAX):
-        _, said = await process.communicate()
-    assert process.returncode is not None
-    assert b"Traceback" not in said
-    return process.returncode, said.decode().strip().rpartition("\n")[2]
 
 
 def test_it_follows_what_happens_until_it_is_told_to_end(database_url: str, tmp_path: Path) -> None:
