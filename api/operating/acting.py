@@ -1,10 +1,10 @@
 """What operators do: adjust, take back, link, freeze, replay."""
 
-from api.calling.addresses import format_address, parse_address
-from api.calling.asked import credits_asked
+from api.calling.addresses import format_address
+from api.calling.asked import account_named, account_of_path, address_asked, credits_asked
 from api.calling.calls import Answer, Call, marked
 from api.operating import wire
-from api.operating.desk import Desk, account_in, account_of_path, signature
+from api.operating.desk import Desk, signature
 from api.operating.replays import Kept, Replayed
 from api.problems.refusals import Invalid, Refused
 from api.shapes import NoQuery
@@ -15,12 +15,12 @@ from ledger.outcomes import Granted, GrantTakenBack, Linked, StatusSet, Unlinked
 
 async def adjust(desk: Desk, call: Call[wire.AdjustmentRequest, NoQuery]) -> Answer:
     """Grant credits to put something right, once per key."""
-    account = account_in("account", call.body.account)
+    account = account_named(call.body.account)
     outcome = await desk.acts.adjust(
         account,
         credits_asked("amount", call.body.amount),
         key=call.key,
-        signed=signature(call, wire.Signed(call.body.by, call.body.reason)),
+        signed=signature(call.caller, call.body),
     )
     match outcome:
         case Granted(grant, replayed):
@@ -39,10 +39,10 @@ async def adjust(desk: Desk, call: Call[wire.AdjustmentRequest, NoQuery]) -> Ans
 
 async def take_back(desk: Desk, call: Call[wire.TakeBackRequest, NoQuery]) -> Answer:
     """Take back a grant that no chain made; again is answered with what is."""
-    account = account_in("account", call.body.account)
+    account = account_named(call.body.account)
     outcome = await desk.acts.take_back(
         MovementRef(account, call.body.grant),
-        signed=signature(call, wire.Signed(call.body.by, call.body.reason)),
+        signed=signature(call.caller, call.body),
     )
     match outcome:
         case GrantTakenBack(granted, taken, available, debt, replayed):
@@ -61,13 +61,13 @@ async def take_back(desk: Desk, call: Call[wire.TakeBackRequest, NoQuery]) -> An
 
 async def link(desk: Desk, call: Call[wire.WalletLinkRequest, NoQuery]) -> Answer:
     """Let an address that cannot sign earn for an account."""
-    body, account = call.body, account_in("account", call.body.account)
-    address = _address(body.address)
+    body, account = call.body, account_named(call.body.account)
+    address = address_asked(body.address)
     outcome = await desk.acts.link(
         account,
         chain_id=body.chain_id,
         address=address,
-        signed=signature(call, wire.Signed(body.by, body.reason)),
+        signed=signature(call.caller, call.body),
     )
     match outcome:
         case Linked(_, wallets, moved, debt, replayed):
@@ -86,13 +86,13 @@ async def link(desk: Desk, call: Call[wire.WalletLinkRequest, NoQuery]) -> Answe
 
 async def end_link(desk: Desk, call: Call[wire.WalletLinkRequest, NoQuery]) -> Answer:
     """End a link, whoever made it."""
-    body, account = call.body, account_in("account", call.body.account)
-    address = _address(body.address)
+    body, account = call.body, account_named(call.body.account)
+    address = address_asked(body.address)
     outcome = await desk.acts.unlink(
         account,
         chain_id=body.chain_id,
         address=address,
-        signed=signature(call, wire.Signed(body.by, body.reason)),
+        signed=signature(call.caller, call.body),
     )
     match outcome:
         case Unlinked(replayed):
@@ -114,7 +114,9 @@ async def unfreeze(desk: Desk, call: Call[wire.Signed, NoQuery]) -> Answer:
 
 async def _set_frozen(desk: Desk, call: Call[wire.Signed, NoQuery], *, frozen: bool) -> Answer:
     account = account_of_path(call.path["account"])
-    outcome = await desk.acts.set_frozen(account, frozen=frozen, signed=signature(call, call.body))
+    outcome = await desk.acts.set_frozen(
+        account, frozen=frozen, signed=signature(call.caller, call.body)
+    )
     match outcome:
         case StatusSet(changed):
             return Answer(200, wire.AccountStatus(format_account(account), frozen, changed))
@@ -130,7 +132,7 @@ async def replay(desk: Desk, call: Call[wire.ReplayRequest, NoQuery]) -> Answer:
         raise Refused(Invalid("last_block", f"must be first_block or later, which is {first}"))
 
     async def begin() -> None:
-        signed = signature(call, wire.Signed(body.by, body.reason))
+        signed = signature(call.caller, call.body)
         refused = await desk.acts.note_replay(source, first, last, signed=signed)
         if refused is not None:
             raise Refused(refused)
@@ -146,10 +148,3 @@ async def replay(desk: Desk, call: Call[wire.ReplayRequest, NoQuery]) -> Answer:
 
 def _kept(kept: Kept) -> wire.KeptLog:
     return wire.KeptLog(f"0x{kept.tx_hash.hex()}", kept.ordinal, kept.block_number, kept.reason)
-
-
-def _address(text: str) -> bytes:
-    try:
-        return parse_address(text)
-    except ValueError as error:
-        raise Refused(Invalid("address", str(error))) from error

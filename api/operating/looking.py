@@ -5,10 +5,9 @@ from typing import Final
 
 from api.calling.addresses import format_address
 from api.calling.calls import Answer, Call
-from api.calling.cursors import format_cursor, parse_cursor, parse_name_cursor
+from api.calling.cursors import format_cursor, no_cursor, paged, parse_cursor, parse_name_cursor
 from api.operating import wire
 from api.operating.desk import Desk
-from api.problems.refusals import Invalid, Refused
 from api.shapes import NoBody, NoQuery, PageQuery
 from ledger.credits import format_credits
 from ledger.ids import format_account
@@ -34,11 +33,11 @@ async def sources(desk: Desk, call: Call[NoBody, PageQuery]) -> Answer:
     limit, cursor = call.query.limit, call.query.cursor
     after = 0 if cursor is None else parse_cursor("sources", cursor)
     if after > _INTEGER_MAX:
-        raise Refused(Invalid("cursor", "is no cursor of sources"))
+        raise no_cursor("sources")
     rows = await read_sources(desk.reading, after=after, limit=limit + 1)
-    more = len(rows) > limit
-    next_cursor = format_cursor("sources", rows[limit - 1].rule_id) if more else None
-    return Answer(200, wire.SourcePage([_source(row) for row in rows[:limit]], next_cursor))
+    page, last = paged(rows, limit)
+    next_cursor = None if last is None else format_cursor("sources", last.rule_id)
+    return Answer(200, wire.SourcePage([_source(row) for row in page], next_cursor))
 
 
 async def set_aside(desk: Desk, call: Call[NoBody, wire.SetAsideQuery]) -> Answer:
@@ -51,9 +50,9 @@ async def set_aside(desk: Desk, call: Call[NoBody, wire.SetAsideQuery]) -> Answe
         after=FIRST_PLACE if query.cursor is None else _parse_place(query.cursor),
         limit=query.limit + 1,
     )
-    more = len(rows) > query.limit
-    next_cursor = _format_place(rows[query.limit - 1].place) if more else None
-    return Answer(200, wire.SetAsidePage([_aside(row) for row in rows[: query.limit]], next_cursor))
+    page, last = paged(rows, query.limit)
+    next_cursor = None if last is None else _format_place(last.place)
+    return Answer(200, wire.SetAsidePage([_aside(row) for row in page], next_cursor))
 
 
 async def acts(desk: Desk, call: Call[NoBody, PageQuery]) -> Answer:
@@ -61,8 +60,9 @@ async def acts(desk: Desk, call: Call[NoBody, PageQuery]) -> Answer:
     limit, cursor = call.query.limit, call.query.cursor
     before = None if cursor is None else parse_cursor("acts", cursor)
     rows = await operator_acts(desk.reading, before=before, limit=limit + 1)
-    next_cursor = format_cursor("acts", rows[limit - 1].number) if len(rows) > limit else None
-    return Answer(200, wire.ActPage([_act(row) for row in rows[:limit]], next_cursor))
+    page, last = paged(rows, limit)
+    next_cursor = None if last is None else format_cursor("acts", last.number)
+    return Answer(200, wire.ActPage([_act(row) for row in page], next_cursor))
 
 
 async def alarms(desk: Desk, _call: Call[NoBody, NoQuery]) -> Answer:
@@ -154,4 +154,4 @@ def _parse_place(cursor: str) -> AsidePlace:
         in_range = place.chain_id <= BIGINT_MAX and place.rule_id <= _INTEGER_MAX
         if in_range and abs(place.ordinal) <= _INTEGER_MAX:
             return place
-    raise Refused(Invalid("cursor", "is no cursor of set-aside"))
+    raise no_cursor("set-aside")

@@ -6,15 +6,14 @@ from msgspec import Meta, Struct
 
 from api.shapes import (
     CHAIN_ID_MAX,
-    CURSOR_LENGTH_MAX,
     LINE_PATTERN,
-    PAGE_ROWS_DEFAULT,
-    PAGE_ROWS_MAX,
+    AccountAsked,
     AccountName,
     Address,
     Credits,
     CreditsAsked,
     Hash,
+    PageQuery,
     Utc,
 )
 from ledger.operator_reading import ActKind
@@ -24,7 +23,6 @@ By = Annotated[
     str, Meta(min_length=1, max_length=100, pattern=LINE_PATTERN, description="Your name.")
 ]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=LINE_PATTERN)]
-AccountAsked = Annotated[str, Meta(max_length=64, examples=["acct_…"])]
 BlockAsked = Annotated[int, Meta(ge=0, le=BIGINT_MAX)]
 Bytes = Annotated[str, Meta(pattern=r"^0x([0-9a-f]{2})*$")]
 
@@ -36,13 +34,11 @@ class Signed(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Reason
 
 
-class AdjustmentRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class AdjustmentRequest(Signed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Credits that put something right: what is owed is paid of them first."""
 
     account: AccountAsked
     amount: CreditsAsked
-    by: By
-    reason: Reason
 
 
 class Adjustment(Struct, frozen=True):
@@ -56,13 +52,11 @@ class Adjustment(Struct, frozen=True):
     at: Utc
 
 
-class TakeBackRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class TakeBackRequest(Signed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A grant that no chain made, by the number of its entry."""
 
     account: AccountAsked
     grant: Annotated[int, Meta(ge=1)]
-    by: By
-    reason: Reason
 
 
 class TakenBack(Struct, frozen=True):
@@ -79,7 +73,7 @@ class TakenBack(Struct, frozen=True):
     debt: Credits
 
 
-class WalletLinkRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class WalletLinkRequest(Signed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An address that cannot sign, and the account it is to earn for: on one chain, or (null) all.
 
     On all only where a key holds it: a contract's address may belong to others elsewhere.
@@ -88,8 +82,6 @@ class WalletLinkRequest(Struct, frozen=True, forbid_unknown_fields=True):
     account: AccountAsked
     address: Annotated[str, Meta(max_length=80)]
     chain_id: Annotated[int, Meta(ge=1, le=CHAIN_ID_MAX)] | None
-    by: By
-    reason: Reason
 
 
 class WalletLink(Struct, frozen=True):
@@ -151,13 +143,11 @@ class SourcePage(Struct, frozen=True):
     next_cursor: str | None
 
 
-class SetAsideQuery(Struct, frozen=True, forbid_unknown_fields=True):
+class SetAsideQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     """Which page, of one chain or source or of all."""
 
     chain: Annotated[str, Meta(max_length=100)] | None = None
     source: Annotated[str, Meta(max_length=100)] | None = None
-    limit: Annotated[int, Meta(ge=1, le=PAGE_ROWS_MAX)] = PAGE_ROWS_DEFAULT
-    cursor: Annotated[str, Meta(max_length=CURSOR_LENGTH_MAX)] | None = None
 
 
 class SetAsideLog(Struct, frozen=True):
@@ -187,15 +177,13 @@ class SetAsidePage(Struct, frozen=True):
     next_cursor: str | None
 
 
-class ReplayRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class ReplayRequest(Signed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A source, by its configured name, whose logs that are set aside are to be decoded again.
 
     Those of blocks `first_block` to `last_block`; null: of all from the first on.
     """
 
     source: Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE_PATTERN)]
-    by: By
-    reason: Reason
     first_block: BlockAsked = 0
     last_block: BlockAsked | None = None
 
