@@ -6,7 +6,7 @@ import io
 import socket
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -320,7 +320,7 @@ async def first_entry(api: LiveApi, account: str) -> EntryRow:
 def test_no_cell_is_a_formula_and_each_comes_back(text: str) -> None:
     row = wire.Usage(text, 1, 2, "-3", "0.5")
 
-    async def pages() -> AsyncIterator[Sequence[wire.Usage]]:
+    async def pages() -> AsyncGenerator[Sequence[wire.Usage], None]:
         yield [row]
 
     async def sent() -> str:

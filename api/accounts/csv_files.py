@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final, get_args, get_type_hints
 
@@ -21,7 +22,7 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 def csv_stream(
-    name: str, shape: type[msgspec.Struct], pages: AsyncIterator[Sequence[msgspec.Struct]]
+    name: str, shape: type[msgspec.Struct], pages: AsyncGenerator[Sequence[msgspec.Struct], None]
 ) -> Stream:
     """Return a file of pages of `shape`: its columns are the shape's members."""
     return Stream(
@@ -36,11 +37,13 @@ def csv_stream(
 
 
 async def _pieces(
-    shape: type[msgspec.Struct], pages: AsyncIterator[Sequence[msgspec.Struct]]
+    shape: type[msgspec.Struct], pages: AsyncGenerator[Sequence[msgspec.Struct], None]
 ) -> AsyncGenerator[bytes, None]:
     yield _lines([columns(shape)])
-    async for page in pages:
-        yield _lines([cells(shape, row) for row in page])
+    # Where the reader goes, the questions to the books end too, not some time later.
+    async with aclosing(pages):
+        async for page in pages:
+            yield _lines([cells(shape, row) for row in page])
 
 
 def columns(shape: type[msgspec.Struct]) -> list[str]:

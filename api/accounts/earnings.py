@@ -1,6 +1,6 @@
 """What an account's wallets earned on the chains, and where to find it there."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from api.accounts import wire
 from api.accounts.csv_files import ROWS_AT_ONCE, csv_stream
@@ -49,7 +49,7 @@ async def earnings_file(parts: Parts, call: Call[NoBody, wire.EarningFileQuery])
 
 async def _pages(
     parts: Parts, account: AccountRef, query: wire.EarningFileQuery
-) -> AsyncIterator[Sequence[wire.Earning]]:
+) -> AsyncGenerator[Sequence[wire.Earning], None]:
     before = None
     while True:  # bounded by what there is: each page lies before the last
         rows = await parts.reading.earnings(

@@ -1,6 +1,6 @@
 """What was done on an account: its rows in the books, as a list and as a file."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -82,7 +82,7 @@ async def entries_file(parts: Parts, call: Call[NoBody, wire.EntryFileQuery]) ->
 
 async def _pages(
     parts: Parts, account: AccountRef, window: Window, kinds: tuple[EntryKind, ...] | None
-) -> AsyncIterator[Sequence[wire.Entry]]:
+) -> AsyncGenerator[Sequence[wire.Entry], None]:
     to = window.to
     while to > window.after:
         lowest = max(window.after, to - LOOKED_AT_MAX)

@@ -1,6 +1,6 @@
 """What an account's charges took, in sums."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -32,7 +32,7 @@ async def usage_file(parts: Parts, call: Call[NoBody, wire.UsageQuery]) -> Strea
     return csv_stream("usage", wire.Usage, _page((await _report(parts, call)).data))
 
 
-async def _page(rows: Sequence[wire.Usage]) -> AsyncIterator[Sequence[wire.Usage]]:
+async def _page(rows: Sequence[wire.Usage]) -> AsyncGenerator[Sequence[wire.Usage], None]:
     yield rows
 
 
