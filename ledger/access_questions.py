@@ -2,21 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Integer, bindparam, select, union_all
+from sqlalchemy import Integer, bindparam, select, union_all
 
 from ledger.question_parts import of_asked
-from ledger.schema import account_access, account_name, consent
+from ledger.schema import account_access, consent
 
 ACCESS: Final = select(account_access.c.app_id).where(
     of_asked(account_access), account_access.c.app_id == bindparam("app", type_=Integer)
-)
-# What an app opened under a name of its own, or a member of that: which never changes.
-OPENED: Final = select(account_name.c.app_id).where(
-    account_name.c.root_id == bindparam("root", type_=BigInteger),
-    account_name.c.account_id.in_(
-        [bindparam("account", type_=BigInteger), bindparam("root", type_=BigInteger)]
-    ),
-    account_name.c.app_id == bindparam("app", type_=Integer),
 )
 # Who may only read has a consent and no row of access.
 READING: Final = union_all(

@@ -43,10 +43,6 @@ class AccountReading(Asking):
         """Return whether the app may act for the account: charge it and read it."""
         return bool(await self.ask(access_questions.ACCESS, {**of_account(account), "app": app_id}))
 
-    async def opened(self, app_id: int, account: AccountRef) -> bool:
-        """Return whether the app opened the account, or the organisation that it is a member of."""
-        return bool(await self.ask(access_questions.OPENED, {**of_account(account), "app": app_id}))
-
     async def may_read(self, app_id: int, account: AccountRef) -> bool:
         """Return whether the app may act for the account, or its owner lets the app read it."""
         return bool(

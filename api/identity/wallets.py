@@ -91,9 +91,6 @@ async def wallets(parts: Parts, call: Call[NoBody, wire.WalletsQuery]) -> Answer
 async def unlink(parts: Parts, call: Call[NoBody, wire.UnlinkQuery]) -> Answer:
     """Let a wallet earn for its own account again, on one chain or on every one."""
     account = await _account_asked(parts, call.caller, call.query.account, to_write=True)
-    # As for linking, which the books see to: acting for an account is not enough.
-    if call.caller.kind == "app" and not await parts.reading.opened(call.caller.app_id, account):
-        raise Refused(NoSuchAccount())
     address = address_asked(call.path["address"])
     chain_id = call.query.chain_id
     outcome = await parts.signing.linking.unlink(
