@@ -239,7 +239,7 @@ def uncommented(text: str) -> str:
     return re.sub(r"^#(?=[a-z\[])", "", text, flags=re.MULTILINE)
 
 
-def test_the_example_works_as_it_stands_and_with_everything_it_leaves_out(tmp_path: Path) -> None:
+def test_the_example_has_no_mistakes_with_and_without_what_it_leaves_out(tmp_path: Path) -> None:
     events = catalogue.EVENTS
     path = tmp_path / "creditd.toml"
     path.write_text(example_config(), encoding="utf-8")

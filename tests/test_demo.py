@@ -100,6 +100,8 @@ def test_the_demo_holds_its_story_against_chain_and_books(server_url: str, folde
     assert "All as it should be" in finished.stdout
     assert "\x1b" not in finished.stdout
     assert max(len(line) for line in finished.stdout.splitlines()) <= 100
+    for contract in ("StakingRewards", "MineableToken"):
+        assert re.search(rf"\b{contract} +0x[0-9a-f]{{40}}$", finished.stdout, re.MULTILINE)
     assert list(folder.glob("creditd-*")) == []
     with psycopg.connect(server_url) as connection:
         names = connection.execute("select datname from pg_database").fetchall()

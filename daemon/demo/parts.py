@@ -17,7 +17,7 @@ from api.pricing.price_file import parse_prices
 from daemon.chain.rpc import Node
 from daemon.demo.checks import Checks
 from daemon.demo.doors import Api, Shop
-from daemon.demo.printing import Printer, short, shown
+from daemon.demo.printing import Printer, shown
 from daemon.demo.sample_app import selling
 from daemon.demo.stage import Customer, Stage
 from daemon.demo.terms import (
@@ -145,13 +145,8 @@ def _interrupts_waiting() -> Iterator[None]:
 
 def _print_chain(printer: Printer, anvil: Anvil, town: Town) -> None:
     printer.fact("chain", f"anvil, chain {town.chain_id}, {anvil.url}")
-    contracts = (town.staking, town.mineable)
-    printer.fact(
-        "contracts",
-        "   ".join(
-            f"{each.artifact.name} {short(f'0x{each.address.hex()}')}" for each in contracts
-        ),
-    )
+    for name, contract in (("contracts", town.staking), ("", town.mineable)):
+        printer.fact(name, f"{contract.artifact.name:<14} 0x{contract.address.hex()}")
     stake, mined = expected_credits(STAKES, TOKEN), expected_credits(MINING, MINED_TOKENS * TOKEN)
     printer.fact(
         "earning",
