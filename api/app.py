@@ -283,6 +283,8 @@ class _Guarded:
             return await self._callers.identify(authorization)
         digest = session_digest(headers.get(b"cookie", ()))
         if digest is None:
+            if self._endpoint.for_sessions:  # no API key would do
+                raise Refused(SessionOver())
             return await self._callers.identify(authorization)
         caller = await signing.sessions.identify(digest)
         require_own_page(method, terms.public_url, headers)

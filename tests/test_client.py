@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from creditd_client import (
     AsyncCredits,
+    Credits,
     CreditsUnavailable,
     InsufficientCredits,
     OverBudget,
@@ -258,7 +259,28 @@ def test_a_charge_is_given_back_in_part_and_then_the_rest_of_it() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("api_key", ["ck_secret\n", " ck_secret", "ck_sécret", "ck_\x00secret"])
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:8402", "localhost", "ftp://127.0.0.1", "http://", "http:///v1", "//host"]
+)
+@pytest.mark.parametrize("client", [Credits, AsyncCredits])
+def test_what_no_request_could_be_sent_to_is_refused_at_once(
+    client: type[Credits] | type[AsyncCredits], url: str
+) -> None:
+    with pytest.raises(ValueError, match="no URL"):
+        client(url, "ck_key")
+
+
+@pytest.mark.parametrize("client", [Credits, AsyncCredits])
+def test_no_api_key_at_all_is_refused_at_once(client: type[Credits] | type[AsyncCredits]) -> None:
+    """Sent, it would look like an outage, and calls would be let pass for nothing."""
+    with pytest.raises(ValueError, match="api_key is empty"):
+        client("http://127.0.0.1:8402", "")
+
+
+@pytest.mark.parametrize(
+    "api_key",
+    ["ck_secret\n", " ck_secret", "ck_secret ", "ck_ secret", "ck_sécret", "ck_\x00secret"],
+)
 def test_a_mangled_api_key_is_refused_without_showing_it(api_key: str) -> None:
     with pytest.raises(ValueError, match="api_key") as refused:
         AsyncCredits("http://127.0.0.1", api_key)

@@ -145,7 +145,7 @@ def test_a_cookie_that_is_no_session_tells_nothing(alice: Person) -> None:
         answers.add((response.status_code, tuple(sorted(body.items()))))
     assert len(answers) == 1
     other_names = {"Cookie": f"creditd-session={good}; host-{COOKIE}={good}"}
-    assert code_of(alice.visit("GET", "/v1/sign-in", headers=other_names)) == "unauthenticated"
+    assert code_of(alice.visit("GET", "/v1/sign-in", headers=other_names)) == "session-over"
 
 
 def test_a_session_that_was_ended_elsewhere_lives_on_for_a_bounded_moment(

@@ -39,7 +39,7 @@ class Caller:
     def require_scope(self, scopes: tuple[str, ...]) -> None:
         """Raise Refused(ScopeMissing) if scopes are asked for and the caller has none of them."""
         if scopes and self.scopes.isdisjoint(scopes):
-            raise Refused(ScopeMissing(" or ".join(scopes)))
+            raise Refused(ScopeMissing(" or ".join(scopes), by_session=self.session is not None))
 
     def require_app(self) -> None:
         """Raise Refused(ForAppsOnly) if the caller is no app."""

@@ -22,8 +22,11 @@ TYPES: Final = (
         status=403,
         title="Missing scope",
         detail=lambda cause: (
-            f"This API key or session lacks the scope {cause.scope}: use an API key that has it,"
-            " or ask the operator for one."
+            f"A session does not have the scope {cause.scope}: make an API key that has it, by"
+            " POST /v1/keys, and send that."
+            if cause.by_session
+            else f"This API key lacks the scope {cause.scope}: use one that has it, or ask the"
+            " operator for one."
         ),
         shape=details.MissingScope,
         members=lambda cause: {"scope": cause.scope},

@@ -98,9 +98,10 @@ class Unauthenticated:
 
 @dataclass(frozen=True, slots=True)
 class ScopeMissing:
-    """The API key lacks the scope."""
+    """The API key, or the session, lacks the scope."""
 
     scope: str
+    by_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)

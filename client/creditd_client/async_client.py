@@ -65,7 +65,7 @@ class AsyncCredits:
         # Half the time for connecting: what never got through is then known not to have arrived.
         connect_seconds = timeout_seconds / 2
         self._http = httpx2.AsyncClient(
-            base_url=base_url,
+            base_url=connections.checked_url(base_url),
             headers=connections.headers(api_key),
             timeout=httpx2.Timeout(None, connect=connect_seconds, pool=connect_seconds),
             limits=connections.limits(),

@@ -66,7 +66,7 @@ class Credits:
         self._breaker = breaker or Breaker()
         self._closed = Event()
         self._http = httpx2.Client(
-            base_url=base_url,
+            base_url=connections.checked_url(base_url),
             headers=connections.headers(api_key),
             limits=connections.limits(),
             follow_redirects=False,
