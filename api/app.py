@@ -39,6 +39,7 @@ from api.identity.sessions import require_own_page, session_digest
 from api.openapi import openapi_endpoint
 from api.problems.causes import cause_of
 from api.problems.denials import denial_headers
+from api.problems.pages import STYLE_HASH
 from api.problems.problem_type import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from api.problems.refusals import (
     BodyTooLarge,
@@ -65,7 +66,10 @@ _JSON: Final = ("Content-Type", "application/json")
 _PROBLEM: Final = ("Content-Type", PROBLEM_MEDIA_TYPE)
 _DOCUMENT_HEADERS: Final = (
     ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    (
+        "Content-Security-Policy",
+        f"default-src 'none'; style-src '{STYLE_HASH}'; frame-ancestors 'none'",
+    ),
 )
 
 Headers = dict[bytes, list[bytes]]

@@ -1,11 +1,14 @@
 """The pages that explain problems to people: one for each type, and the list of all.
 
-They are plain HTML without styles or scripts, as their Content-Security-Policy allows none.
+They are plain HTML without scripts, with one small style. Their Content-Security-Policy lets that
+one in by its hash (`STYLE_HASH`) and nothing else.
 """
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from html import escape
 from http import HTTPStatus
 from typing import Any, Final
@@ -17,6 +20,22 @@ from api.problems.examples import example_of
 from api.problems.problem_type import MEDIA_TYPE, ProblemType
 
 LIST_PATH: Final = "/problems"
+
+# Examples scroll within themselves, and no word is wider than a telephone.
+_STYLE: Final = """
+:root{color-scheme:light dark}
+body{margin:1rem;font:1rem/1.5 system-ui,sans-serif;overflow-wrap:break-word}
+main,nav{max-width:50rem;margin:0 auto}
+table{border-collapse:collapse;width:100%}
+caption,th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0}
+th,td{border-bottom:1px solid #8886}
+tbody th{font-weight:normal}
+dt{font-weight:bold}
+dd{margin:0 0 .5rem}
+pre{overflow:auto;padding:.8rem;border:1px solid #8886}
+"""
+STYLE_HASH: Final = f"sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}"
+"""The style of these pages, as a Content-Security-Policy names it."""
 
 _REQUEST_ID: Final = "req_5f0c6a1be2d34987"
 _CODE: Final = re.compile(r"`([^`]+)`")
@@ -34,6 +53,7 @@ _PAGE: Final = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
+<style>{style}</style>
 </head>
 <body>
 {body}
@@ -56,7 +76,7 @@ _LIST: Final = """<main>
 </main>"""
 _LIST_ROW: Final = (
     '<tr><th scope="row"><a href="{path}">{title}</a></th><td>{status}</td>'
-    "<td><code>{path}</code></td></tr>"
+    "<td><code>{breaking}</code></td></tr>"
 )
 _PROBLEM: Final = """<nav aria-label="Problems"><a href="{list_path}">All problems</a></nav>
 <main>
@@ -89,7 +109,12 @@ def list_page(rows: Iterable[ProblemType]) -> str:
     """Return the page that lists these problems, by status and title, as HTML."""
     listed = sorted(rows, key=lambda row: (row.status, row.title))
     body = "\n".join(
-        _LIST_ROW.format(path=escape(row.path), title=escape(row.title), status=_status(row))
+        _LIST_ROW.format(
+            path=escape(row.path),
+            breaking=_breaking(row.path),
+            title=escape(row.title),
+            status=_status(row),
+        )
         for row in listed
     )
     return _page("Problems", _LIST.format(rows=body, media_type=MEDIA_TYPE))
@@ -118,7 +143,12 @@ def problem_page(row: ProblemType) -> str:
 
 
 def _page(title: str, body: str) -> str:
-    return _PAGE.format(title=escape(f"{title} · creditd"), body=body)
+    return _PAGE.format(title=escape(f"{title} · creditd"), style=_STYLE, body=body)
+
+
+def _breaking(path: str) -> str:
+    """Return a path as HTML that a narrow column may part after each slash and hyphen."""
+    return re.sub(r"([/-])(?=.)", r"\1<wbr>", escape(path))
 
 
 def _status(row: ProblemType) -> str:
