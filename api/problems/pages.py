@@ -30,6 +30,10 @@ table{border-collapse:collapse;width:100%}
 caption,th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0}
 th,td{border-bottom:1px solid #8886}
 tbody th{font-weight:normal}
+@media(max-width:40rem){
+td,th{font-size:.85rem;padding-right:.5rem}
+table{display:block;overflow:auto}
+}
 dt{font-weight:bold}
 dd{margin:0 0 .5rem}
 pre{overflow:auto;padding:.8rem;border:1px solid #8886}
