@@ -96,9 +96,9 @@ one, each with its place and its remedy. Asks neither a node nor a database.
 Exits with 2 if there is a mistake.
 """
 _EXAMPLE: Final = """\
-Print a configuration that explains every setting. It is complete but for rpc_url
-and the two contracts: put your node and your contracts in. They must be there,
-or `creditd up` ends with 2. With --prices, print a price list that is complete.
+Print a configuration that explains every setting. It is complete but for
+rpc_url and the two contracts: put your node and your contracts in. They must be
+there, or `creditd up` ends with 2. With --prices, print a whole price list.
 
 examples:
   creditd config example > creditd.toml
