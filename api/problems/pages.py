@@ -30,10 +30,7 @@ table{border-collapse:collapse;width:100%}
 caption,th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0}
 th,td{border-bottom:1px solid #8886}
 tbody th{font-weight:normal}
-@media(max-width:40rem){
-td,th{font-size:.85rem;padding-right:.5rem}
-table{display:block;overflow:auto}
-}
+td:last-child{overflow-wrap:anywhere}
 dt{font-weight:bold}
 dd{margin:0 0 .5rem}
 pre{overflow:auto;padding:.8rem;border:1px solid #8886}
@@ -71,17 +68,14 @@ _LIST: Final = """<main>
 <table>
 <caption>Every problem there is</caption>
 <thead>
-<tr><th scope="col">Problem</th><th scope="col">Status</th><th scope="col">Type</th></tr>
+<tr><th scope="col">Problem</th><th scope="col">Status</th></tr>
 </thead>
 <tbody>
 {rows}
 </tbody>
 </table>
 </main>"""
-_LIST_ROW: Final = (
-    '<tr><th scope="row"><a href="{path}">{title}</a></th><td>{status}</td>'
-    "<td><code>{breaking}</code></td></tr>"
-)
+_LIST_ROW: Final = '<tr><th scope="row"><a href="{path}">{title}</a></th><td>{status}</td></tr>'
 _PROBLEM: Final = """<nav aria-label="Problems"><a href="{list_path}">All problems</a></nav>
 <main>
 <h1>{title}</h1>
@@ -113,12 +107,7 @@ def list_page(rows: Iterable[ProblemType]) -> str:
     """Return the page that lists these problems, by status and title, as HTML."""
     listed = sorted(rows, key=lambda row: (row.status, row.title))
     body = "\n".join(
-        _LIST_ROW.format(
-            path=escape(row.path),
-            breaking=_breaking(row.path),
-            title=escape(row.title),
-            status=_status(row),
-        )
+        _LIST_ROW.format(path=escape(row.path), title=escape(row.title), status=_status(row))
         for row in listed
     )
     return _page("Problems", _LIST.format(rows=body, media_type=MEDIA_TYPE))
@@ -150,11 +139,6 @@ def _page(title: str, body: str) -> str:
     return _PAGE.format(title=escape(f"{title} · creditd"), style=_STYLE, body=body)
 
 
-def _breaking(path: str) -> str:
-    """Return a path as HTML that a narrow column may part after each slash and hyphen."""
-    return re.sub(r"([/-])(?=.)", r"\1<wbr>", escape(path))
-
-
 def _status(row: ProblemType) -> str:
     return f"{row.status} {HTTPStatus(row.status).phrase}"
 
@@ -170,7 +154,12 @@ def _members(shape: type[Problem], document: Mapping[str, Any]) -> Iterable[str]
     for name, schema in components[shape.__name__]["properties"].items():
         value = json.dumps(document[name], ensure_ascii=False)
         says = _SAID_BY_ALL.get(name) or f"such as <code>{escape(value)}</code>"
-        yield _MEMBER.format(name=escape(name), type=escape(_type(schema)), says=says)
+        yield _MEMBER.format(name=_breaking(name), type=escape(_type(schema)), says=says)
+
+
+def _breaking(name: str) -> str:
+    """Return a name as HTML that a narrow column may part after what joins its words."""
+    return re.sub(r"([_-])", r"\1<wbr>", escape(name))
 
 
 def _type(schema: Mapping[str, Any]) -> str:
