@@ -51,8 +51,13 @@ def new_api_key(kind: ApiKeyKind = "app") -> NewApiKey:
     """Make an API key from the system's randomness."""
     prefix = PREFIXES[kind]
     random = "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_LENGTH))
-    text = prefix + random + _check(random)
+    text = prefix + with_check(random)
     return NewApiKey(text, hashlib.sha256(text.encode()).digest(), f"{prefix}…{text[-4:]}")
+
+
+def with_check(letters: str) -> str:
+    """Return the random letters of an API key and those that check them."""
+    return letters + _check(letters)
 
 
 def digest_api_key(text: str) -> bytes | None:
