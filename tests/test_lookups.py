@@ -56,6 +56,41 @@ def test_what_is_forgotten_is_asked_for_anew_even_where_it_was_being_asked_for()
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("forgets_all", [False, True])
+def test_who_was_known_and_is_forgotten_is_asked_for_beside_any_number_of_strangers(
+    forgets_all: bool,
+) -> None:
+    async def scene() -> None:
+        asked = Asked(alice="a session")
+        asked.may_answer.set()
+        found = LookUps(asked, seconds=60, most=10)
+        await found.get(b"alice")
+        asked.may_answer.clear()
+        asked.has_asked.clear()
+        many = [
+            asyncio.create_task(found.get(b"%d" % number))
+            for number in range(STRANGERS_WAITING_MAX)
+        ]
+        await asked.has_asked.wait()  # the strangers take all turns that they have
+        if forgets_all:
+            found.forget_all()
+        else:
+            found.forget(b"alice")
+        asked.has_asked.clear()
+        known = asyncio.create_task(found.get(b"alice"))
+        await asyncio.wait(
+            {known, wanted := asyncio.create_task(asked.has_asked.wait())},
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        wanted.cancel()
+        asked.may_answer.set()
+        assert await known == "a session"
+        assert asked.questions.count("alice") == 2
+        await asyncio.gather(*many)
+
+    asyncio.run(scene())
+
+
 def test_nothing_found_is_not_remembered_and_what_is_gone_is_dropped() -> None:
     async def scene() -> None:
         asked = Asked(alice="a session")

@@ -14,6 +14,8 @@ STRANGERS_LOOKED_UP_MAX: Final = 2
 # and what waits behind takes a fraction of a second: whoever came later is better sent away.
 STRANGERS_WAITING_MAX: Final = 64
 
+_OVER: Final = 0.0  # of the monotonic clock: in the past
+
 Found = TypeVar("Found")
 
 
@@ -54,13 +56,19 @@ class LookUps(Generic[Found]):
         return await asyncio.shield(under_way)
 
     def forget(self, digest: bytes) -> None:
-        """Ask the ledger again when this secret comes next; what is asked now may be older."""
-        self._remembered.pop(digest, None)
+        """Ask the ledger again when this secret comes next; what is asked now may be older.
+
+        That it was good is remembered: whoever has it is no stranger.
+        """
+        remembered = self._remembered.get(digest)
+        if remembered is not None:
+            self._remembered[digest] = remembered._replace(until=_OVER)
         self._under_way.pop(digest, None)
 
     def forget_all(self) -> None:
         """Ask the ledger again for every secret."""
-        self._remembered.clear()
+        for digest, remembered in self._remembered.items():
+            self._remembered[digest] = remembered._replace(until=_OVER)
         self._under_way.clear()
 
     def _ended(self, digest: bytes, task: asyncio.Task[Found | None]) -> None:
