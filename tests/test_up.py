@@ -120,6 +120,14 @@ def test_a_part_that_cannot_start_ends_the_other_and_says_why(
     assert left_of(config) == []
 
 
+def test_a_price_list_with_a_mistake_makes_no_database(folder: Path) -> None:
+    config = write_config(folder, {"fake": SHUT})
+    config.with_name("prices.toml").write_text('[operations.report]\nbase = "-1"\n')
+    before = sorted(folder.iterdir())
+    creditd("up", "--config", config).refused("prices.toml", "report")
+    assert sorted(folder.iterdir()) == before
+
+
 def test_new_prices_are_charged_from_the_next_request_on(database_url: str, tmp_path: Path) -> None:
     earn(database_url, ALICE, 100 * CREDIT)
     config = write_config(tmp_path, {"fake": SHUT})

@@ -20,11 +20,12 @@ log = structlog.get_logger()
 
 
 def _up(options: Namespace) -> int:
-    from daemon.command_line.up import prepare, up
+    from daemon.command_line.up import prepare, price_list, up
 
     config = config_of(options)
+    prices = price_list(config.api.prices)  # before a database is made for what has a mistake
     with database(config.database, os.environ, make=True) as url:
-        prepare(url, config.api.prices)
+        prepare(url, prices)
 
         async def run() -> int:
             async with stop_event(os.environ) as stop:

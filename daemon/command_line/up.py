@@ -1,7 +1,7 @@
 """Everything on one machine: watcher and API as programs of their own, under one that ends them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,22 +11,28 @@ from api.pricing.price_file import read_prices
 from daemon.command_line.prices_commands import apply_prices
 from daemon.processes.children import child
 from ledger.migrate import migrate
+from ledger.price_book import PriceRow
 
 PARTS: Final = ("watch", "serve")
 
 log = structlog.get_logger()
 
 
-def prepare(url: str, price_list: Path) -> None:
-    """Bring the books to this release, and put a price list in force if there is one.
-
-    Raises PricesError, LedgerError: then no price is changed.
-    """
-    prices = read_prices(price_list) if price_list.exists() else []
-    migrate(url)
+def price_list(path: Path) -> list[PriceRow]:
+    """Return the prices to put in force, none if there is no such list. Raises PricesError."""
+    prices = read_prices(path) if path.exists() else []
     if not prices:
-        remedy = f"creditd config example --prices > {price_list}"
+        remedy = f"creditd config example --prices > {path}"
         log.warning("no price list: the prices in the books stay", remedy=remedy)
+    return prices
+
+
+def prepare(url: str, prices: Sequence[PriceRow]) -> None:
+    """Bring the books to this release, and put prices in force.
+
+    Raises LedgerError: then no price is changed.
+    """
+    migrate(url)
     for price in asyncio.run(apply_prices(url, prices)):
         if price.changed:
             log.info(
