@@ -93,12 +93,12 @@ class Asking:
                 return await self._ask_once(statement, parameters)
             except _Lost as lost:
                 if monotonic() - began > LOST_BEFORE_SECONDS:
-                    raise _told(lost.error) from lost.error
+                    raise (_told(lost.error) or lost.error) from lost
             await self._hang_up()  # those that wait were lost with it, or are opened again
             try:
                 return await self._ask_once(statement, parameters)
             except _Lost as lost:
-                raise _told(lost.error) from lost.error
+                raise (_told(lost.error) or lost.error) from lost
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -124,7 +124,10 @@ class Asking:
         except psycopg.Error as error:
             if session.closed:
                 raise _Lost(error) from error
-            raise _told(error) from error
+            ours = _told(error)
+            if ours is None:
+                raise
+            raise ours from error
         finally:
             if session.closed or self._is_closed:
                 await session.close()
@@ -168,10 +171,10 @@ def page(before: int | None, limit: int) -> dict[str, int]:
     return {"before": position, "limit": bounded(limit)}
 
 
-def _told(error: psycopg.Error) -> Exception:
+def _told(error: psycopg.Error) -> Exception | None:
     if isinstance(error, _OTHER_BOOKS):
         return SchemaMismatch(
             "the database does not hold the books of this creditd: run `creditd migrate`"
             f" ({error.diag.message_primary})"
         )
-    return translated(error) or error
+    return translated(error)
