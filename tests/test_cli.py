@@ -108,6 +108,13 @@ def test_help_needs_no_database_and_no_server() -> None:
     assert "usage: creditd key" in said.stderr
 
 
+@pytest.mark.parametrize("count", ["-1", "x", "1.5", "9999999999"])
+def test_no_list_is_shorter_than_nothing(count: str) -> None:
+    said = creditd("replay", "--source", "stakes", f"--list={count}")
+    assert (said.code, said.out) == (2, "")
+    assert "--list: must be a number, 0 or more" in said.err
+
+
 def test_without_a_command_the_help_is_shown() -> None:
     said = creditd("key")
     assert (said.code, said.out) == (2, "")

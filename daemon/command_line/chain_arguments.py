@@ -109,7 +109,7 @@ def add_chain_commands(commands: "Commands[argparse.ArgumentParser]") -> None:
     _add_source(again)
     _add_range(again)
     again.add_argument(
-        "--list", type=int, metavar="N", help="list at most N of those that stay (default: all)"
+        "--list", type=_count, metavar="N", help="list at most N of those that stay (default: all)"
     )
     add_json(again)
     verify = add(commands, "verify", "read final blocks again, compare", _VERIFY)
@@ -130,6 +130,12 @@ def add_chain_commands(commands: "Commands[argparse.ArgumentParser]") -> None:
     rewind.add_argument(
         "--to", type=int, metavar="N", required=True, help="the last block that stays"
     )
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):  # noqa: PLR2004 - 32 bits
+        raise argparse.ArgumentTypeError("must be a number, 0 or more")
+    return int(text)
 
 
 def _add_reorg(commands: "Commands[argparse.ArgumentParser]") -> None:
